@@ -1,0 +1,242 @@
+"""What each command of `cli.py` does, between its options and its exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness import show
+from harness.catalogue import BY_ID, suite
+from harness.check import TargetReport
+from harness.check import check as check_targets
+from harness.cli import AGREED, DIED, FAULTY, NOTHING_JUDGED, USAGE, write_json
+from harness.environment import environment
+from harness.errors import UsageError
+from harness.ledger import SCHEMA
+from harness.verdict import CRASHED, DIFFER, RAISED, TIMED_OUT, counts
+
+JUDGED_BAD = (DIFFER, RAISED)
+
+
+def check(
+    targets: list[str],
+    suite_name: str,
+    case_ids: list[str] | None,
+    seed: int,
+    timeout: float,
+    as_preset: str | None,
+    input_file: Path | None,
+    json_file: Path | None,
+) -> int:
+    """Exit status: 2 before 3 before 1 before 4 before 0."""
+    from reference.conventions import conventions_from
+
+    if as_preset:
+        try:
+            conventions_from(as_preset)
+        except ValueError as error:
+            raise UsageError(f"--as: {error}") from None
+    cases = chosen_cases(suite_name, case_ids, input_file)
+    if json_file:
+        write_json(json_file, {})  # an unwritable place is an error before the work, not after it
+    reports: list[TargetReport] = []
+    with show.bar("starting", None) as update:
+        for one in check_targets(
+            targets,
+            cases,
+            seed=seed,
+            timeout=timeout,
+            as_preset=as_preset,
+            on_case=lambda name, case: update(description=f"{name}: {case}", advance=1),
+        ):
+            reports.append(one)
+            show.report(one)
+    write_json(json_file, as_json(reports))
+    return exit_status(reports)
+
+
+def chosen_cases(suite_name: str, case_ids: list[str] | None, input_file: Path | None) -> tuple:
+    """The cases to play. Raises UsageError for an unknown id, with the nearest."""
+    import difflib
+
+    if input_file is not None:
+        from harness.user_case import user_case
+
+        return (user_case(input_file),)
+    if not case_ids:
+        return suite(suite_name)
+    for case_id in case_ids:
+        if case_id not in BY_ID:
+            near = difflib.get_close_matches(case_id, BY_ID, n=1, cutoff=0)
+            raise UsageError(f"unknown case {case_id!r}: did you mean {near[0]!r}? `bnproof list` names them all")
+    return tuple(BY_ID[case_id] for case_id in case_ids)
+
+
+def exit_status(reports: list[TargetReport]) -> int:
+    verdicts = {one.verdict for one in reports}
+    if any(one.load_error for one in reports):
+        return USAGE
+    if verdicts & {CRASHED, TIMED_OUT}:
+        return DIED
+    if verdicts & set(JUDGED_BAD):
+        return FAULTY
+    return AGREED if verdicts == {"agree"} else NOTHING_JUDGED
+
+
+def target_as_dict(one: TargetReport) -> dict[str, Any]:
+    """A target for JSON and the ledger, without its cases."""
+    conventions = None
+    if one.conventions is not None:
+        conventions = one.conventions.as_dict() | {"source": one.source}
+    return {
+        "target": one.target,
+        "conventions": conventions,
+        "verdict": one.verdict,
+        "error": one.load_error,
+        "versions": one.description.versions if one.description else {},
+        "counts": counts(one.judgements),
+        "diagnosis": one.diagnosis,
+        "notes": one.notes,
+    }
+
+
+def as_json(reports: list[TargetReport]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "environment": environment(),
+        "targets": [target_as_dict(one) | {"cases": [j.as_dict() for j in one.judgements]} for one in reports],
+    }
+
+
+def probe(target: str, json_file: Path | None) -> int:
+    from harness.isolate import IsolatedTarget
+    from harness.probe import probe as probe_target
+    from harness.probe import show_probe
+
+    with IsolatedTarget(target) as isolated:
+        isolated.describe()
+        found = probe_target(isolated)
+    write_json(json_file, {"schema": SCHEMA, "target": target} | found.as_dict())
+    show_probe(target, found)
+    return AGREED
+
+
+def translate(source: str, target: str, settings: list[str], json_file: Path | None) -> int:
+    from harness.translate import show_translation, translation
+
+    found = translation(source, target, settings)
+    write_json(json_file, {"schema": SCHEMA} | found)
+    show_translation(found)
+    return AGREED
+
+
+def load_data(data: Path | None):
+    """Fashion-MNIST, and a loud line where it is only the sample."""
+    from harness.fashion_mnist import load
+
+    found = load(data)
+    style = "bold red" if found.is_sample else "dim"
+    show.out.print(f"data: {found.source}", style=style, highlight=False, soft_wrap=True)
+    return found
+
+
+def lockstep(steps: int, dtype: str, data: Path | None, seed: int, json_file: Path | None) -> int:
+    from harness.trainings import installed
+
+    if dtype not in ("float64", "float32"):
+        raise UsageError(f"--dtype must be float64 or float32, got {dtype!r}")
+    records = run_lockstep(load_data(data), installed(), steps, dtype, seed)
+    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "lockstep": records})
+    return AGREED if show.lockstep(records) else FAULTY
+
+
+def run_lockstep(data: Any, names: list[str], steps: int, dtype: str, seed: int) -> list[dict[str, Any]]:
+    from harness import lockstep as lockstep_module
+    from harness.trainings import BATCH_SIZE
+
+    total = min(steps * BATCH_SIZE, len(data.train_images))
+    with show.bar("lockstep", total) as update:
+        return lockstep_module.lockstep(
+            data,
+            names,
+            steps=steps,
+            dtype=dtype,
+            seed=seed,
+            on_run=lambda label: update(completed=0, description=f"lockstep, {dtype}: {label}"),
+            on_progress=lambda done: update(completed=done),
+        )
+
+
+def train(
+    impl: str, epochs: int, seeds: int, device: str, data: Path | None, seed: int, out: Path, json_file: Path | None
+) -> int:
+    from harness.trainings import installed, resolve_device
+    from reports.plots import curves
+
+    names = installed() if impl == "all" else [impl]
+    if not installed(tuple(names)):
+        raise UsageError(f"{impl} is not installed: pip install 'bnproof[all]'")
+    for name in names:
+        resolve_device(name, device)
+    picture = out / "training.png"
+    prepare_folder(out)
+    found = load_data(data)
+    runs = [
+        run_training(name, found, epochs, one_seed, device)
+        for one_seed in range(seed, seed + seeds)
+        for name in names
+    ]
+    curves(runs, picture, found.is_sample)
+    show.out.print(f"curves: {picture}", highlight=False)
+    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "data": found.source, "trainings": runs})
+    return AGREED
+
+
+def run_training(name: str, data: Any, epochs: int, seed: int, device: str) -> dict[str, Any]:
+    """One training behind a progress bar; its figures are printed as soon as it ends."""
+    from harness.trainings import run
+
+    total = epochs * len(data.train_images)
+    with show.bar(f"training {name}", total) as update:
+
+        def told(record: dict[str, Any]) -> None:
+            update(description=f"training {name}: epoch {record['epoch']}, loss {record['loss']:.3f}")
+
+        found = run(
+            name,
+            data,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+            on_progress=lambda done: update(completed=done),
+            on_epoch=told,
+        )
+    found["is_sample"] = data.is_sample
+    show.training(found)
+    return found
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder and see that it can be written, before any work is done."""
+    import os
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise UsageError(f"cannot write to {folder}: {reason}; name another folder with --out") from error
+
+
+def report(open_page: bool, quick: bool, device: str, data: Path | None, seed: int, out: Path) -> int:
+    from harness.full_report import make
+
+    prepare_folder(out)
+    page, status = make(out, quick=quick, device=device, data=load_data(data), seed=seed)
+    if open_page:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    return status

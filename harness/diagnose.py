@@ -1,0 +1,2 @@
+def diagnose(report): return []
+def observations_to_notes(report, isolated): return []

@@ -1,0 +1,179 @@
+"""What a batch norm owes: the reference in extended precision on a script's own inputs, with its error bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from harness.case import Script, Setup, Step
+from reference.batch_norm import BatchNorm, from_rows, to_rows
+from reference.conventions import Conventions
+from reference.error_bounds import Precision, eval_bounds, moving_bound, precision_of, train_bounds
+
+LONGDOUBLE_IS_WIDER = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
+
+
+class NoOracleError(Exception):
+    """This machine has no type that is wide enough to judge the dtype."""
+
+
+def oracle_dtype(dtype: str) -> np.dtype:
+    """float64 judges float32 and 16 bits; longdouble judges float64. Raises NoOracleError where it is no wider."""
+    if dtype != "float64":
+        return np.dtype(np.float64)
+    if not LONGDOUBLE_IS_WIDER:
+        raise NoOracleError("float64 needs a longdouble of more than 53 bits as its oracle; this machine has none")
+    return np.dtype(np.longdouble)
+
+
+class OracleLayer(BatchNorm):
+    """The reference as a session: what each operation of a script returns. Known mistakes are subclasses."""
+
+    @classmethod
+    def from_setup(cls, setup: Setup, conventions: Conventions) -> OracleLayer:
+        wide = oracle_dtype(setup.dtype)
+        momentum = conventions.default_momentum if setup.momentum is None else setup.momentum
+        layer = cls(setup.num_features, setup.eps, momentum, replace(conventions, channel_axis=1), wide)
+        layer.gamma, layer.beta = setup.gamma.astype(wide), setup.beta.astype(wide)
+        layer.average_mean, layer.average_var = setup.moving_mean.astype(wide), setup.moving_var.astype(wide)
+        return layer
+
+    def train_step(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        y, cache = self.train(x)
+        dx, dgamma, dbeta = self.train_backward(dy, cache)
+        return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+
+    def eval_step(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        y, cache = self.eval(x)
+        dx, dgamma, dbeta = self.eval_backward(dy, cache)
+        return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+
+    def train_no_grad_step(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        y, _ = self.train(x)
+        return {"y": y}
+
+    def restore(self) -> None:
+        """A layer built anew and given the saved state goes on as this one would."""
+
+    def play(self, step: Step) -> dict[str, np.ndarray]:
+        """Play one step; the moving statistics that it leaves are among what is returned."""
+        values: dict[str, np.ndarray] = {}
+        if step.op == "restore":
+            self.restore()
+        else:
+            assert step.x is not None
+            assert step.dy is not None
+            x, dy = step.x.astype(self.gamma.dtype), step.dy.astype(self.gamma.dtype)
+            if step.op == "train_no_grad":
+                values = self.train_no_grad_step(x)
+            else:
+                values = self.train_step(x, dy) if step.op == "train" else self.eval_step(x, dy)
+        return values | {"moving_mean": self.moving_mean, "moving_var": self.moving_var}
+
+
+@dataclass
+class Expected:
+    """One step's truth: values and bounds by observable; or that the step must be refused."""
+
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    bounds: dict[str, np.ndarray] = field(default_factory=dict)
+    raises: bool = False
+
+
+@dataclass
+class _Carried:
+    """The error that honest rounding may have left in the moving averages so far."""
+
+    mean: Any = 0.0
+    var: Any = 0.0
+
+
+def expect(script: Script, conventions: Conventions) -> list[Expected]:
+    """The truth of each step of a script under `conventions`. Raises NoOracleError (see `oracle_dtype`)."""
+    precision = precision_of(script.setups[0].dtype)
+    layers = [OracleLayer.from_setup(setup, conventions) for setup in script.setups]
+    carried = [_Carried() for _ in layers]
+    expected = []
+    with np.errstate(all="ignore"):
+        for step in script.steps:
+            one = _expect_step(layers[step.session], carried[step.session], step, precision)
+            expected.append(one)
+            if one.raises:
+                break
+    return expected
+
+
+def _expect_step(layer: OracleLayer, carried: _Carried, step: Step, precision: Precision) -> Expected:
+    if step.op == "restore":
+        values = layer.play(step)
+        return Expected(values, _moving_bounds(layer, carried, precision))
+    assert step.x is not None
+    assert step.dy is not None
+    rows = to_rows(step.x.astype(layer.gamma.dtype), 1)
+    dy_rows = to_rows(step.dy.astype(layer.gamma.dtype), 1)
+    if step.op == "eval":
+        bounds = _eval_bounds(layer, carried, rows, dy_rows, precision)
+        return Expected(layer.play(step), _shaped(bounds, step.x.shape) | _moving_bounds(layer, carried, precision))
+    if len(rows) == 1 and layer.conventions.single_value == "error":
+        return Expected(raises=True)
+    bounds = train_bounds(
+        rows, dy_rows, layer.gamma, layer.beta, layer.eps, precision, eps_at=layer.conventions.eps_at
+    )
+    _carry(layer, carried, rows, bounds, precision)
+    return Expected(layer.play(step), _shaped(bounds, step.x.shape) | _moving_bounds(layer, carried, precision))
+
+
+def _eval_bounds(
+    layer: OracleLayer, carried: _Carried, rows: np.ndarray, dy_rows: np.ndarray, precision: Precision
+) -> dict[str, np.ndarray]:
+    moving = _moving_bounds(layer, carried, precision)
+    return eval_bounds(
+        rows,
+        dy_rows,
+        layer.gamma,
+        layer.beta,
+        layer.moving_mean,
+        layer.moving_var,
+        layer.eps,
+        precision,
+        moving_mean_bound=moving["moving_mean"],
+        moving_var_bound=moving["moving_var"],
+        eps_at=layer.conventions.eps_at,
+    )
+
+
+def _carry(
+    layer: OracleLayer, carried: _Carried, rows: np.ndarray, bounds: dict[str, np.ndarray], precision: Precision
+) -> None:
+    """What the update that is about to happen adds to the error of the moving averages."""
+    n = len(rows)
+    keep, new = (float(weight) for weight in layer.weights())
+    mean, var = layer.batch_statistics(rows)
+    var_bound = bounds["var"]
+    if layer.conventions.moving_var == "unbiased" and n > 1:
+        bessel = n / (n - 1)
+        var_bound = bessel * (var_bound + 2 * precision.work * np.asarray(var, np.float64))  # two more roundings
+        var = var * bessel
+    carried.mean = moving_bound(carried.mean, layer.average_mean, mean, bounds["mean"], keep, new, precision)
+    carried.var = moving_bound(carried.var, layer.average_var, var, var_bound, keep, new, precision)
+
+
+def _moving_bounds(layer: OracleLayer, carried: _Carried, precision: Precision) -> dict[str, np.ndarray]:
+    """The bounds of the moving statistics as shown: debiasing divides the error as well, and rounds."""
+    shape = layer.gamma.shape
+    mean, var = np.broadcast_to(carried.mean, shape), np.broadcast_to(carried.var, shape)
+    if layer.conventions.debias and layer.updates > 0:
+        keep, t = float(layer.weights()[0]), layer.updates
+        share = 1 - keep**t
+        rounding = precision.work * (t * keep**t / share + 3)  # keep^t: t roundings; then 1 - ., and the division
+        mean = mean / share + rounding * np.abs(layer.moving_mean).astype(np.float64)
+        var = var / share + rounding * np.abs(layer.moving_var).astype(np.float64)
+    return {"moving_mean": mean, "moving_var": var}
+
+
+def _shaped(bounds: dict[str, np.ndarray], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """y and dx back from (n, C) rows to x's shape; the bounds of the batch's own statistics are not observables."""
+    wide = {name: from_rows(bounds[name], shape, 1) for name in ("y", "dx")}
+    return wide | {name: bounds[name] for name in ("dgamma", "dbeta")}

@@ -1,0 +1,143 @@
+"""What the command line prints: tables and bars by Rich. It decides nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from harness.check import TargetReport
+from harness.verdict import Judgement, counts
+
+COLOURS = {"agree": "green", "inconclusive": "yellow", "unsupported": "yellow", "not_run": "yellow"}
+FAILURES_SHOWN = 8
+
+out = Console()
+err = Console(stderr=True)
+
+
+def coloured(verdict: str) -> str:
+    return f"[{COLOURS.get(verdict, 'red')}]{verdict}[/]"
+
+
+@contextlib.contextmanager
+def bar(description: str, total: int | None) -> Iterator[Any]:
+    """A progress bar on stderr: yields a function update(completed, description=None)."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(description, total=total)
+
+        def update(completed: int | None = None, description: str | None = None, advance: int | None = None) -> None:
+            if advance is not None:
+                progress.advance(task, advance)
+            if completed is not None:
+                progress.update(task, completed=completed)
+            if description is not None:
+                progress.update(task, description=escape(description))
+
+        yield update
+
+
+def report(one: TargetReport) -> None:
+    """A target's verdict first, then why."""
+    if one.load_error:
+        err.print(f"[red]error:[/] {escape(one.load_error)}", soft_wrap=True)
+        return
+    number = counts(one.judgements)
+    told = ", ".join(f"{n} {verdict}" for verdict, n in number.items() if n)
+    out.print(f"[bold]{escape(one.target)}[/]: {coloured(one.verdict)}  [dim]({told})[/]", soft_wrap=True)
+    out.print(f"  conventions ({escape(one.source)}): {conventions_line(one)}", highlight=False, soft_wrap=True)
+    worst = worst_ratios(one.judgements)
+    if worst:
+        pieces = [f"{name} {ratio:.2g}" for name, ratio in worst.items()]
+        out.print("  largest error/bound: " + ", ".join(pieces), highlight=False, soft_wrap=True)
+    for finding in one.diagnosis:
+        out.print(f"  [red]{finding['id']}[/]: {escape(finding['text'])}", soft_wrap=True)
+    for note in one.notes:
+        out.print(f"  [yellow]note[/] {note['id']}: {escape(note['text'])}", soft_wrap=True)
+    failures(one.judgements)
+
+
+def conventions_line(one: TargetReport) -> str:
+    if one.conventions is None:
+        return "unknown"
+    return escape(", ".join(f"{name}={value}" for name, value in one.conventions.as_dict().items()))
+
+
+def worst_ratios(judgements: list[Judgement]) -> dict[str, float]:
+    """The largest error/bound of each observable among the law judgements that prove something."""
+    worst: dict[str, float] = {}
+    for one in judgements:
+        if one.kind == "law" and one.verdict in ("agree", "differ") and one.ratio is not None and one.observable:
+            name = f"{'eval ' if one.op == 'eval' and not one.observable.startswith('moving') else ''}{one.observable}"
+            worst[name] = max(worst.get(name, 0.0), one.ratio)
+    return worst
+
+
+def failures(judgements: list[Judgement]) -> None:
+    """The first few law judgements that failed, a line each."""
+    failed = [one for one in judgements if one.counts_against]
+    if not failed:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for column in ("case", "dtype", "step", "observable", "verdict", "got", "want", "error/bound"):
+        table.add_column(column)
+    for one in failed[:FAILURES_SHOWN]:
+        step = "" if one.step is None else f"{one.step} {one.op}"
+        if one.ratio is None:
+            table.add_row(one.case, one.dtype, step, one.observable or "", one.verdict, escape(one.message or ""))
+        else:
+            place = one.observable + str(one.index) if one.observable else ""
+            got, want = f"{one.got:.9g}", f"{one.want:.9g}"
+            table.add_row(one.case, one.dtype, step, escape(place), one.verdict, got, want, f"{one.ratio:.3g}")
+    out.print(table)
+    if len(failed) > FAILURES_SHOWN:
+        out.print(f"    [dim]and {len(failed) - FAILURES_SHOWN} more; --json FILE has them all[/]")
+
+
+def training(one: dict[str, Any]) -> None:
+    """What the tutorial prints, plus the second clock."""
+    out.print(
+        f"[bold]{one['implementation']}[/] on {escape(one['device'])}, {one['dtype']}: "
+        f"loss {one['loss']:.3f}, train acc {one['train_accuracy']:.3f}, test acc {one['test_accuracy']:.3f}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    out.print(
+        f"  {one['step_examples_per_second']:,.0f} examples/s (step), {one['examples_per_second']:,.0f} "
+        f"end to end, compile {one['compile_seconds']:.1f} s",
+        highlight=False,
+    )
+    for name in ("gamma", "beta"):
+        out.print(f"  first layer's {name}: " + ", ".join(f"{v:.2f}" for v in one[name]), highlight=False)
+
+
+def lockstep(records: list[dict[str, Any]]) -> bool:
+    """A line a pair: the tensor that is furthest out, against what one ulp grows to. True if all are within."""
+    from harness.lockstep import is_within
+
+    within = True
+    for pair in sorted({(one["a"], one["b"]) for one in records}):
+        mine = [one for one in records if (one["a"], one["b"]) == pair]
+        worst = max(mine, key=lambda one: one["distance"] / max(one["self_distance"], 1e-300))
+        fine = all(is_within(one) for one in mine)
+        within &= fine
+        out.print(
+            f"{pair[0]} / {pair[1]}: {coloured('agree' if fine else 'differ')} after {worst['steps']} steps in "
+            f"{worst['dtype']}; furthest {worst['tensor']} at {worst['distance']:.2g} "
+            f"(one ulp grew to {worst['self_distance']:.2g})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return within

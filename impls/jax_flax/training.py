@@ -1,0 +1,189 @@
+"""LeNet on Fashion-MNIST with plain SGD, in JAX: many steps are one call, a loop that stays on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from impls.jax_flax.lenet import LeNet, Weights, convolution_banded, convolution_plain, cross_entropy
+
+PROGRESS_EVERY = 26  # steps: a ninth of an epoch of 60,000 in batches of 256
+EVALUATION_BATCH = 1000
+
+
+def train(
+    data: Any,
+    weights: Weights,
+    orders: np.ndarray,
+    *,
+    learning_rate: float = 1.0,
+    batch_size: int = 256,
+    dtype: str = "float32",
+    device: str = "cpu",
+    on_progress: Callable[[int], None] | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
+) -> dict[str, Any]:
+    """Train from `weights`, visiting the training examples of epoch e in the order of row e of `orders`.
+
+    data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
+    orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
+    dtype: "float32" or "float64". device: "cpu" or "cuda".
+
+    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds"}. A record is
+    {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
+    as seen while training, test accuracy after the epoch in prediction mode. `step_seconds` covers the loop on
+    the device: gathering and scaling a batch, forward, loss, backward, update and adding up the metrics;
+    `seconds` also sending the order, fetching the metrics and evaluation. Neither covers compiling, nor
+    copying the data to the device, which both come before the first epoch.
+    Raises ValueError for another dtype or device, RuntimeError where JAX has no CUDA device.
+    """
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
+    where = jax.devices(device)[0]
+    with full_precision(dtype), jax.default_device(where):
+        net = LeNet(weights, dtype, convolution_banded if device == "cpu" else convolution_plain)
+        params, stats = nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)
+        net.eval()
+        predicting = nnx.graphdef(net)
+        net.train()
+        training = nnx.graphdef(net)
+        train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
+        test_set = batches_of(data.test_images, data.test_labels)
+        rate = jnp.asarray(learning_rate, dtype)
+
+        started = perf_counter()
+        for order, first, _, size in pieces(orders[0], batch_size) if len(orders) else []:
+            # from `first` to `first`: no step, but compiled
+            jax.block_until_ready(
+                run_steps(training, params, stats, train_set, order, first, first, rate, batch_size=size)
+            )
+        evaluate(predicting, params, stats, test_set)
+        compile_seconds = perf_counter() - started
+
+        history, done = [], 0
+        for epoch, order_of_epoch in enumerate(orders, start=1):
+            started = perf_counter()
+            loss_sum, correct, step_seconds = 0.0, 0, 0.0
+            for order, first, last, size in pieces(order_of_epoch, batch_size):
+                step_started = perf_counter()
+                params, stats, losses, hits = jax.block_until_ready(
+                    run_steps(training, params, stats, train_set, order, first, last, rate, batch_size=size)
+                )
+                step_seconds += perf_counter() - step_started
+                loss_sum += float(losses)
+                correct += int(hits)
+                done += (last - first) * size
+                if on_progress:
+                    on_progress(done)
+            record = {
+                "epoch": epoch,
+                "loss": loss_sum / len(order_of_epoch),
+                "train_accuracy": correct / len(order_of_epoch),
+                "test_accuracy": evaluate(predicting, params, stats, test_set),
+                "step_seconds": step_seconds,
+                "seconds": perf_counter() - started,
+            }
+            history.append(record)
+            if on_epoch:
+                on_epoch(record)
+        return {
+            "history": history,
+            "weights": nnx.merge(training, params, stats).save_weights(),
+            "device": "cpu" if device == "cpu" else f"cuda:0 {where.device_kind}",
+            "dtype": dtype,
+            "compile_seconds": compile_seconds,
+        }
+
+
+@contextmanager
+def full_precision(dtype: str) -> Iterator[None]:
+    """float64 where asked for, and on a GPU float32 that is not rounded to TF32; JAX's settings are put back."""
+    with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision("highest"):
+        yield
+
+
+def pieces(order: np.ndarray, batch_size: int) -> list[tuple[jax.Array, int, int, int]]:
+    """An epoch as calls of `run_steps`: (order, first step, end, batch size). A short last batch is its own call."""
+    steps = len(order) // batch_size
+    full, rest = np.split(np.asarray(order, np.int32), [steps * batch_size])
+    order_of_full = jnp.asarray(full)
+    calls = [
+        (order_of_full, first, min(first + PROGRESS_EVERY, steps), batch_size)
+        for first in range(0, steps, PROGRESS_EVERY)
+    ]
+    if len(rest):
+        calls.append((jnp.asarray(rest), 0, 1, len(rest)))
+    return calls
+
+
+@partial(jax.jit, static_argnums=0, static_argnames="batch_size")
+def run_steps(graph, params, stats, train_set, order, first, last, learning_rate, *, batch_size):
+    """Steps `first` to `last` (not included) of the epoch in this order: (params, stats, loss sum, correct).
+
+    The number of steps is not static, so that one compilation serves every piece of the epoch.
+    """
+    images, labels = train_set  # (n, 28, 28) uint8, (n,) uint8
+    dtype = learning_rate.dtype
+
+    def step(i, state):
+        params, stats, loss_sum, correct = state
+        batch = jax.lax.dynamic_slice(order, (i * batch_size,), (batch_size,))  # (batch_size,)
+        x, y = scaled(images[batch], dtype), labels[batch]  # (batch_size, 28, 28), (batch_size,)
+        params, stats, loss, logits = sgd_step(graph, params, stats, x, y, learning_rate)
+        return params, stats, loss_sum + loss * batch_size, correct + count_correct(logits, y)
+
+    return jax.lax.fori_loop(first, last, step, (params, stats, jnp.zeros((), dtype), jnp.zeros((), jnp.int32)))
+
+
+def sgd_step(graph, params, stats, images, labels, learning_rate):
+    """One step of SGD. Returns (params, stats, loss, logits), the last two from before the update."""
+
+    def loss_of(params):
+        net = nnx.merge(graph, params, stats, copy=True)  # a copy, whose statistics this trace may move
+        logits = net(images)  # (n, 10)
+        return cross_entropy(logits, labels), (logits, nnx.state(net, nnx.BatchStat))
+
+    (loss, (logits, stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
+    sgd = optax.sgd(learning_rate)  # without momentum it has no state to carry
+    updates, _ = sgd.update(grads, sgd.init(params), params)
+    return optax.apply_updates(params, updates), stats, loss, logits
+
+
+def batches_of(images: np.ndarray, labels: np.ndarray) -> list[tuple[jax.Array, jax.Array]]:
+    starts = range(0, len(images), EVALUATION_BATCH)
+    return [
+        (jnp.asarray(images[start : start + EVALUATION_BATCH]), jnp.asarray(labels[start : start + EVALUATION_BATCH]))
+        for start in starts
+    ]
+
+
+def evaluate(graph, params, stats, batches) -> float:
+    """The accuracy in prediction mode on batches of (images, labels). All are under way before one is awaited."""
+    correct = [count_correct_in(graph, params, stats, images, labels) for images, labels in batches]
+    return sum(int(n) for n in correct) / sum(len(labels) for _, labels in batches)
+
+
+@partial(jax.jit, static_argnums=0)
+def count_correct_in(graph, params, stats, images, labels):
+    net = nnx.merge(graph, params, stats)
+    return count_correct(net(scaled(images, net.dense3.weight.dtype)), labels)
+
+
+def scaled(images, dtype):
+    """Bytes (n, 28, 28) -> pixels in [0, 1]."""
+    return images.astype(dtype) / 255
+
+
+def count_correct(logits, labels):
+    return (logits.argmax(axis=1) == labels).sum(dtype=jnp.int32)

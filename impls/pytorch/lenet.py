@@ -1,0 +1,81 @@
+"""LeNet with batch norm after every hidden layer (d2l section 8.5), in PyTorch.
+
+Weights come and go as one flat dict, name -> NumPy array, in PyTorch's layout: conv1.weight, conv1.bias,
+bn1.gamma, bn1.beta, bn1.moving_mean, bn1.moving_var, conv2..., bn2..., dense1..., bn3..., dense2..., bn4...,
+dense3.weight, dense3.bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from impls.pytorch.batch_norm import BatchNorm
+
+Weights = dict[str, np.ndarray]
+
+# What PyTorch's own batch norm calls the parts that ours names after the paper.
+NATIVE_NAMES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var"}
+
+
+def our_norm(num_features: int, num_dims: int) -> nn.Module:  # noqa: ARG001 - any rank is one class
+    return BatchNorm(num_features)
+
+
+def native_norm(num_features: int, num_dims: int) -> nn.Module:
+    """PyTorch's own layer, whose moving variance is unbiased. num_dims: 2 after dense, 4 after conv."""
+    return (nn.BatchNorm2d if num_dims == 4 else nn.BatchNorm1d)(num_features)
+
+
+class LeNet(nn.Module):
+    """images (N, 1, 28, 28) -> logits (N, 10).
+
+    `norm(num_features, num_dims)` makes the four batch-norm layers; num_dims is the rank of their input.
+    """
+
+    def __init__(self, norm: Callable[[int, int], nn.Module] = our_norm) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 6, kernel_size=5)
+        self.bn1 = norm(6, 4)
+        self.conv2 = nn.Conv2d(6, 16, kernel_size=5)
+        self.bn2 = norm(16, 4)
+        self.dense1 = nn.Linear(256, 120)
+        self.bn3 = norm(120, 2)
+        self.dense2 = nn.Linear(120, 84)
+        self.bn4 = norm(84, 2)
+        self.dense3 = nn.Linear(84, 10)
+
+    def load_weights(self, weights: Weights) -> None:
+        """Copy `weights` into the parameters and the moving statistics, to their dtype and device."""
+        with torch.no_grad():
+            for name, array in weights.items():
+                self.tensor(name).copy_(torch.tensor(array))
+
+    def save_weights(self) -> Weights:
+        """Copies of the parameters and the moving statistics."""
+        names = [f"{layer}.{part}" for layer, module in self.named_children() for part in parts(module)]
+        return {name: self.tensor(name).detach().cpu().numpy().copy() for name in names}
+
+    def tensor(self, name: str) -> Tensor:
+        """The parameter or buffer behind a name such as "conv1.weight" or "bn1.moving_mean"."""
+        layer, part = name.split(".")
+        module = getattr(self, layer)
+        return getattr(module, part if hasattr(module, part) else NATIVE_NAMES[part])
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.bn1(self.conv1(images)).sigmoid()  # (N, 6, 24, 24)
+        x = avg_pool2d(x, 2)  # (N, 6, 12, 12)
+        x = self.bn2(self.conv2(x)).sigmoid()  # (N, 16, 8, 8)
+        x = avg_pool2d(x, 2)  # (N, 16, 4, 4)
+        x = x.flatten(1)  # (N, 256)
+        x = self.bn3(self.dense1(x)).sigmoid()  # (N, 120)
+        x = self.bn4(self.dense2(x)).sigmoid()  # (N, 84)
+        return self.dense3(x)  # (N, 10)
+
+
+def parts(module: nn.Module) -> list[str]:
+    return ["weight", "bias"] if isinstance(module, nn.Conv2d | nn.Linear) else list(NATIVE_NAMES)

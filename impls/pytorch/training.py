@@ -1,0 +1,176 @@
+"""LeNet on Fashion-MNIST with plain SGD, in PyTorch, eager. The data stay on the device as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from impls.pytorch.lenet import LeNet, Weights, our_norm
+
+PROGRESS_EVERY = 16  # steps
+
+
+def train(
+    data: Any,
+    weights: Weights,
+    orders: np.ndarray,
+    *,
+    learning_rate: float = 1.0,
+    batch_size: int = 256,
+    dtype: str = "float32",
+    device: str = "cpu",
+    on_progress: Callable[[int], None] | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
+    norm: Callable[[int, int], nn.Module] = our_norm,
+) -> dict[str, Any]:
+    """Train from `weights`, visiting the training examples of epoch e in the order of row e of `orders`.
+
+    data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
+    orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
+
+    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds"}. A record is
+    {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
+    as seen while training, test accuracy after the epoch in prediction mode. `step_seconds` covers the
+    epoch's loop, synchronized at its end: gathering and scaling a batch on the device, forward, loss,
+    backward, update, and adding up the metrics; `seconds` also covers sending the order and the evaluation.
+    Neither covers copying the data to the device, before the first epoch. `compile_seconds` is a step on
+    a network of its own before that, in which libraries load and choose kernels.
+    """
+    kind = getattr(torch, dtype)
+    with full_precision():
+        train_images, train_labels = to_device(data.train_images, data.train_labels, device)
+        test_images, test_labels = to_device(data.test_images, data.test_labels, device)
+        net = make_net(weights, kind, device, norm)
+        compile_seconds = first_step(weights, train_images, train_labels, batch_size, kind, norm)
+        history, done = [], 0
+        for epoch, order in enumerate(orders, start=1):
+            started = perf_counter()
+            batches = torch.tensor(np.ascontiguousarray(order), device=device).split(batch_size)
+            loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+            correct = torch.zeros((), dtype=torch.int64, device=device)
+            step_started = perf_counter()
+            for step, batch in enumerate(batches):
+                images = scaled(train_images[batch], kind)  # (n, 1, 28, 28)
+                labels = train_labels[batch]  # (n,)
+                loss, logits = sgd_step(net, images, labels, learning_rate)
+                loss_sum += loss * len(batch)  # on the device: reading a number would wait for the step
+                correct += count_correct(logits, labels)
+                done += len(batch)
+                if on_progress and step % PROGRESS_EVERY == 0:
+                    on_progress(done)
+            synchronize(device)
+            step_seconds = perf_counter() - step_started
+            record = {
+                "epoch": epoch,
+                "loss": loss_sum.item() / len(order),
+                "train_accuracy": correct.item() / len(order),
+                "test_accuracy": evaluate(net, test_images, test_labels, batch_size, kind),
+                "step_seconds": step_seconds,
+                "seconds": perf_counter() - started,
+            }
+            history.append(record)
+            if on_progress:
+                on_progress(done)
+            if on_epoch:
+                on_epoch(record)
+    return {
+        "history": history,
+        "weights": net.save_weights(),
+        "device": device_name(device),
+        "dtype": dtype,
+        "compile_seconds": compile_seconds,
+    }
+
+
+def sgd_step(net: LeNet, images: Tensor, labels: Tensor, learning_rate: float) -> tuple[Tensor, Tensor]:
+    """One step of SGD on images (n, 1, 28, 28). Returns the loss and the logits (n, 10) before the update."""
+    logits = net(images)  # (n, 10)
+    loss = cross_entropy(logits, labels)  # ()
+    parameters = list(net.parameters())
+    grads = torch.autograd.grad(loss, parameters)
+    with torch.no_grad():
+        for parameter, grad in zip(parameters, grads, strict=True):
+            parameter.sub_(learning_rate * grad)
+    return loss.detach(), logits.detach()
+
+
+def evaluate(net: LeNet, images: Tensor, labels: Tensor, batch_size: int, dtype: torch.dtype) -> float:
+    """The accuracy on images (N, 28, 28) in prediction mode."""
+    net.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    with torch.no_grad():
+        for batch, batch_labels in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+            correct += count_correct(net(scaled(batch, dtype)), batch_labels)
+    net.train()
+    return correct.item() / len(images)
+
+
+def scaled(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Bytes (n, 28, 28) -> pixels in [0, 1], (n, 1, 28, 28)."""
+    return images.unsqueeze(1).to(dtype).div_(255)
+
+
+def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    return (logits.argmax(1) == labels).sum()
+
+
+# --- the device ---
+
+
+def make_net(weights: Weights, dtype: torch.dtype, device: str | torch.device, norm: Callable) -> LeNet:
+    """The network in training mode, without spending random numbers on weights that are replaced."""
+    with torch.random.fork_rng(devices=[]):
+        net = LeNet(norm)
+    net.to(device=device, dtype=dtype).load_weights(weights)
+    return net
+
+
+def to_device(images: np.ndarray, labels: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
+    """Images as bytes, labels as the integers that cross_entropy takes."""
+    return torch.tensor(images, device=device), torch.tensor(labels, dtype=torch.int64, device=device)
+
+
+def first_step(
+    weights: Weights, images: Tensor, labels: Tensor, batch_size: int, dtype: torch.dtype, norm: Callable
+) -> float:
+    """Seconds of one step on a network of its own: nothing of it is kept."""
+    started = perf_counter()
+    net = make_net(weights, dtype, images.device, norm)
+    sgd_step(net, scaled(images[:batch_size], dtype), labels[:batch_size], 0.0)
+    evaluate(net, images[:batch_size], labels[:batch_size], batch_size, dtype)
+    synchronize(images.device)
+    return perf_counter() - started
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """On CUDA: float32 in full (no TF32) and deterministic convolutions. Settings are put back afterwards."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark
+    matmul.fp32_precision, cudnn.conv.fp32_precision = "ieee", "ieee"
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = before
+
+
+def synchronize(device: str | torch.device) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def device_name(device: str) -> str:
+    """ "cpu", or "cuda:0 NAME"."""
+    if torch.device(device).type != "cuda":
+        return device
+    index = torch.device(device).index
+    index = torch.cuda.current_device() if index is None else index
+    return f"cuda:{index} {torch.cuda.get_device_name(index)}"

@@ -1,0 +1,197 @@
+"""Batch normalization (Ioffe and Szegedy 2015), forward, backward and moving statistics, in NumPy.
+
+One formula for any float dtype: the arithmetic runs in the dtype of x, so the same lines serve as the
+implementation `numpy` (float32, float64) and, run in extended precision, as the oracle.
+
+Inside, x has shape (n, C): one row a value, one column a channel. `to_rows` and `from_rows` are the only
+places that know about ranks and channel axes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reference.conventions import D2L, Conventions
+
+RANKS = (2, 3, 4, 5)
+
+
+def to_rows(x: np.ndarray, channel_axis: int) -> np.ndarray:
+    """(N, C, ...) or (N, ..., C) -> (n, C) with n = N * the spatial sizes."""
+    last = np.moveaxis(x, channel_axis, -1)  # (N, ..., C)
+    return last.reshape(int(np.prod(last.shape[:-1])), last.shape[-1])  # (n, C)
+
+
+def from_rows(rows: np.ndarray, shape: tuple[int, ...], channel_axis: int) -> np.ndarray:
+    """(n, C) -> an array of `shape`, the inverse of `to_rows`."""
+    moved = list(shape)
+    channels = moved.pop(channel_axis)
+    return np.moveaxis(rows.reshape(*moved, channels), -1, channel_axis)  # shape
+
+
+class BatchNorm:
+    """One batch-norm layer with its parameters and moving statistics.
+
+    gamma, beta, moving_mean, moving_var: shape (C,). x: ranks 2 to 5, channels at `conventions.channel_axis`.
+    The parameters' dtype is kept; x of another dtype is promoted against it by NumPy's rules.
+
+    `train` and `eval` return (y, cache); the two backward methods take (dy, cache) and return
+    (dx, dgamma, dbeta). Each method below is one line of the paper's Algorithm 1, or its derivative.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float | None = None,
+        momentum: float | None = None,
+        conventions: Conventions = D2L,
+        dtype: np.typing.DTypeLike = np.float64,
+    ) -> None:
+        if num_features < 1:
+            raise ValueError(f"num_features must be at least 1, got {num_features}")
+        if not _is_float(np.dtype(dtype)):
+            raise TypeError(f"dtype must be a floating-point type, got {np.dtype(dtype)}")
+        self.num_features = num_features
+        self.eps = conventions.default_eps if eps is None else eps
+        self.momentum = conventions.default_momentum if momentum is None else momentum
+        self.conventions = conventions
+        self.gamma = np.ones(num_features, dtype)  # (C,)
+        self.beta = np.zeros(num_features, dtype)  # (C,)
+        self.average_mean = np.zeros(num_features, dtype)  # (C,)
+        self.average_var = np.ones(num_features, dtype)  # (C,)
+        self.updates = 0
+
+    # --- forward ---
+
+    def train(self, x: np.ndarray) -> tuple[np.ndarray, dict]:
+        """One training step: normalize by the batch's own statistics and move the moving ones."""
+        rows = self.checked_rows(x)  # (n, C)
+        if len(rows) == 1 and self.conventions.single_value == "error":
+            raise ValueError(
+                f"batch norm in training needs more than one value per channel, got x of shape {x.shape}"
+            )
+        mean, var = self.batch_statistics(rows)  # (C,), (C,)
+        y, cache = self.normalize(rows, mean, var)  # (n, C)
+        self.update(mean, var, len(rows))
+        return from_rows(y, x.shape, self.conventions.channel_axis), cache
+
+    def eval(self, x: np.ndarray) -> tuple[np.ndarray, dict]:
+        """Prediction: normalize by the moving statistics, which stay as they are."""
+        rows = self.checked_rows(x)  # (n, C)
+        y, cache = self.normalize(rows, self.moving_mean, self.moving_var)  # (n, C)
+        return from_rows(y, x.shape, self.conventions.channel_axis), cache
+
+    def batch_statistics(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two passes: the mean, then the average squared deviation from it (biased)."""
+        mean = x.mean(axis=0)  # (C,)
+        var = ((x - mean) ** 2).mean(axis=0)  # (C,)
+        return mean, var
+
+    def normalize(self, x: np.ndarray, mean: np.ndarray, var: np.ndarray) -> tuple[np.ndarray, dict]:
+        scale = self.inverse_std(var)  # (C,)
+        x_hat = (x - mean) * scale  # (n, C)
+        y = self.gamma * x_hat + self.beta  # (n, C)
+        return y, {"x_hat": x_hat, "scale": scale, "var": var}
+
+    def inverse_std(self, var: np.ndarray) -> np.ndarray:
+        eps = var.dtype.type(self.eps)
+        if self.conventions.eps_at == "inside_sqrt":
+            return 1 / np.sqrt(var + eps)  # (C,)
+        return 1 / (np.sqrt(var) + eps)  # (C,)
+
+    # --- moving statistics ---
+
+    def update(self, mean: np.ndarray, var: np.ndarray, n: int) -> None:
+        """moving = keep_weight * moving + new_weight * batch, for the mean and for the variance."""
+        if self.conventions.moving_var == "unbiased":
+            var = var * (var.dtype.type(n) / var.dtype.type(n - 1)) if n > 1 else np.full_like(var, np.nan)
+        keep, new = self.weights()
+        self.average_mean = keep * self.average_mean + new * mean  # (C,)
+        self.average_var = keep * self.average_var + new * var  # (C,)
+        self.updates += 1
+
+    def weights(self) -> tuple[np.floating, np.floating]:
+        """(weight of the old value, weight of the new), each from the very number that was given."""
+        momentum = self.average_mean.dtype.type(self.momentum)
+        one = momentum.dtype.type(1)
+        return (
+            (momentum, one - momentum) if self.conventions.momentum == "keep" else (one - momentum, momentum)
+        )
+
+    @property
+    def moving_mean(self) -> np.ndarray:
+        return self.debiased(self.average_mean)  # (C,)
+
+    @property
+    def moving_var(self) -> np.ndarray:
+        return self.debiased(self.average_var)  # (C,)
+
+    def debiased(self, average: np.ndarray) -> np.ndarray:
+        """Kingma and Ba 2015, section 3: divide by 1 - keep_weight^t. Before any update: as it is."""
+        if not self.conventions.debias or self.updates == 0:
+            return average
+        keep, _ = self.weights()
+        return average / (1 - keep**self.updates)  # (C,)
+
+    # --- backward ---
+
+    def train_backward(self, dy: np.ndarray, cache: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The gradients of sum(y * dy) with mean and var as functions of x (the paper's section 3)."""
+        rows = self.checked_rows(dy)  # (n, C)
+        n = rows.dtype.type(len(rows))
+        x_hat, scale = cache["x_hat"], cache["scale"]
+        dgamma = (rows * x_hat).sum(axis=0)  # (C,)
+        dbeta = rows.sum(axis=0)  # (C,)
+        slope = self.variance_slope(cache["var"], scale)  # (C,) or 1
+        dx = self.gamma * scale * (rows - dbeta / n - x_hat * (slope * dgamma / n))  # (n, C)
+        return from_rows(dx, dy.shape, self.conventions.channel_axis), dgamma, dbeta
+
+    def variance_slope(self, var: np.ndarray, scale: np.ndarray) -> np.ndarray | float:
+        """How the scale depends on var, relative to the -scale^3/2 that the closed form assumes.
+
+        With eps outside the root, d scale/d var = -scale^2/(2 sqrt(var)): a factor 1/(scale sqrt(var)).
+        A constant channel (var = 0) has x_hat = 0 and takes no slope.
+        """
+        if self.conventions.eps_at == "inside_sqrt":
+            return 1.0
+        std = np.sqrt(var)  # (C,)
+        return np.divide(1, scale * std, out=np.zeros_like(std), where=std > 0)  # (C,)
+
+    def eval_backward(self, dy: np.ndarray, cache: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The gradients in prediction, where the statistics are constants."""
+        rows = self.checked_rows(dy)  # (n, C)
+        dgamma = (rows * cache["x_hat"]).sum(axis=0)  # (C,)
+        dbeta = rows.sum(axis=0)  # (C,)
+        dx = self.gamma * cache["scale"] * rows  # (n, C)
+        return from_rows(dx, dy.shape, self.conventions.channel_axis), dgamma, dbeta
+
+    # --- what is accepted ---
+
+    def checked_rows(self, x: np.ndarray) -> np.ndarray:
+        """x as (n, C) rows. Raises TypeError for a non-float dtype, ValueError for a wrong rank or channel count."""
+        x = np.asarray(x)
+        if not _is_float(x.dtype):
+            raise TypeError(f"batch norm takes floating-point input, got {x.dtype}; convert x first")
+        if x.ndim not in RANKS:
+            raise ValueError(f"batch norm takes inputs of rank 2 to 5, got rank {x.ndim} (shape {x.shape})")
+        axis = self.conventions.channel_axis
+        if x.shape[axis] != self.num_features:
+            raise ValueError(
+                f"batch norm for {self.num_features} channels got {x.shape[axis]} on axis {axis} "
+                f"(shape {x.shape}); is the channel axis where you think it is?"
+            )
+        return to_rows(x, axis)
+
+
+def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, training, conventions=D2L):
+    """The tutorial's function: (y, moving_mean, moving_var). Shapes as in `BatchNorm`; inputs stay unmodified."""
+    layer = BatchNorm(len(gamma), eps, momentum, conventions, gamma.dtype)
+    layer.gamma, layer.beta = gamma, beta
+    layer.average_mean, layer.average_var = moving_mean, moving_var
+    y, _ = layer.train(x) if training else layer.eval(x)
+    return y, layer.moving_mean, layer.moving_var
+
+
+def _is_float(dtype: np.dtype) -> bool:
+    """True for NumPy's floats and for bfloat16 and the like, which NumPy itself does not call floating."""
+    return np.issubdtype(dtype, np.floating) or dtype.name.startswith(("bfloat", "float"))

@@ -1,0 +1,108 @@
+"""LeNet on Fashion-MNIST with plain SGD, in NumPy: forward, loss, backward and update, all written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from reference.lenet import LeNet, Weights, cross_entropy
+
+PROGRESS_EVERY = 16  # steps
+
+
+def train(
+    data: Any,
+    weights: Weights,
+    orders: np.ndarray,
+    *,
+    learning_rate: float = 1.0,
+    batch_size: int = 256,
+    dtype: str = "float32",
+    device: str = "cpu",
+    on_progress: Callable[[int], None] | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
+) -> dict[str, Any]:
+    """Train from `weights`, visiting the training examples of epoch e in the order of row e of `orders`.
+
+    data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
+    orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
+
+    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds": 0.0}. A record is
+    {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
+    as seen while training, test accuracy after the epoch in prediction mode. `step_seconds` covers forward,
+    loss, backward and update; `seconds` also gathering and scaling the batches, metrics and evaluation.
+    Raises ValueError for a device other than "cpu".
+    """
+    if device != "cpu":
+        raise ValueError(f"NumPy trains on the CPU; device must be 'cpu', got {device!r}")
+    net = LeNet(weights, dtype)
+    history, done = [], 0
+    for epoch, order in enumerate(orders, start=1):
+        started = perf_counter()
+        loss_sum, correct, step_seconds = 0.0, 0, 0.0
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]  # (n,)
+            images = scaled(data.train_images[batch], dtype)  # (1, 28, 28, n)
+            labels = data.train_labels[batch]  # (n,)
+            step_started = perf_counter()
+            loss, logits = sgd_step(net, images, labels, learning_rate)
+            step_seconds += perf_counter() - step_started
+            loss_sum += float(loss) * len(batch)
+            correct += count_correct(logits, labels)
+            done += len(batch)
+            if on_progress and start // batch_size % PROGRESS_EVERY == 0:
+                on_progress(done)
+        record = {
+            "epoch": epoch,
+            "loss": loss_sum / len(order),
+            "train_accuracy": correct / len(order),
+            "test_accuracy": evaluate(net, data.test_images, data.test_labels, batch_size, dtype),
+            "step_seconds": step_seconds,
+            "seconds": perf_counter() - started,
+        }
+        history.append(record)
+        if on_progress:
+            on_progress(done)
+        if on_epoch:
+            on_epoch(record)
+    return {
+        "history": history,
+        "weights": net.save_weights(),
+        "device": "cpu",
+        "dtype": dtype,
+        "compile_seconds": 0.0,
+    }
+
+
+def sgd_step(
+    net: LeNet, images: np.ndarray, labels: np.ndarray, learning_rate: float
+) -> tuple[np.floating, np.ndarray]:
+    """One step of SGD on images (1, 28, 28, n). Returns the loss and the logits (10, n) before the update."""
+    logits, cache = net.forward(images, training=True)  # (10, n)
+    loss, dlogits = cross_entropy(logits, labels)  # (), (10, n)
+    for name, grad in net.backward(dlogits, cache).items():
+        net.parameters[name] -= grad.dtype.type(learning_rate) * grad
+    return loss, logits
+
+
+def evaluate(net: LeNet, images: np.ndarray, labels: np.ndarray, batch_size: int, dtype: str) -> float:
+    """The accuracy on images (N, 28, 28) in prediction mode."""
+    correct = 0
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        logits, _ = net.forward(scaled(images[batch], dtype), training=False)  # (10, n)
+        correct += count_correct(logits, labels[batch])
+    return correct / len(images)
+
+
+def scaled(images: np.ndarray, dtype: str) -> np.ndarray:
+    """Bytes (n, 28, 28) -> pixels in [0, 1], (1, 28, 28, n) as the layers take them."""
+    batch_last = np.ascontiguousarray(images.transpose(1, 2, 0))[None]  # (1, 28, 28, n), still bytes
+    return np.divide(batch_last, 255, dtype=dtype)
+
+
+def count_correct(logits: np.ndarray, labels: np.ndarray) -> int:
+    return int((logits.argmax(axis=0) == labels).sum())

@@ -1,0 +1,1 @@
+def curves(runs, path, is_sample): pass

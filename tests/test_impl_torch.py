@@ -1,0 +1,331 @@
+"""The PyTorch batch norm against the reference, against autograd, and against its own promises."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from reference import batch_norm as reference
+from reference.conventions import D2L, PRESETS
+
+torch = pytest.importorskip("torch")
+
+from impls.pytorch.batch_norm import BatchNorm, batch_norm  # noqa: E402
+
+C = 5
+SHAPES = {2: (7, C), 3: (4, C, 3), 4: (4, C, 3, 2), 5: (3, C, 4, 2, 6)}
+CONVENTIONS = {
+    **PRESETS,
+    "outside_sqrt": replace(D2L, eps_at="outside_sqrt"),
+    "debiased": replace(D2L, debias=True),
+    "torch_debiased": replace(PRESETS["torch"], debias=True, channel_axis=-1),
+}
+
+
+def rng_for(*numbers):
+    return np.random.default_rng(numbers)
+
+
+def draw(rank, conventions, seed=0):
+    """x with distinct means and scales per channel."""
+    shape = list(SHAPES[rank])
+    if conventions.channel_axis == -1:
+        shape.append(shape.pop(1))
+    rng = rng_for(seed, rank)
+    rows = [*shape]
+    channels = rows.pop(conventions.channel_axis)
+    x = rng.normal(size=(*rows, channels)) * rng.uniform(0.2, 3, channels) + rng.normal(size=channels)
+    return np.ascontiguousarray(np.moveaxis(x, -1, conventions.channel_axis))
+
+
+def pair(conventions, momentum=None, eps=1e-3, dtype=torch.float64):
+    """A reference layer and ours with the same, non-default, parameters and statistics."""
+    rng = rng_for(7)
+    ref = reference.BatchNorm(C, eps, momentum, conventions)
+    ours = BatchNorm(C, eps, momentum, conventions, dtype=dtype)
+    ref.gamma, ref.beta = rng.uniform(-2, 2, C), rng.normal(size=C)
+    ref.average_mean, ref.average_var = rng.normal(size=C), rng.uniform(0.5, 2, C)
+    with torch.no_grad():
+        for name, value in [
+            ("gamma", ref.gamma),
+            ("beta", ref.beta),
+            ("moving_mean", ref.average_mean),
+            ("moving_var", ref.average_var),
+        ]:
+            getattr(ours, name).copy_(torch.tensor(value))
+    return ref, ours
+
+
+def step(layer, x, dy):
+    """y, dx, dgamma, dbeta of our layer, as NumPy arrays."""
+    leaf = torch.tensor(x, requires_grad=True)
+    y = layer(leaf)
+    grads = torch.autograd.grad(y, [leaf, layer.gamma, layer.beta], torch.tensor(dy))
+    return [t.detach().numpy() for t in (y, *grads)]
+
+
+def reference_step(layer, x, dy, training):
+    if training:
+        y, cache = layer.train(x)
+        return [y, *layer.train_backward(dy, cache)]
+    y, cache = layer.eval(x)
+    return [y, *layer.eval_backward(dy, cache)]
+
+
+def assert_same(got, want, **tolerance):
+    for name, a, b in zip(("y", "dx", "dgamma", "dbeta"), got, want, strict=True):
+        np.testing.assert_allclose(a, b, err_msg=name, **({"rtol": 1e-11, "atol": 1e-11} | tolerance))
+
+
+# --- against the reference ---
+
+
+@pytest.mark.parametrize("rank", SHAPES)
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_session_equals_the_reference(name, rank):
+    conventions = CONVENTIONS[name]
+    ref, ours = pair(conventions, momentum=0.7)
+    for seed, training in enumerate([False, True, True, False, True, False]):
+        x, dy = draw(rank, conventions, seed), draw(rank, conventions, seed + 100)
+        ours.train(training)
+        assert_same(step(ours, x, dy), reference_step(ref, x, dy, training))
+        mean, var = ours.moving_statistics()
+        np.testing.assert_allclose(mean.numpy(), ref.moving_mean, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(var.numpy(), ref.moving_var, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_defaults_are_those_of_the_conventions(name):
+    conventions = CONVENTIONS[name]
+    layer = BatchNorm(C, conventions=conventions)
+    assert (layer.eps, layer.momentum) == (conventions.default_eps, conventions.default_momentum)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_the_function_equals_the_reference_s(name, training):
+    conventions = CONVENTIONS[name]
+    ref, _ = pair(conventions)
+    x = draw(4, conventions)
+    inputs = [x, ref.gamma, ref.beta, ref.average_mean, ref.average_var]
+    tensors = [torch.tensor(value) for value in inputs]
+    options = {"eps": 1e-3, "momentum": 0.7, "training": training, "conventions": conventions}
+    got, want = batch_norm(*tensors, **options), reference.batch_norm(*inputs, **options)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a.numpy(), b, rtol=1e-12, atol=1e-12)
+    for tensor, value in zip(tensors, inputs, strict=True):
+        np.testing.assert_array_equal(tensor.numpy(), value)  # the inputs stay unmodified
+
+
+def test_weights_of_old_and_new_are_the_statistics_own():
+    """In float32, 1 - 0.9 is 0.100000024, not 0.1."""
+    layer = BatchNorm(1, momentum=0.9)
+    layer(torch.tensor([[1e6], [3e6]]))
+    want = np.float32(0.9) * np.float32(0) + (np.float32(1) - np.float32(0.9)) * np.float32(2e6)
+    assert layer.moving_mean.item() == want
+
+
+def test_a_memory_format_is_only_a_layout():
+    x = torch.tensor(draw(4, D2L))
+    _, ours = pair(D2L)
+    plain, channels_last = ours(x), ours(x.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(channels_last, plain, rtol=1e-13, atol=1e-13)
+
+
+# --- against autograd ---
+
+
+def plain_two_pass(x, gamma, beta, eps, conventions):
+    axes = [axis for axis in range(x.ndim) if axis != conventions.channel_axis % x.ndim]
+    shape = [C if axis not in axes else 1 for axis in range(x.ndim)]
+    mean = x.mean(axes, keepdim=True)
+    var = ((x - mean) ** 2).mean(axes, keepdim=True)
+    inside = conventions.eps_at == "inside_sqrt"
+    std = torch.sqrt(var + eps) if inside else torch.sqrt(var) + eps
+    return gamma.reshape(shape) * (x - mean) / std + beta.reshape(shape)
+
+
+@pytest.mark.parametrize("rank", SHAPES)
+@pytest.mark.parametrize("name", ["d2l", "flax", "outside_sqrt"])
+def test_closed_form_equals_autograd(name, rank):
+    conventions = CONVENTIONS[name]
+    _, ours = pair(conventions)
+    x, dy = draw(rank, conventions), draw(rank, conventions, 1)
+    leaf = torch.tensor(x, requires_grad=True)
+    y = plain_two_pass(leaf, ours.gamma, ours.beta, ours.eps, conventions)
+    grads = torch.autograd.grad(y, [leaf, ours.gamma, ours.beta], torch.tensor(dy))
+    assert_same(step(ours, x, dy), [t.detach().numpy() for t in (y, *grads)])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradcheck(training):
+    _, ours = pair(D2L)
+    ours.train(training)
+    x = torch.tensor(draw(3, D2L), requires_grad=True)
+    assert torch.autograd.gradcheck(ours, (x,))
+
+
+def test_second_derivative_raises():
+    _, ours = pair(D2L)
+    x = torch.tensor(draw(2, D2L), requires_grad=True)
+    (dx,) = torch.autograd.grad((ours(x) ** 3).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        dx.sum().backward()
+
+
+def test_constant_channel_with_eps_outside_the_root():
+    conventions = CONVENTIONS["outside_sqrt"]
+    ref, ours = pair(conventions)
+    x, dy = draw(4, conventions), draw(4, conventions, 1)
+    x[:, 2] = 0.5
+    got = step(ours, x, dy)
+    assert all(np.isfinite(value).all() for value in got)
+    assert_same(got, reference_step(ref, x, dy, training=True))
+
+
+# --- modes and state ---
+
+
+def test_mode_is_the_module_s_not_whether_gradients_are_on():
+    _, ours = pair(D2L)
+    x = torch.tensor(draw(2, D2L))
+    with torch.no_grad():
+        in_training = ours.train()(x)
+        assert ours.updates == 1
+        in_prediction = ours.eval()(x)
+        assert ours.updates == 1
+    torch.testing.assert_close(in_training.mean(0), ours.beta.detach(), rtol=0, atol=1e-12)
+    assert not torch.allclose(in_training, in_prediction)
+
+
+@pytest.mark.parametrize("name", ["d2l", "debiased"])
+def test_state_dict_round_trips(name):
+    conventions = CONVENTIONS[name]
+    _, first = pair(conventions)
+    for seed in range(3):
+        first(torch.tensor(draw(4, conventions, seed)))
+    second = BatchNorm(C, 1e-3, conventions=conventions, dtype=torch.float64)
+    second.load_state_dict(first.state_dict())
+    x = torch.tensor(draw(4, conventions, 9))
+    torch.testing.assert_close(second.eval()(x), first.eval()(x), rtol=0, atol=0)
+    torch.testing.assert_close(second.train()(x), first.train()(x), rtol=0, atol=0)
+    torch.testing.assert_close(second.eval()(x), first.eval()(x), rtol=0, atol=0)
+
+
+def test_to_moves_parameters_and_statistics_but_not_the_counter():
+    layer = BatchNorm(C).to(torch.float64)
+    dtypes = {name: value.dtype for name, value in layer.state_dict().items()}
+    assert dtypes.pop("updates") == torch.int64
+    assert set(dtypes.values()) == {torch.float64}
+    assert layer(torch.tensor(draw(2, D2L))).dtype == torch.float64
+
+
+def test_the_input_is_never_modified():
+    _, ours = pair(D2L)
+    x, dy = draw(4, D2L), draw(4, D2L, 1)
+    tensor, cotangent = torch.tensor(x, requires_grad=True), torch.tensor(dy)
+    ours(tensor).backward(cotangent)
+    ours.eval()(tensor).backward(cotangent)
+    np.testing.assert_array_equal(tensor.detach().numpy(), x)
+    np.testing.assert_array_equal(cotangent.numpy(), dy)
+
+
+# --- precision ---
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_16_bit_input_is_computed_in_float32(dtype, training):
+    layers = [pair(D2L, dtype=torch.float32)[1].train(training) for _ in range(2)]
+    x16 = torch.tensor(draw(4, D2L)).to(dtype)
+    dy16 = torch.tensor(draw(4, D2L, 1)).to(dtype)
+    results = []
+    for layer, x, dy in [(layers[0], x16, dy16), (layers[1], x16.float(), dy16.float())]:
+        leaf = x.clone().requires_grad_()
+        y = layer(leaf)
+        results.append([y, *torch.autograd.grad(y, [leaf, layer.gamma, layer.beta], dy)])
+    (y, dx, dgamma, dbeta), (y32, dx32, dgamma32, dbeta32) = results
+    assert y.dtype == dx.dtype == dtype
+    assert dgamma.dtype == dbeta.dtype == layers[0].moving_mean.dtype == torch.float32
+    torch.testing.assert_close(y, y32.to(dtype), rtol=0, atol=0)
+    torch.testing.assert_close(dx, dx32.to(dtype), rtol=0, atol=0)
+    for a, b in [(dgamma, dgamma32), (dbeta, dbeta32), (layers[0].moving_var, layers[1].moving_var)]:
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_large_mean_does_not_cancel():
+    """mean/std = 1e4 in float32: E[x^2] - E[x]^2 would have no digit left, x * scale + shift three."""
+    rng = rng_for(11)
+    x = (rng.normal(size=(64, C, 4, 4)) + 1e4).astype(np.float32)
+    dy = rng.normal(size=x.shape).astype(np.float32)
+    ref, ours = pair(D2L, eps=1e-5, dtype=torch.float32)
+    want = reference_step(ref, x.astype(np.float64), dy.astype(np.float64), training=True)
+    got = step(ours, x, dy)
+    # The mean's own rounding, about 1e4 * 2^-24, shifts every x - mean by as much.
+    np.testing.assert_allclose(got[0], want[0], rtol=0, atol=3e-3)
+    np.testing.assert_allclose(ours.moving_var.numpy(), ref.moving_var, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("training", [True, False])
+def test_non_finite_values_stay_in_their_channel(bad, training):
+    _, ours = pair(D2L)
+    _, clean = pair(D2L)
+    x, dy = draw(4, D2L), draw(4, D2L, 1)
+    with_bad = x.copy()
+    with_bad[1, 3, 0, 1] = bad
+    got, want = step(ours.train(training), with_bad, dy), step(clean.train(training), x, dy)
+    others = [0, 1, 2, 4]
+    for a, b in zip(got, want, strict=True):
+        axis = 1 if a.ndim > 1 else 0
+        np.testing.assert_array_equal(np.take(a, others, axis), np.take(b, others, axis))
+    torch.testing.assert_close(ours.moving_mean[others], clean.moving_mean[others], rtol=0, atol=0)
+    assert not np.isfinite(got[0][:, 3]).all()
+
+
+# --- what is accepted ---
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(0, C), (0, C, 2, 2), (2, C, 0)])
+def test_an_empty_batch_changes_nothing(shape, training):
+    _, ours = pair(D2L)
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
+    y, dx, dgamma, dbeta = step(ours.train(training), np.zeros(shape), np.zeros(shape))
+    assert y.shape == dx.shape == shape
+    np.testing.assert_array_equal([dgamma, dbeta], np.zeros((2, C)))
+    for name, value in ours.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_single_value():
+    x = torch.tensor(draw(2, D2L)[:1])
+    with pytest.raises(ValueError, match="more than one value per channel"):
+        BatchNorm(C, conventions=PRESETS["torch"], dtype=torch.float64)(x)
+    _, ours = pair(D2L)
+    torch.testing.assert_close(ours(x)[0], ours.beta.detach(), rtol=0, atol=0)
+    BatchNorm(C, conventions=PRESETS["torch"], dtype=torch.float64).eval()(x)  # prediction needs one value only
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (torch.zeros(C), ValueError, "rank 2 to 5, got rank 1"),
+        (torch.zeros(2, C, 1, 1, 1, 1), ValueError, "rank 2 to 5, got rank 6"),
+        (torch.zeros(4, C + 1), ValueError, "for 5 channels got 6 on axis 1"),
+        (torch.zeros(4, 3, C), ValueError, "is the channel axis where you think it is"),
+        (torch.zeros(4, C, dtype=torch.int64), TypeError, "floating-point input, got torch.int64"),
+        (torch.zeros(4, C, dtype=torch.complex64), TypeError, "floating-point input, got torch.complex64"),
+    ],
+)
+def test_bad_inputs(x, error, message, training):
+    layer = BatchNorm(C).train(training)
+    with pytest.raises(error, match=message):
+        layer(x)
+    assert layer.updates == 0
+
+
+def test_no_features():
+    with pytest.raises(ValueError, match="at least 1"):
+        BatchNorm(0)
