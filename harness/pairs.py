@@ -92,6 +92,7 @@ def _ratios(a: Played, b: Played) -> Iterator[tuple[str, float | None, bool]]:
             if declared or not counted.any():
                 yield name, None, declared
             else:
-                ratios = np.where(difference == 0, 0.0, difference / np.maximum(bound, np.finfo(np.float64).tiny))
+                with np.errstate(all="ignore"):
+                    ratios = np.where(difference == 0, 0.0, difference / bound)
                 worst = np.where(counted, ratios, 0.0).max()
                 yield name, float(np.inf if np.isnan(worst) else worst), False

@@ -9,13 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from harness.check import TargetReport
 from harness.verdict import Judgement, counts
 
 COLOURS = {"agree": "green", "inconclusive": "yellow", "unsupported": "yellow", "not_run": "yellow"}
-FAILURES_SHOWN = 8
+FAILURES_SHOWN = 5
 
 out = Console()
 err = Console(stderr=True)
@@ -86,24 +85,27 @@ def worst_ratios(judgements: list[Judgement]) -> dict[str, float]:
 
 
 def failures(judgements: list[Judgement]) -> None:
-    """The first few law judgements that failed, a line each."""
+    """The law judgements that failed, a line each: the worst of each case first, and only so many."""
+    worst: dict[tuple[str, str], Judgement] = {}
     failed = [one for one in judgements if one.counts_against]
-    if not failed:
-        return
-    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
-    for column in ("case", "dtype", "step", "observable", "verdict", "got", "want", "error/bound"):
-        table.add_column(column)
-    for one in failed[:FAILURES_SHOWN]:
-        step = "" if one.step is None else f"{one.step} {one.op}"
-        if one.ratio is None:
-            table.add_row(one.case, one.dtype, step, one.observable or "", one.verdict, escape(one.message or ""))
-        else:
-            place = one.observable + str(one.index) if one.observable else ""
-            got, want = f"{one.got:.9g}", f"{one.want:.9g}"
-            table.add_row(one.case, one.dtype, step, escape(place), one.verdict, got, want, f"{one.ratio:.3g}")
-    out.print(table)
-    if len(failed) > FAILURES_SHOWN:
-        out.print(f"    [dim]and {len(failed) - FAILURES_SHOWN} more; --json FILE has them all[/]")
+    for one in failed:
+        key = (one.case, one.dtype)
+        if key not in worst or (one.ratio or 0) > (worst[key].ratio or 0):
+            worst[key] = one
+    for one in list(worst.values())[:FAILURES_SHOWN]:
+        out.print(f"    [dim]{failure_line(one)}[/]", highlight=False, soft_wrap=True)
+    if len(worst) > FAILURES_SHOWN:
+        rest = len(worst) - FAILURES_SHOWN
+        out.print(f"    [dim]and {rest} more cases; --json FILE has every comparison[/]", highlight=False)
+
+
+def failure_line(one: Judgement) -> str:
+    step = "" if one.step is None else f", step {one.step} ({one.op})"
+    where = f"{one.case} in {one.dtype}{step}"
+    if one.ratio is None:
+        return escape(f"{where}: {one.verdict}: {one.message}")
+    place = f"{one.observable}{one.index}"
+    return escape(f"{where}: {place} is {one.got:.9g}, not {one.want:.9g}: {one.ratio:.3g} bounds away")
 
 
 def training(one: dict[str, Any]) -> None:

@@ -177,7 +177,7 @@ def _measure(
         error = np.abs(got.astype(want.dtype) - want).astype(np.float64)
         same = (got.astype(want.dtype) == want) | (np.isnan(got.astype(want.dtype)) & np.isnan(want))
         error = np.where(same, 0.0, error)
-        ratio = np.where(error == 0, 0.0, error / np.where(bound > 0, bound, np.finfo(np.float64).tiny))
+        ratio = np.where(error == 0, 0.0, error / bound)
     want_finite = np.isfinite(want.astype(np.float64))
     broken = mask & want_finite & ~np.isfinite(got.astype(np.float64)) & np.isfinite(bound)
     ratio = np.where(broken | np.isnan(ratio), np.inf, ratio)

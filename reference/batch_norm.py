@@ -70,9 +70,12 @@ class BatchNorm:
             raise ValueError(
                 f"batch norm in training needs more than one value per channel, got x of shape {x.shape}"
             )
-        mean, var = self.batch_statistics(rows)  # (C,), (C,)
+        if len(rows) == 0:  # an empty batch says nothing: the moving statistics stay as they are
+            mean, var = self.average_mean, self.average_var  # (C,), (C,)
+        else:
+            mean, var = self.batch_statistics(rows)  # (C,), (C,)
+            self.update(mean, var, len(rows))
         y, cache = self.normalize(rows, mean, var)  # (n, C)
-        self.update(mean, var, len(rows))
         return from_rows(y, x.shape, self.conventions.channel_axis), cache
 
     def eval(self, x: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -138,7 +141,7 @@ class BatchNorm:
     def train_backward(self, dy: np.ndarray, cache: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The gradients of sum(y * dy) with mean and var as functions of x (the paper's section 3)."""
         rows = self.checked_rows(dy)  # (n, C)
-        n = rows.dtype.type(len(rows))
+        n = rows.dtype.type(max(1, len(rows)))  # of an empty batch every sum is 0
         x_hat, scale = cache["x_hat"], cache["scale"]
         dgamma = (rows * x_hat).sum(axis=0)  # (C,)
         dbeta = rows.sum(axis=0)  # (C,)

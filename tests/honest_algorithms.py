@@ -1,7 +1,7 @@
 """Batch norm as honest implementations compute it, each operation rounded to the dtype of the arrays.
 
-The error bounds must hold for every algorithm here, and not for `FAST_VARIANCE`. Everything is (n, C), C independent
-channels; a sum over axis 0 of such an array adds row to row, so that "sequential" is what it says.
+The error bounds must hold for every algorithm here, and not for `FAST_VARIANCE`. Everything is (n, C): n
+values of each of C independent channels.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def two_pass(x: Array, add: Sum) -> tuple[Array, Array]:
     return mean, add(d * d) / n
 
 
-def two_pass_double(x: Array, add: Sum) -> tuple[Array, Array]:
+def two_pass_double(x: Array, _add: Sum) -> tuple[Array, Array]:
     mean, var = two_pass(x.astype(np.float64), sequential)
     return mean.astype(x.dtype), var.astype(x.dtype)
 
 
-def welford(x: Array, add: Sum) -> tuple[Array, Array]:
+def welford(x: Array, _add: Sum) -> tuple[Array, Array]:
     mean, m2 = np.zeros_like(x[0]), np.zeros_like(x[0])
     for k, row in enumerate(x, start=1):
         delta = row - mean
@@ -72,7 +72,7 @@ def welford(x: Array, add: Sum) -> tuple[Array, Array]:
     return mean, m2 / x.dtype.type(len(x))
 
 
-def chan(x: Array, add: Sum) -> tuple[Array, Array]:
+def chan(x: Array, _add: Sum) -> tuple[Array, Array]:
     """Neighbours merged level by level; an odd one out is carried on to the next level."""
     T = x.dtype.type
     parts = [(1, row, np.zeros_like(row)) for row in x]
@@ -106,8 +106,8 @@ class Algorithm:
     def train(self, x: Array, dy: Array, gamma: Array, beta: Array, eps: float) -> dict[str, Array]:
         mean, var = self.statistics(x, self.add)
         r = reciprocal_root(var, eps)
-        return {"mean": mean, "var": var, "y": self.scaled(x, mean, r, gamma, beta),
-                "dbeta": self.add(dy), **BACKWARD[self.backward](x, dy, gamma, mean, r, self.add)}  # fmt: skip
+        forward = {"mean": mean, "var": var, "y": self.scaled(x, mean, r, gamma, beta)}
+        return forward | {"dbeta": self.add(dy)} | BACKWARD[self.backward](x, dy, gamma, mean, r, self.add)
 
     def eval(
         self, x: Array, dy: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float
@@ -158,7 +158,7 @@ def _grouped(x: Array, dy: Array, gamma: Array, mean: Array, r: Array, add: Sum)
 
 
 def _autodiff(x: Array, dy: Array, gamma: Array, mean: Array, r: Array, add: Sum) -> dict[str, Array]:
-    """Reverse mode through (x - mean) * (var + eps)^(-1/2), with the term of mean(x - mean) that is 0 on paper."""
+    """Reverse mode through (x - mean) * (var + eps)^(-1/2), with the mean(x - mean) that is 0 on paper."""
     T = x.dtype.type
     n, d = T(len(x)), x - mean
     dxh = dy * gamma
@@ -178,15 +178,16 @@ def _regrouped(x: Array, dy: Array, gamma: Array, mean: Array, r: Array, add: Su
 
 BACKWARD = {"closed": _closed, "grouped": _grouped, "autodiff": _autodiff, "regrouped": _regrouped}
 
+# Two-pass where the name does not say otherwise.
 HONEST = (
-    Algorithm("two-pass sequential", two_pass, sequential, "plain", "closed", "two_products"),
-    Algorithm("two-pass sequential, scale-shift", two_pass, sequential, "scale_shift", "regrouped", "increment"),
-    Algorithm("two-pass backwards, autodiff", two_pass, backwards, "xh_affine", "autodiff", "from_new"),
-    Algorithm("two-pass sorted", two_pass, value_sorted, "plain", "grouped", "two_products"),
-    Algorithm("two-pass sorted, scale-shift", two_pass, value_sorted, "scale_shift", "regrouped", "increment"),
-    Algorithm("two-pass tree, scale-shift", two_pass, tree, "scale_shift", "grouped", "from_new"),
-    Algorithm("two-pass tree, regrouped", two_pass, tree, "plain", "regrouped", "two_products"),
-    Algorithm("two-pass eight lanes", two_pass, eight_lanes, "xh_affine", "closed", "increment"),
+    Algorithm("sequential", two_pass, sequential, "plain", "closed", "two_products"),
+    Algorithm("sequential, scale-shift", two_pass, sequential, "scale_shift", "regrouped", "increment"),
+    Algorithm("backwards, autodiff", two_pass, backwards, "xh_affine", "autodiff", "from_new"),
+    Algorithm("sorted", two_pass, value_sorted, "plain", "grouped", "two_products"),
+    Algorithm("sorted, scale-shift", two_pass, value_sorted, "scale_shift", "regrouped", "increment"),
+    Algorithm("tree, scale-shift", two_pass, tree, "scale_shift", "grouped", "from_new"),
+    Algorithm("tree, regrouped", two_pass, tree, "plain", "regrouped", "two_products"),
+    Algorithm("eight lanes", two_pass, eight_lanes, "xh_affine", "closed", "increment"),
     Algorithm("Welford", welford, sequential, "plain", "autodiff", "two_products"),
     Algorithm("Chan", chan, tree, "scale_shift", "autodiff", "increment"),
     Algorithm("double inside", two_pass_double, in_double, "plain", "closed", "two_products"),

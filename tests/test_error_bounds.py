@@ -20,18 +20,18 @@ TABLE = Path(__file__).resolve().parents[1] / "reference" / "error_bounds_table.
 
 @pytest.fixture(scope="module")
 def table() -> experiment.Table:
-    return experiment.run(cases=8000, seed=20240229)
+    return experiment.run(cases=5000, seed=20240229)
 
 
 def test_no_honest_algorithm_leaves_the_bound(table):
-    assert experiment.sum_counts(table) == 8000
+    assert experiment.sum_counts(table) == 5000
     broken = {key: (cell.worst, cell.worst_by) for key, cell in table.items() if not cell.worst <= 1}
     assert not broken
 
 
 def test_the_bound_is_not_empty(table):
     """Where agreement is conclusive, the least accurate honest algorithm uses more than 2 % of the bound."""
-    cells = {key: cell for key, cell in table.items() if cell.conclusive >= 100}
+    cells = {key: cell for key, cell in table.items() if cell.conclusive >= 50}
     assert {key[0] for key in cells} == set(experiment.OBSERVABLES)
     loose = {key: cell.p99() for key, cell in cells.items() if cell.p99()[0] <= 0.02}
     assert not loose
@@ -158,8 +158,8 @@ def test_moving_average_inherits_the_errors_it_is_given():
 
 def test_sixteen_bit_results_are_rounded_once_more():
     rng = np.random.default_rng(7)
-    x, dy = (rng.normal(size=(50, 6)) * 10 ** rng.uniform(-2, 2, 6)).astype(np.float16), np.ones((50, 6), np.float16)
-    dy[::3] = 0.25
+    x = (rng.normal(size=(50, 6)) * 10 ** rng.uniform(-2, 2, 6)).astype(np.float16)
+    dy = rng.normal(size=(50, 6)).astype(np.float16)
     gamma, beta = rng.normal(size=(2, 6)).astype(np.float32)
     wide = [a.astype(np.float64) for a in (x, dy, gamma, beta)]
     want = experiment.exact_train(*wide, 1e-3)
@@ -211,8 +211,10 @@ def test_results_that_underflow_are_no_findings(flush):
             assert (np.abs(stored - want[name]) <= bound[name]).all(), (algorithm.name, name)
 
 
-@pytest.mark.parametrize(("dtype", "work", "io"), [("float64", 53, 53), ("float32", 24, 24), ("bfloat16", 24, 8),
-                                                   ("float16", 24, 11)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "work", "io"),
+    [("float64", 53, 53), ("float32", 24, 24), ("bfloat16", 24, 8), ("float16", 24, 11)],
+)
 def test_precisions(dtype, work, io):
     p = precision_of(dtype)
     assert (p.work, p.io) == (2.0**-work, 2.0**-io)
@@ -221,12 +223,29 @@ def test_precisions(dtype, work, io):
     assert p.flush == np.finfo(numpy_name).smallest_normal
 
 
+def test_what_is_not_finite_stays_in_its_channel():
+    rng = np.random.default_rng(17)
+    x, dy, c = rng.normal(size=(30, 4)), rng.normal(size=(30, 4)), np.ones(4)
+    bad = x.copy()
+    bad[3, 1], bad[4, 2] = np.nan, np.inf
+    for bounds in (train_bounds, lambda x, dy, *rest: eval_bounds(x, dy, c, c, *rest)):
+        clean, spoilt = (bounds(a, dy, c, c, 1e-5, precision_of("float32")) for a in (x, bad))
+        for name in clean:
+            np.testing.assert_array_equal(clean[name][..., [0, 3]], spoilt[name][..., [0, 3]])
+
+
 def test_an_unknown_dtype_names_the_known_ones():
-    with pytest.raises(ValueError, match="float8.*float64, float32, bfloat16, float16"):
+    with pytest.raises(ValueError, match=r"float8.*float64, float32, bfloat16, float16"):
         precision_of("float8")
 
 
-def test_the_committed_table_is_of_a_million_cases_without_a_violation():
-    text = TABLE.read_text()
-    assert "--cases 1000000" in text
+def test_the_committed_table_is_of_a_million_cases_and_keeps_what_it_promises():
+    text = TABLE.read_text(encoding="utf-8")
+    assert "1,000,000 one-channel cases" in text
     assert "Violations: **0**" in text
+    lines = [line for line in text[text.index("## Every cell") :].splitlines() if line.startswith("|")]
+    cells = [[value.strip() for value in line.split("|")[1:-1]] for line in lines[2:]]
+    classes = len(experiment.N_DECADES) * len(experiment.KAPPA_DECADES)
+    assert len(cells) == len(experiment.OBSERVABLES) * len(experiment.EXTENDED) * classes
+    assert all(float(worst) <= 1 for *_, worst, _, _, _ in cells)
+    assert all(p99 == "inconclusive" or float(p99) > 0.02 for *_, p99, _ in cells)

@@ -164,6 +164,9 @@ def test_a_download_is_checked_and_kept(contents, monkeypatch):
 def test_a_bad_download_is_thrown_away(contents, monkeypatch):
     bad = contents | {"train-labels-idx1-ubyte": b"a page of a captive portal"}
     monkeypatch.setattr(fashion_mnist, "_download_with_torchvision", lambda folder: write(folder, bad))
+    monkeypatch.setattr(fashion_mnist, "load_sample", lambda why: why)  # it is not of the small data set
+    assert "should hold 14 bytes" in load()
+    assert list(fashion_mnist.DATA_DIR.iterdir()) == []
     monkeypatch.setattr(fashion_mnist, "_download_debian_package", lambda folder: write(folder, contents))
     assert load().train_labels.tobytes() == contents["train-labels-idx1-ubyte"][8:]
     assert len(list(fashion_mnist.DATA_DIR.iterdir())) == len(contents)

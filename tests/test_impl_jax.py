@@ -258,7 +258,8 @@ def test_vmap_is_a_loop():
         y, mean, var = batch_norm(x, gamma, gamma, gamma, gamma**2, 1e-5, 0.9, training=True)
         return (y**3).sum() + (mean * var).sum()
 
-    assert_close(jax.vmap(jax.grad(loss))(many), np.stack([jax.grad(loss)(x) for x in many]))
+    gradient = jax.jit(jax.grad(loss))
+    assert_close(jax.jit(jax.vmap(gradient))(many), np.stack([gradient(x) for x in many]))
 
 
 def test_eps_and_momentum_may_be_traced():
@@ -292,11 +293,19 @@ def test_the_mode_is_the_modules_not_the_gradients():
     assert net.bn4.use_running_average
     assert not nnx.view(net, use_running_average=False).bn1.use_running_average
     before = net.save_weights()
-    net(jnp.ones((2, 28, 28)))  # in prediction mode nothing moves
+    nnx.jit(lambda net, images: net(images))(net, jnp.ones((2, 28, 28)))  # in prediction mode nothing moves
     np.testing.assert_array_equal(net.save_weights()["bn1.moving_mean"], before["bn1.moving_mean"])
 
 
 # --- the network and its training ---
+
+CONVOLUTIONS = (lenet.convolution_banded, lenet.convolution_plain)
+
+
+@partial(jax.jit, static_argnums=0)
+def value_and_gradients(function, x, weight, dy):
+    y, backward = jax.vjp(function, x, weight)
+    return y, *backward(dy)
 
 
 @pytest.mark.usefixtures("x64")
@@ -304,11 +313,9 @@ def test_banded_convolution_is_the_plain_one():
     rng = np.random.default_rng(6)
     for x_shape, weight_shape in [((3, 28, 28, 1), (5, 5, 1, 6)), ((3, 12, 11, 6), (5, 5, 6, 16))]:
         x, weight = jnp.asarray(rng.normal(size=x_shape)), jnp.asarray(rng.normal(size=weight_shape))
-        plain, plain_backward = jax.vjp(lenet.convolution_plain, x, weight)
-        banded, banded_backward = jax.vjp(lenet.convolution_banded, x, weight)
-        dy = jnp.asarray(rng.normal(size=plain.shape))
-        assert_close(banded, plain)
-        for g, w in zip(banded_backward(dy), plain_backward(dy), strict=True):
+        dy = jnp.asarray(rng.normal(size=(3, x.shape[1] - 4, x.shape[2] - 4, weight.shape[-1])))
+        banded, plain = (value_and_gradients(f, x, weight, dy) for f in CONVOLUTIONS)
+        for g, w in zip(banded, plain, strict=True):
             assert_close(g, w)
 
 
@@ -347,7 +354,7 @@ def test_training_learns_and_repeats_itself(dtype):
     orders = np.stack([np.random.default_rng(e).permutation(512) for e in range(4)])
     progress: list[int] = []
     epochs: list[dict] = []
-    options = {"batch_size": 60, "learning_rate": 0.5, "dtype": dtype}
+    options = {"batch_size": 64, "learning_rate": 0.5, "dtype": dtype}
     reports = {"on_progress": progress.append, "on_epoch": epochs.append}
     first = training.train(data, initial_weights(0), orders, **options, **reports)
     again = training.train(data, initial_weights(0), orders, **options)
@@ -364,8 +371,10 @@ def test_training_learns_and_repeats_itself(dtype):
 
 
 @pytest.mark.usefixtures("x64")
-def test_training_is_the_references():
-    """Two epochs in float64, a short last batch each, against the NumPy training."""
+def test_training_is_the_references(monkeypatch):
+    """Two epochs in float64 against the NumPy training, with a short last piece, batch and evaluation batch."""
+    monkeypatch.setattr(training, "PROGRESS_EVERY", 3)
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 40)
     data = random_data(250)
     orders = np.stack([np.random.default_rng(e).permutation(250) for e in range(2)])
     options = {"batch_size": 60, "learning_rate": 0.5, "dtype": "float64"}

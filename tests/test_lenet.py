@@ -111,6 +111,31 @@ def test_convolution_is_a_cross_correlation():
         assert y[k, i, j, n] == pytest.approx(want, rel=1e-13)
 
 
+def test_gradients_of_a_convolution_and_a_dense_layer_alone():
+    """In the network a bias before a batch norm has no gradient; here it has. y is linear in each argument."""
+    rng = np.random.default_rng(4)
+    net, cache, grads = LeNet(random_weights()), {}, {}
+    x = rng.normal(size=(6, 12, 12, 3))
+    weight, bias = net.parameters["conv2.weight"], net.parameters["conv2.bias"]
+    y = net._conv("conv2", x, cache)
+    dy = rng.normal(size=y.shape)
+    net._conv_backward_parameters("conv2", dy, cache, grads)
+    from_bias = (grads["conv2.bias"] * bias).sum()
+    assert from_bias == pytest.approx((dy.sum(axis=(1, 2, 3)) * bias).sum(), rel=1e-12)
+    without_bias = (y * dy).sum() - from_bias
+    assert (grads["conv2.weight"] * weight).sum() == pytest.approx(without_bias, rel=1e-12)
+    assert (lenet.conv_backward_input(dy, weight) * x).sum() == pytest.approx(without_bias, rel=1e-12)
+
+    x = rng.normal(size=(120, 3))
+    y = net._dense("dense2", x, cache)
+    dy = rng.normal(size=y.shape)
+    dx = net._dense_backward("dense2", dy, cache, grads)
+    np.testing.assert_allclose(grads["dense2.bias"], dy.sum(axis=1), rtol=1e-13)
+    without_bias = (y * dy).sum() - (grads["dense2.bias"] * net.parameters["dense2.bias"]).sum()
+    assert (dx * x).sum() == pytest.approx(without_bias, rel=1e-12)
+    assert (grads["dense2.weight"] * net.parameters["dense2.weight"]).sum() == pytest.approx(without_bias, rel=1e-12)
+
+
 def test_average_pool_backward_is_its_transpose():
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(3, 8, 6, 2)), rng.normal(size=(3, 4, 3, 2))

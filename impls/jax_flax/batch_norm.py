@@ -39,13 +39,14 @@ def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, traini
     x = jnp.asarray(x)
     n = checked_count(x, gamma.shape[0], conventions)
     axes, wide, gamma, beta = widened(x, gamma, beta, conventions)  # x's shape, (C*,), (C*,)
+    eps = jax.lax.stop_gradient(jnp.asarray(eps, wide.dtype))
     if not training or n == 0:
-        mean, var = moving_mean.reshape(gamma.shape), moving_var.reshape(gamma.shape)  # (C*,), (C*,)
+        mean, var = (m.astype(wide.dtype).reshape(gamma.shape) for m in (moving_mean, moving_var))  # (C*,), (C*,)
         y = normalize(wide, gamma, beta, mean, var, eps, conventions)  # x's shape
         return y.astype(x.dtype), moving_mean, moving_var
     if n == 1 and conventions.single_value == "error":
         raise ValueError(f"batch norm in training needs more than one value per channel, got x of shape {x.shape}")
-    y, mean, var = normalize_by_batch(wide, gamma, beta, jnp.asarray(eps, wide.dtype), axes, conventions)
+    y, mean, var = normalize_by_batch(wide, gamma, beta, eps, axes, conventions)
     if conventions.moving_var == "unbiased":
         var = var * (n / (n - 1)) if n > 1 else jnp.full_like(var, jnp.nan)  # (C*,)
     moving_mean = moved(moving_mean, mean.reshape(-1), momentum, conventions)  # (C,)
@@ -70,7 +71,6 @@ def normalize(x, gamma, beta, mean, var, eps, conventions):
 
 
 def inverse_std(var, eps, conventions):
-    eps = jnp.asarray(eps, var.dtype)
     if conventions.eps_at == "inside_sqrt":
         # XLA would turn 1/sqrt(v) into its rsqrt, which errs by up to 2.6 units of roundoff; this, by 1.5.
         return jnp.sqrt(1 / (var + eps))  # (C*,)
@@ -209,10 +209,10 @@ class BatchNorm(nnx.Module):
         """x -> y. In training mode, unless x is empty, this also moves the moving statistics."""
         training = not self.use_running_average
         mean, var = (self.moving_mean[...], self.moving_var[...]) if training else self.moving_statistics()
+        gamma, beta = self.gamma[...], self.beta[...]  # (C,), (C,)
+        plain = replace(self.conventions, debias=False)
         y, mean, var = batch_norm(
-            *(x, self.gamma[...], self.beta[...], mean, var, self.eps, self.momentum),
-            training=training,
-            conventions=replace(self.conventions, debias=False),
+            x, gamma, beta, mean, var, self.eps, self.momentum, training=training, conventions=plain
         )
         if training and y.size > 0:
             self.moving_mean[...] = mean

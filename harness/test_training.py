@@ -1,0 +1,38 @@
+"""Trainings in lockstep: from one start over the same batches, the frameworks stay as close as one ulp grows."""
+
+import numpy as np
+import pytest
+
+from harness.fashion_mnist import load
+from harness.lockstep import distance, lockstep, one_ulp_off
+from harness.trainings import installed
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def records():
+    names = installed()
+    if len(names) < 2:
+        pytest.skip("a comparison needs a second framework: pip install 'bnproof[all]'")
+    return lockstep(load(), names, steps=STEPS, dtype="float64")
+
+
+def test_every_tensor_stays_within_ten_times_what_one_ulp_grows_to(records):
+    assert {one["steps"] for one in records} == {STEPS}
+    beyond = [one for one in records if one["distance"] > one["allowed"] * one["self_distance"]]
+    assert not beyond, f"{beyond[0]['a']} / {beyond[0]['b']}: {beyond[0]['tensor']} at {beyond[0]['distance']:.2g}"
+
+
+def test_the_yardstick_is_neither_zero_nor_chaos(records):
+    grown = [one["self_distance"] for one in records]
+    assert max(grown) > 1e-17
+    assert max(grown) < 1e-9
+
+
+def test_one_ulp_off_moves_every_weight_by_one_ulp_and_no_statistic():
+    weights = {"conv1.weight": np.full((3, 2), 0.7), "bn1.moving_mean": np.zeros(3)}
+    moved = one_ulp_off(weights, "float64", seed=0)
+    assert np.array_equal(np.abs(moved["conv1.weight"] - 0.7), np.full((3, 2), np.spacing(0.7)))
+    assert np.array_equal(moved["bn1.moving_mean"], weights["bn1.moving_mean"])
+    assert distance(moved["conv1.weight"], weights["conv1.weight"]) > 0

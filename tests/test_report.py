@@ -1,0 +1,299 @@
+"""The report says what the ledger holds, loudly where it must, and nothing in a ledger can break out of its text."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import ledger_sample as sample
+import pytest
+
+from harness.ledger import LedgerError
+from reports.plots import curves, linear_ticks
+from reports.render import fixed, markdown_text, render, short
+
+ROOT = Path(__file__).resolve().parents[1]
+VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}
+IN_SVG = {"path", "rect", "circle", "polyline"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text of a page; fails where tags are not nested."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in IN_SVG | VOID
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if not self._open or self._open[-1] != "style":
+            self.text += data
+
+
+def made(folder: Path, found: dict) -> tuple[str, str]:
+    """(the page, the Markdown) of a ledger that holds `found`."""
+    page = render(sample.write(folder, found), folder)
+    assert page == folder / "index.html"
+    return page.read_text(encoding="utf-8"), (folder / "report.md").read_text(encoding="utf-8")
+
+
+def title(page: str) -> str:
+    found = re.search(r"<h1.*?</h1>", page, re.S)
+    assert found
+    return html.unescape(re.sub(r"<[^>]+>", "", found[0]))
+
+
+def test_says_first_that_all_of_ours_agree(tmp_path):
+    page, text = made(tmp_path, sample.records())
+    assert title(page) == "✓All four own implementations agree with the oracle in every case and with each other."
+    assert text.startswith("# All four own implementations agree with the oracle in every case and with each other.\n")
+    assert 'class="alarm' not in page
+    assert "⚠" not in text
+
+
+def test_numbers_are_those_of_the_ledger(tmp_path):
+    found = sample.records()
+    found["comparison"].append(
+        sample.comparison("torch", "dx", 0.6789, case="one_of_a_kind", error=1.357e-7, bound=1.999e-7)
+    )
+    found["training"][1] |= {"loss": 0.2876, "step_examples_per_second": 54321.0, "beta": [-9.87] * 6}
+    page, text = made(tmp_path, found)
+    for output in (Page(page).text, text.replace("\\", "")):
+        for told in ("0.68", "0.288", "54,321", "9,876", "−9.87", "18,366.4", "6,514", "0.264", "0.903", "2.37"):
+            assert told in output
+    for told in ("one_of_a_kind", "1.4×10⁻⁷", "2.0×10⁻⁷"):
+        assert told in Page(page).text
+    assert '<dd class="n">97</dd>' in page  # four of ours, two dtypes, twelve observables, and the one added here
+    rows = re.findall(r"^\| torch \|.*$", text, re.M)
+    assert any("✓ 0.68" in row for row in rows)
+
+
+@pytest.mark.parametrize("verdict", ["differ", "raised", "crashed", "timed_out", "inconclusive"])
+def test_a_fault_of_ours_changes_the_headline(tmp_path, verdict):
+    found = sample.records()
+    found["target"][2]["verdict"] = verdict
+    found["comparison"].append(sample.comparison("jax", "y", 321.0, verdict, message="it is said why"))
+    page, text = made(tmp_path, found)
+    assert title(page).startswith("✗Something of ours is wrong: jax ")
+    assert '<h1 class="bad">' in page
+    assert text.startswith("# Something of ours is wrong: jax ")
+    if verdict != "inconclusive":
+        assert "it is said why" in text
+
+
+def test_others_faults_do_not_change_it(tmp_path):
+    found = sample.records()
+    found["target"][5]["verdict"] = "crashed"
+    page, text = made(tmp_path, found)
+    assert title(page).startswith("✓All four")
+    assert "torch-native (crashed)" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "record", "told"),
+    [
+        ("pair", sample.pair("torch", "flax", "differ", 12.5), "torch and flax differ by more"),
+        (
+            "lockstep",
+            sample.lockstep("numpy", "jax", "bn4.beta", 3e-12),
+            "numpy and jax part ways in lockstep (bn4.beta",
+        ),
+        (
+            "lockstep",
+            sample.lockstep("numpy", "jax", "bn4.beta", "nan"),
+            "numpy and jax part ways in lockstep (bn4.beta",
+        ),
+        ("training", sample.training("jax", loss=0.31), "jax ends its training outside the range"),
+        ("training", sample.training("jax", loss="nan"), "jax ends its training outside the range"),
+    ],
+)
+def test_whole_runs_of_ours_that_part_change_it(tmp_path, kind, record, told):
+    found = sample.records()
+    found[kind].append(record)
+    page, text = made(tmp_path, found)
+    assert title(page).startswith("✗Something of ours is wrong")
+    assert told in title(page)
+    assert told in text.replace("\\", "")
+
+
+def test_what_is_not_installed_is_not_claimed(tmp_path):
+    found = sample.records()
+    for kind in ("target", "comparison"):
+        found[kind] = [one for one in found[kind] if one["target"] not in ("jax", "flax")]
+    found["pair"] = [sample.pair("numpy", "torch")]
+    found["lockstep"], found["training"] = [], []
+    page, text = made(tmp_path, found)
+    assert title(page).startswith("?The two own implementations checked here agree")
+    assert "Not checked here: jax and flax." in page
+    assert "pip install jax flax" in page
+    assert "pip install jax flax" in text
+
+
+def test_nothing_checked(tmp_path):
+    page, text = made(tmp_path, {"header": [sample.header()]})
+    assert "None of our own implementations was checked." in title(page)
+    assert "holds no training" in text
+
+
+def test_sample_data_are_loud(tmp_path):
+    found = sample.records()
+    found["header"] = [sample.header(is_sample=True)]
+    page, text = made(tmp_path, found)
+    assert re.search(r'<p class="alarm"[^>]*><b>Sample data</b>', page)
+    assert text.count("SAMPLE DATA") == 3  # at the top, in the figures, at the trainings
+    assert "✓ in range" not in page
+    assert "not judged" in page
+
+
+def test_quick_suite_is_told_and_one_epoch_is_not_judged(tmp_path):
+    found = sample.records()
+    found["header"] = [sample.header(suite="quick")]
+    found["training"] = [sample.training(name, epochs=1, loss=0.733) for name in ("numpy", "torch")]
+    page, text = made(tmp_path, found)
+    assert "<b>quick suite</b>" in page
+    assert "QUICK SUITE" in text
+    assert "those of 10 epochs" in page
+    assert "not judged" in text
+    assert title(page).startswith("✓All four")
+
+
+def test_hostile_strings_stay_text_in_the_page(tmp_path):
+    page, _ = made(tmp_path, sample.hostile())
+    parsed = Page(page)  # also: everything is nested as it should be
+    assert "script" not in parsed.tags
+    assert "<script" not in page
+    assert "{{ 7 * 7 }}" in parsed.text  # shown as it is, not evaluated
+    assert parsed.text.count("<script>alert(1)</script>|`x`\"]]>'") > 20
+    assert not [one for one in parsed.attributes if one[1].startswith("on")]
+
+
+def test_hostile_strings_stay_text_in_markdown(tmp_path):
+    _, text = made(tmp_path, sample.hostile())
+    assert "<script" not in text
+    assert "<!--" not in text
+    assert not re.search(r"(?<!\\)`", text)
+    assert not re.search(r"(?<!\\)\[", text)
+    assert "\n# head" not in text
+    columns = 0
+    for line in text.splitlines():  # every row of a table has its header's number of cells
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        assert columns in (0, cells) or cells == 0
+        columns = cells
+
+
+def test_no_address_is_loaded(tmp_path):
+    page, _ = made(tmp_path, sample.hostile())
+    for tag, name, value in Page(page).attributes:
+        if name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href") and tag != "a":
+            assert value.startswith("data:"), (tag, name, value)
+    style = re.search(r"<style>.*?</style>", page, re.S)
+    assert style
+    assert "url(" not in style[0]
+    assert "@import" not in style[0]
+
+
+def test_non_finite_numbers_are_shown(tmp_path):
+    found = sample.records()
+    words = {"error": "nan", "got": "-inf", "want": "inf", "bound": "inf"}
+    found["comparison"].append(sample.comparison("tutorial", "dx", "inf", "differ", **words))
+    found["comparison"].append(sample.comparison("tutorial", "dbeta", "nan", "differ", **words))
+    found["pair"].append(sample.pair("torch", "tutorial", "differ", "nan"))
+    found["lockstep"].append(sample.lockstep("numpy", "torch", "bn2.beta", "inf", "nan"))
+    found["lockstep"].append(sample.lockstep("numpy", "torch", "bn2.gamma", 0.0, 0.0))
+    broken = sample.training("torch", loss="nan", test_accuracy="-inf", gamma=["nan"] * 6, compile_seconds="inf")
+    broken["history"][4] |= {"loss": "nan", "test_accuracy": "inf"}
+    found["training"].append(broken)
+    page, text = made(tmp_path, found)
+    for output in (page, text):
+        for told in ("✗ ∞", "✗ NaN", "−∞"):
+            assert told in output
+    assert "values not finite" in page
+    assert not re.search(r'="[^"]*\b(nan|inf)\b[^"]*"', re.sub(r'title="[^"]*"', "", page))
+
+
+def test_ledger_that_is_not_whole_is_refused(tmp_path):
+    ledger = sample.write(tmp_path, sample.records(), footer=False)
+    with pytest.raises(LedgerError, match="no footer"):
+        render(ledger, tmp_path)
+    assert not (tmp_path / "index.html").exists()
+
+
+def test_same_ledger_gives_the_same_page(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    assert made(first, sample.records()) == made(second, sample.records())
+
+
+def test_verdicts_have_signs_and_words(tmp_path):
+    found = sample.records()
+    found["comparison"].append(sample.comparison("tutorial", None, None, "unsupported", dtype="float16", op=None))
+    found["comparison"].append(sample.comparison("torch", "y", 0.5, dtype="float16"))
+    page, text = made(tmp_path, found)
+    assert page.count("– unsupported") > 10
+    assert "· " in text
+    assert "≈ declared: momentum, moving\\_var" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        *((0.0486, "0.049"), (1.00042, "1.0004"), (1, "1"), (4535.1, "4,500"), (7.03e15, "7.0×10¹⁵"), (0, "0")),
+        *((9.53e-17, "9.5×10⁻¹⁷"), (-0.25, "−0.25"), ("inf", "∞"), ("-inf", "−∞"), ("nan", "NaN"), (None, "–")),
+        *((0.99999, "0.99999"), (3.14, "3.1"), (99999, "1.0×10⁵"), (0.00012, "1.2×10⁻⁴"), (12.4, "12")),
+    ],
+)
+def test_short_numbers(value, told):
+    assert short(value) == told
+
+
+def test_fixed_and_markdown_text():
+    assert (fixed(-1234.5678, 2), markdown_text("- a|b`\n<d>")) == ("−1,234.57", "\\- a\\|b\\` &lt;d&gt;")
+    assert markdown_text("1. a_b") == "1\\. a\\_b"
+
+
+@pytest.mark.parametrize("values", [[0.3], [0.0, 0.0], [0.247, 0.9], [1e-9, 1e9], [-5.0, -4.999]])
+def test_ticks_enclose(values):
+    ticks = linear_ticks(values)
+    assert ticks[0] <= min(values)
+    assert ticks[-1] >= max(values)
+    assert 2 <= len(ticks) <= 9
+
+
+def test_curves_writes_a_picture_that_tells_a_sample(tmp_path):
+    runs = [sample.training("torch"), sample.training("torch", loss="nan"), sample.training("$x_", epochs=1)]
+    runs[1]["history"][-1]["loss"] = "nan"
+    pictures = []
+    for is_sample in (False, True):
+        curves(runs, tmp_path / "training.png", is_sample)
+        pictures.append((tmp_path / "training.png").read_bytes())
+    assert all(one.startswith(b"\x89PNG") for one in pictures)
+    assert pictures[0] != pictures[1]
+    curves([], tmp_path / "training.png", True)
+
+
+def test_no_framework_is_imported():
+    code = "import sys, reports.render; print({'torch', 'jax', 'flax', 'numpy'} & sys.modules.keys())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "set()"
