@@ -8,13 +8,13 @@ What is a yes or no (a modified input, a wrong shape, one value per channel) is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 from harness.check import Played, TargetReport
 from harness.mistakes.known import KNOWN, TEXTS, Known
-from harness.oracle import OracleLayer
+from harness.oracle import OracleLayer, expect
 from harness.replay import explains
 from harness.verdict import CRASHED, DIFFER, RAISED, TIMED_OUT, Judgement
 from reference.conventions import Conventions
@@ -84,12 +84,13 @@ def explain(played: list[Played], failed: list[Judgement], conventions: Conventi
     from harness import envelopes, fitted
 
     to_explain = most_telling(played, failed)
+    in_any_mode = [replace(one, expected=expect(one.script, conventions, any_mode=True)) for one in to_explain]
     singles = [suspect for known in KNOWN if known.applies(conventions) for suspect in suspects(known)]
     for found in (
-        lambda: [s.ids for s in singles if explains(s.layer(), to_explain, conventions)],
+        lambda: [s.ids for s in singles if explains(s.layer(), in_any_mode, conventions)],
         lambda: envelopes.explanations(to_explain, conventions),
-        lambda: fitted.explanations(to_explain, conventions),
-        lambda: [s.ids for s in pairs(singles, to_explain, conventions)],
+        lambda: fitted.explanations(in_any_mode, conventions),
+        lambda: [s.ids for s in pairs(singles, in_any_mode, conventions)],
         lambda: envelopes.explanations_with(singles, to_explain, conventions),
     ):
         explanations = found()

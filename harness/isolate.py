@@ -1,7 +1,8 @@
 """A target in a process of its own: a crash, a hang or a leak is a verdict, not an accident.
 
 One process a target, started anew after a death. What the process prints is kept aside and shown when it dies.
-The time limit is per case; importing the target and a first call per shape (compilation) have their own.
+The time limit is per case; importing the target and a first call per shape (compilation) have their own. A first call
+that uses no processor time is not compiling: it has the case's limit.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ MEMORY_GROWTH = 4 * 2**30
 """Bytes that a target may take beyond what it held after its import. No case needs a hundredth of it."""
 DEATHS_ALLOWED = 2
 POLL_SECONDS = 0.01
+FIRST_CALL = "its first call at this shape"
+BUSY_SHARE = 0.05
+"""A process that computes uses more of a processor than this; one that waits for ever uses none."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ class IsolatedTarget:
             self._connection.send((script, channel_axis))
         except OSError:
             return self._died("crashed", self._exit_text())
-        for seconds, doing in ((WARM_UP_SECONDS, "its first call at this shape"), (self.timeout, "this case")):
+        warm_up = WARM_UP_SECONDS if self.deaths == 0 else self.timeout
+        for seconds, doing in ((max(warm_up, self.timeout), FIRST_CALL), (self.timeout, "this case")):
             answer = self._answer(seconds, doing)
             if isinstance(answer, Death):
                 return answer
@@ -107,7 +112,7 @@ class IsolatedTarget:
     def _answer(self, seconds: float, doing: str) -> Any:
         """The next message, or the Death that came instead."""
         assert self._connection is not None
-        deadline = time.monotonic() + seconds
+        started, worked = time.monotonic(), self._processor_seconds()
         while not self._connection.poll(POLL_SECONDS):
             if not self._process.is_alive():
                 if self._connection.poll(0):
@@ -117,7 +122,11 @@ class IsolatedTarget:
                 return self._died(
                     "crashed", f"took more than {self.memory_growth / 2**30:.3g} GiB of memory in one case"
                 )
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - started
+            if doing == FIRST_CALL and waited > self.timeout:
+                idle = self._processor_seconds() - worked < BUSY_SHARE * waited
+                seconds = self.timeout if idle else seconds
+            if waited > seconds:
                 return self._died("timed_out", f"no answer within {seconds:g} s of {doing}")
         try:
             return self._connection.recv()
@@ -129,6 +138,13 @@ class IsolatedTarget:
             return psutil.Process(self._process.pid).memory_info().rss
         except psutil.Error:
             return 0
+
+    def _processor_seconds(self) -> float:
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return times.user + times.system
 
     def _exit_text(self) -> str:
         self._process.join(2)

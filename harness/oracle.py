@@ -96,11 +96,12 @@ def expect(
     *,
     precision: Precision | None = None,
     fast_variance: bool = False,
+    any_mode: bool = False,
 ) -> list[Expected]:
     """The truth of each step of a script under `conventions`. Raises NoOracleError (see `oracle_dtype`).
 
-    The bounds are an honest implementation's; for the diagnosis, those of one that works in another `precision` or
-    whose variance is E[x^2] - E[x]^2.
+    The bounds are an honest implementation's; for the diagnosis, those of one that works in another `precision`,
+    whose variance is E[x^2] - E[x]^2, or that may take one mode for the other (`any_mode`).
     """
     precision = precision or precision_of(script.setups[0].dtype)
     layers = [OracleLayer.from_setup(setup, conventions) for setup in script.setups]
@@ -108,7 +109,9 @@ def expect(
     expected = []
     with np.errstate(all="ignore"):
         for step in script.steps:
-            one = _expect_step(layers[step.session], carried[step.session], step, precision, fast_variance)
+            one = _expect_step(
+                layers[step.session], carried[step.session], step, precision, fast_variance, any_mode
+            )
             expected.append(one)
             if one.raises:
                 break
@@ -116,7 +119,7 @@ def expect(
 
 
 def _expect_step(
-    layer: OracleLayer, carried: _Carried, step: Step, precision: Precision, fast_variance: bool
+    layer: OracleLayer, carried: _Carried, step: Step, precision: Precision, fast_variance: bool, any_mode: bool
 ) -> Expected:
     if step.op == "restore":
         values = layer.play(step)
@@ -125,11 +128,23 @@ def _expect_step(
     assert step.dy is not None
     rows = to_rows(step.x.astype(layer.gamma.dtype), 1)
     dy_rows = to_rows(step.dy.astype(layer.gamma.dtype), 1)
-    if step.op == "eval":
-        bounds = _eval_bounds(layer, carried, rows, dy_rows, precision)
-        return Expected(layer.play(step), _shaped(bounds, step.x.shape) | _moving_bounds(layer, carried, precision))
-    if len(rows) == 1 and layer.conventions.single_value == "error":
+    trains = step.op != "eval"
+    if trains and len(rows) == 1 and layer.conventions.single_value == "error":
         return Expected(raises=True)
+    bounds: dict[str, np.ndarray] = {}
+    if trains or any_mode:
+        bounds = _train_bounds(layer, rows, dy_rows, precision, fast_variance)
+        if len(rows):  # an empty batch moves nothing
+            _carry(layer, carried, rows, bounds, precision)
+    if not trains or any_mode:
+        of_eval = _eval_bounds(layer, carried, rows, dy_rows, precision)
+        bounds = {name: np.fmax(bounds.get(name, 0.0), bound) for name, bound in of_eval.items()}
+    return Expected(layer.play(step), _shaped(bounds, step.x.shape) | _moving_bounds(layer, carried, precision))
+
+
+def _train_bounds(
+    layer: OracleLayer, rows: np.ndarray, dy_rows: np.ndarray, precision: Precision, fast_variance: bool
+) -> dict[str, np.ndarray]:
     extra = fast_variance_error(rows, precision) if fast_variance else np.zeros(layer.num_features)
     bounds = train_bounds(
         rows,
@@ -141,11 +156,9 @@ def _expect_step(
         eps_at=layer.conventions.eps_at,
         extra_var_error=extra,
     )
-    if fast_variance:
+    if fast_variance and len(rows):
         _lose(bounds, extra >= layer.batch_statistics(rows)[1] + layer.eps)
-    if len(rows):  # an empty batch moves nothing
-        _carry(layer, carried, rows, bounds, precision)
-    return Expected(layer.play(step), _shaped(bounds, step.x.shape) | _moving_bounds(layer, carried, precision))
+    return bounds
 
 
 def fast_variance_error(rows: np.ndarray, precision: Precision) -> np.ndarray:

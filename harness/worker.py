@@ -18,6 +18,8 @@ from harness.target import TargetError, describe, load
 
 def serve(connection: Connection, name: str, output: str, directory: str) -> None:
     """Answer ("ready", Description), then for each (script, channel_axis): ("warm", None), ("played", ...)."""
+    # The cases are small: threads would only wait for each other, most of all where several targets run at once.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     _redirect(output)
     os.chdir(directory)
     _die_first()

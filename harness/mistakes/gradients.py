@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.mistakes.in_mode import everywhere_or_in_one, only_in
 from harness.oracle import OracleLayer
 from reference.batch_norm import from_rows, to_rows
-
-
 
 
 class DxIgnoresMean(OracleLayer):
@@ -30,11 +29,37 @@ class DxIgnoresVar(OracleLayer):
         return dx + from_rows(through_var, dy.shape, 1), dgamma, dbeta
 
 
+class DxIgnoresBoth(OracleLayer):
+    """Training takes the statistics for constants: dx = gamma dy / sqrt(var + eps)."""
+
+    def train_backward(self, dy, cache):
+        dx, dgamma, dbeta = super().train_backward(dy, cache)
+        return _channels(self.gamma * cache["scale"], dy) * dy, dgamma, dbeta
+
+
 class EvalDxAsTraining(OracleLayer):
     """The training formula for dx, applied in prediction to prediction's own x_hat."""
 
     def eval_backward(self, dy, cache):
         return OracleLayer.train_backward(self, dy, cache)
+
+
+class EvalDxWithMean(OracleLayer):
+    """The mean of dy is subtracted in prediction too."""
+
+    def eval_backward(self, dy, cache):
+        dx, dgamma, dbeta = super().eval_backward(dy, cache)
+        n = max(1, len(to_rows(dy, 1)))
+        return dx - _channels(self.gamma * cache["scale"] * dbeta / n, dy), dgamma, dbeta
+
+
+class EvalDxByBatchScale(OracleLayer):
+    """Prediction's dx = gamma dy / sqrt(var + eps) with the batch's variance."""
+
+    def eval_step(self, x, dy):
+        values = super().eval_step(x, dy)
+        scale = self.inverse_std(self.batch_statistics(to_rows(x, 1))[1])
+        return values | {"dx": _channels(self.gamma * scale, dy) * dy}
 
 
 class EvalDxByBatch(OracleLayer):
@@ -77,42 +102,50 @@ class DgammaNotNormalized(_Gradients):
         return dx, dgamma / cache["scale"], dbeta
 
 
-class DgammaOfRawInput(_Gradients):
+class _KeepsMean(_Gradients):
+    def normalize(self, x, mean, var):
+        y, cache = super().normalize(x, mean, var)
+        return y, cache | {"mean": mean}
+
+
+class DgammaOfRawInput(_KeepsMean):
     """dgamma = sum(dy x): x as it came, neither centred nor scaled."""
 
     def changed(self, dx, dgamma, dbeta, dy, cache):
         dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
         return dx, dgamma / cache["scale"] + cache["mean"] * dbeta, dbeta
 
-    def normalize(self, x, mean, var):
-        y, cache = super().normalize(x, mean, var)
-        return y, cache | {"mean": mean}
+
+class DgammaNotCentred(_KeepsMean):
+    """dgamma = sum(dy x) / sqrt(var + eps)."""
+
+    def changed(self, dx, dgamma, dbeta, dy, cache):
+        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
+        return dx, dgamma + cache["scale"] * cache["mean"] * dbeta, dbeta
 
 
-class _TrainOnly(_Gradients):
-    def eval_backward(self, dy, cache):
-        return super(_Gradients, self).eval_backward(dy, cache)
+class DgammaOfOutput(_Gradients):
+    """dgamma = sum(dy y)."""
+
+    def changed(self, dx, dgamma, dbeta, dy, cache):
+        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
+        return dx, self.gamma * dgamma + self.beta * dbeta, dbeta
 
 
-class _EvalOnly(_Gradients):
-    def train_backward(self, dy, cache):
-        return super(_Gradients, self).train_backward(dy, cache)
+class DgammaTimesGamma(_Gradients):
+    """dgamma = sum(dy gamma x_hat): the gradient of x_hat's own upstream."""
+
+    def changed(self, dx, dgamma, dbeta, dy, cache):
+        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
+        return dx, self.gamma * dgamma, dbeta
 
 
-class TrainDgammaNotNormalized(_TrainOnly, DgammaNotNormalized):
-    pass
+class DgammaScaledTwice(_Gradients):
+    """dgamma = sum(dy x_hat) / sqrt(var + eps)."""
 
-
-class TrainDgammaOfRawInput(_TrainOnly, DgammaOfRawInput):
-    pass
-
-
-class EvalDgammaNotNormalized(_EvalOnly, DgammaNotNormalized):
-    pass
-
-
-class EvalDgammaOfRawInput(_EvalOnly, DgammaOfRawInput):
-    pass
+    def changed(self, dx, dgamma, dbeta, dy, cache):
+        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
+        return dx, dgamma * cache["scale"], dbeta
 
 
 class DgammaDbetaSwapped(_Gradients):
@@ -121,63 +154,73 @@ class DgammaDbetaSwapped(_Gradients):
         return dx, dbeta, dgamma
 
 
-class GradsAveraged(_Gradients):
-    """dgamma and dbeta are means over the n values where sums are due."""
+def averaged(which: tuple[str, ...], over_batch: bool) -> type[OracleLayer]:
+    """The gradients in `which` ("dx", "dgamma", "dbeta") divided by the batch size, or by all n values."""
 
-    def changed(self, dx, dgamma, dbeta, dy, cache):
-        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
-        n = max(1, len(to_rows(dy, 1)))
-        return dx, dgamma / n, dbeta / n
+    class Averaged(_Gradients):
+        def changed(self, dx, dgamma, dbeta, dy, cache):
+            dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
+            n = max(1, dy.shape[0] if over_batch else len(to_rows(dy, 1)))
+            own = {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+            dx, dgamma, dbeta = (value / n if name in which else value for name, value in own.items())
+            return dx, dgamma, dbeta
 
-
-class GradsAveragedOverBatch(_Gradients):
-    """dgamma and dbeta are divided by the batch size N."""
-
-    def changed(self, dx, dgamma, dbeta, dy, cache):
-        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
-        n = max(1, dy.shape[0])
-        return dx, dgamma / n, dbeta / n
+    Averaged.__name__ = f"{'_'.join(which)}_averaged_over_{'batch' if over_batch else 'n'}"
+    return Averaged
 
 
-class DgammaAveraged(_Gradients):
-    def changed(self, dx, dgamma, dbeta, dy, cache):
-        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
-        return dx, dgamma / max(1, len(to_rows(dy, 1))), dbeta
+def fed_into_dx(mistake: type[OracleLayer]) -> type[OracleLayer]:
+    """The mistaken dgamma and dbeta also stand in training's dx = gamma r (dy - dbeta/n - x_hat dgamma/n)."""
+
+    class FedIntoDx(mistake):  # type: ignore[valid-type, misc]
+        def train_backward(self, dy, cache):
+            dx, dgamma, dbeta = super().train_backward(dy, cache)
+            _, right_dgamma, right_dbeta = OracleLayer.train_backward(self, dy, cache)
+            n = max(1, len(to_rows(dy, 1)))
+            off = (right_dbeta - dbeta) / n + cache["x_hat"] * (right_dgamma - dgamma) / n
+            return dx + from_rows(self.gamma * cache["scale"] * off, dy.shape, 1), dgamma, dbeta
+
+    FedIntoDx.__name__ = f"{mistake.__name__}FedIntoDx"
+    return FedIntoDx
 
 
-class DbetaAveraged(_Gradients):
-    def changed(self, dx, dgamma, dbeta, dy, cache):
-        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
-        return dx, dgamma, dbeta / max(1, len(to_rows(dy, 1)))
-
-
-class DxIgnoresGamma(_Gradients):
+class DxIgnoresGamma(OracleLayer):
     """y has gamma, dx lacks it."""
 
+    def train_backward(self, dy, cache):
+        _, dgamma, dbeta = super().train_backward(dy, cache)
+        return self._without(OracleLayer.train_backward, dy, cache), dgamma, dbeta
+
+    def eval_backward(self, dy, cache):
+        _, dgamma, dbeta = super().eval_backward(dy, cache)
+        return self._without(OracleLayer.eval_backward, dy, cache), dgamma, dbeta
+
+    def _without(self, backward, dy, cache):
+        gamma, self.gamma = self.gamma, np.ones_like(self.gamma)
+        try:
+            return backward(self, dy, cache)[0]
+        finally:
+            self.gamma = gamma
+
+
+class DxHasGammaTwice(_Gradients):
+    """dx is multiplied by gamma twice."""
+
     def changed(self, dx, dgamma, dbeta, dy, cache):
         dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
-        with np.errstate(all="ignore"):
-            return dx / _channels(self.gamma, dx), dgamma, dbeta
+        return dx * _channels(self.gamma, dx), dgamma, dbeta
 
 
-class TrainDxIgnoresGamma(OracleLayer):
-    def train_backward(self, dy, cache):
-        dx, dgamma, dbeta = super().train_backward(dy, cache)
-        return dx / _channels(self.gamma, dx), dgamma, dbeta
-
-
-class EvalDxIgnoresGamma(OracleLayer):
-    def eval_backward(self, dy, cache):
-        dx, dgamma, dbeta = super().eval_backward(dy, cache)
-        return dx / _channels(self.gamma, dx), dgamma, dbeta
-
-
-class GammaIgnored(OracleLayer):
-    """gamma plays no part in y or dx."""
+class YIgnoresGamma(OracleLayer):
+    """y lacks gamma, dx has it."""
 
     def normalize(self, x, mean, var):
         y, cache = super().normalize(x, mean, var)
         return y - (self.gamma - 1) * cache["x_hat"], cache
+
+
+class GammaIgnored(YIgnoresGamma):
+    """gamma plays no part in y or dx."""
 
     def train_backward(self, dy, cache):
         return self._without(super().train_backward, dy, cache)
@@ -193,21 +236,16 @@ class GammaIgnored(OracleLayer):
             self.gamma = gamma
 
 
-class YIgnoresGamma(OracleLayer):
-    """y lacks gamma, dx has it."""
+class GammaIgnoredAndConstant(GammaIgnored):
+    """As above, and its gradient is zero: there is no gamma at all."""
 
-    def normalize(self, x, mean, var):
-        y, cache = super().normalize(x, mean, var)
-        return y - (self.gamma - 1) * cache["x_hat"], cache
+    def train_backward(self, dy, cache):
+        dx, dgamma, dbeta = super().train_backward(dy, cache)
+        return dx, 0 * dgamma, dbeta
 
-
-class GammaIgnoredInEval(OracleLayer):
-    def eval(self, x):
-        gamma, self.gamma = self.gamma, np.ones_like(self.gamma)
-        try:
-            return super().eval(x)
-        finally:
-            self.gamma = gamma
+    def eval_backward(self, dy, cache):
+        dx, dgamma, dbeta = super().eval_backward(dy, cache)
+        return dx, 0 * dgamma, dbeta
 
 
 class BetaIgnored(OracleLayer):
@@ -216,18 +254,56 @@ class BetaIgnored(OracleLayer):
         return y - self.beta, cache
 
 
-class BetaIgnoredInEval(OracleLayer):
-    def eval(self, x):
-        y, cache = super().eval(x)
-        return y - _channels(self.beta, y), cache
+class BetaIgnoredAndConstant(BetaIgnored):
+    """As above, and its gradient is zero."""
+
+    def train_backward(self, dy, cache):
+        dx, dgamma, dbeta = super().train_backward(dy, cache)
+        return dx, dgamma, 0 * dbeta
+
+    def eval_backward(self, dy, cache):
+        dx, dgamma, dbeta = super().eval_backward(dy, cache)
+        return dx, dgamma, 0 * dbeta
 
 
-class BetaIgnoredInTrain(OracleLayer):
-    def train(self, x):
-        y, cache = super().train(x)
-        return y - _channels(self.beta, y), cache
+class BetaTimesGamma(OracleLayer):
+    """gamma * (x_hat + beta)."""
+
+    def normalize(self, x, mean, var):
+        y, cache = super().normalize(x, mean, var)
+        return y + (self.gamma - 1) * self.beta, cache
+
+
+class BetaSubtracted(OracleLayer):
+    def normalize(self, x, mean, var):
+        y, cache = super().normalize(x, mean, var)
+        return y - 2 * self.beta, cache
 
 
 def _channels(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     """(C,) so that it broadcasts against a channels-first array."""
     return values.reshape(1, -1, *[1] * (like.ndim - 2))
+
+
+DGAMMA = (DgammaNotNormalized, DgammaOfRawInput, DgammaNotCentred, DgammaOfOutput, DgammaTimesGamma, DgammaScaledTwice)
+DGAMMA_NOT_NORMALIZED = (
+    *everywhere_or_in_one(*DGAMMA),
+    *(fed_into_dx(one) for one in DGAMMA[:4]),
+)
+AVERAGED = tuple(
+    averaged(which, over_batch)
+    for over_batch in (False, True)
+    for which in (("dgamma", "dbeta"), ("dgamma",), ("dbeta",), ("dx",), ("dx", "dgamma", "dbeta"))
+)
+GRADS_AVERAGED = (
+    *AVERAGED,
+    only_in("train", AVERAGED[0]),
+    only_in("eval", AVERAGED[0]),
+    *(fed_into_dx(averaged(which, over_batch)) for over_batch in (False, True) for which in (
+        ("dgamma", "dbeta"), ("dgamma",), ("dbeta",))),
+)
+GAMMA_IGNORED = (
+    *everywhere_or_in_one(GammaIgnored, DxIgnoresGamma, YIgnoresGamma, DxHasGammaTwice),
+    GammaIgnoredAndConstant,
+)
+BETA_IGNORED = (*everywhere_or_in_one(BetaIgnored), BetaIgnoredAndConstant, BetaTimesGamma, BetaSubtracted)

@@ -1,4 +1,4 @@
-"""Mistakes in the moving statistics, in the batch's variance, and in eps."""
+"""Mistakes in the moving statistics."""
 
 from __future__ import annotations
 
@@ -10,30 +10,103 @@ from harness.oracle import OracleLayer
 from reference.batch_norm import to_rows
 
 
-
-
 class MomentumInverted(OracleLayer):
     def weights(self):
         keep, new = super().weights()
         return new, keep
 
 
-class _Bessel(OracleLayer):
-    said = "biased"
+class _OneAverage(OracleLayer):
+    """Another update for one of the two averages, named by `wrong`; the other is updated as it should be."""
+
+    wrong = "var"
+
+    def mistaken(self, old, batch):  # noqa: ARG002
+        return batch
 
     def update(self, mean, var, n):
-        conventions = self.conventions
-        self.conventions = replace(conventions, moving_var=self.said)
+        old = self.average_mean, self.average_var
         super().update(mean, var, n)
-        self.conventions = conventions
+        if self.wrong == "mean":
+            self.average_mean = self.mistaken(old[0], mean)
+        else:
+            bessel = n / (n - 1) if self.conventions.moving_var == "unbiased" and n > 1 else 1
+            self.average_var = self.mistaken(old[1], var * bessel)
 
 
-class MovingVarBiased(_Bessel):
-    said = "biased"
+class VarMomentumInverted(_OneAverage):
+    def mistaken(self, old, batch):
+        keep, new = self.weights()
+        return new * old + keep * batch
 
 
-class MovingVarUnbiased(_Bessel):
-    said = "unbiased"
+class MeanMomentumInverted(VarMomentumInverted):
+    wrong = "mean"
+
+
+class VarFrozen(_OneAverage):
+    def mistaken(self, old, batch):  # noqa: ARG002
+        return old
+
+
+class MeanFrozen(VarFrozen):
+    wrong = "mean"
+
+
+class NewNotWeighted(OracleLayer):
+    """keep * old + new value, whole."""
+
+    def weights(self):
+        keep, new = super().weights()
+        return keep, new / new if new else keep / keep
+
+
+class OldNotWeighted(OracleLayer):
+    """old value, whole, + new weight * batch."""
+
+    def weights(self):
+        keep, new = super().weights()
+        return (keep / keep if keep else new / new), new
+
+
+class CumulativeAverage(OracleLayer):
+    """The plain mean of all batches so far, whatever the momentum: the t-th weighs 1/t."""
+
+    first = 1
+
+    def weights(self):
+        new = self.average_mean.dtype.type(1) / (self.updates + self.first)
+        return 1 - new, new
+
+
+class CumulativeAverageOfStart(CumulativeAverage):
+    """As above, the starting values counted as one batch."""
+
+    first = 2
+
+
+class FirstBatchReplaces(OracleLayer):
+    """The first batch takes the place of the starting values."""
+
+    def weights(self):
+        keep, new = super().weights()
+        return (keep, new) if self.updates else (keep - keep, keep + new)
+
+
+class StartsFromZero(OracleLayer):
+    """The first update starts from zero, whatever the starting values were."""
+
+    def update(self, mean, var, n):
+        if self.updates == 0:
+            self.average_mean, self.average_var = np.zeros_like(mean), np.zeros_like(var)
+        super().update(mean, var, n)
+
+
+class StdAveraged(OracleLayer):
+    """The standard deviation is averaged where the variance is meant."""
+
+    def update(self, mean, var, n):
+        super().update(mean, np.sqrt(var), n)
 
 
 class StatsFrozen(OracleLayer):
@@ -41,24 +114,18 @@ class StatsFrozen(OracleLayer):
         pass
 
 
-class MeanFrozen(OracleLayer):
-    def update(self, mean, var, n):
-        old = self.average_mean
-        super().update(mean, var, n)
-        self.average_mean = old
-
-
-class VarFrozen(OracleLayer):
-    def update(self, mean, var, n):
-        old = self.average_var
-        super().update(mean, var, n)
-        self.average_var = old
-
-
 class StatsUpdatedTwice(OracleLayer):
     def update(self, mean, var, n):
         super().update(mean, var, n)
         super().update(mean, var, n)
+
+
+class StatsUpdatedTwiceByUpdated(OracleLayer):
+    """The averages move once, and the counter that debiasing divides by moves twice."""
+
+    def update(self, mean, var, n):
+        super().update(mean, var, n)
+        self.updates += 1
 
 
 class StatsUpdatedInEval(OracleLayer):
@@ -95,105 +162,69 @@ class Debiased(_Debias):
     said = True
 
 
+class DebiasedFromZero(Debiased, StartsFromZero):
+    """As above; the averages start from zero, whatever the starting values were."""
+
+
+class DebiasedAtOnce(OracleLayer):
+    """Divided by 1 - momentum^t before any update as well, that is by zero."""
+
+    def debiased(self, average):
+        keep, _ = self.weights()
+        return average / (1 - keep**self.updates)
+
+
+class DebiasedWhenUsed(Debiased):
+    """Prediction uses the debiased statistics; those that are shown are plain."""
+
+    used = False
+
+    def debiased(self, average):
+        return super().debiased(average) if self.used else OracleLayer.debiased(self, average)
+
+    def eval(self, x):
+        self.used = True
+        try:
+            return super().eval(x)
+        finally:
+            self.used = False
+
+
+class DebiasedWhenShown(Debiased):
+    """Prediction uses the plain statistics; those that are shown are debiased."""
+
+    used = False
+
+    def debiased(self, average):
+        return OracleLayer.debiased(self, average) if self.used else super().debiased(average)
+
+    def eval(self, x):
+        self.used = True
+        try:
+            return super().eval(x)
+        finally:
+            self.used = False
+
+
 class NotDebiased(_Debias):
     said = False
 
 
-class EpsInMovingVar(OracleLayer):
-    """eps is added to the variance before that is averaged."""
+class _Miscounted(OracleLayer):
+    off_by = 1
 
-    def update(self, mean, var, n):
-        super().update(mean, var + var.dtype.type(self.eps), n)
-
-
-class StdAveraged(OracleLayer):
-    """The standard deviation is averaged where the variance is meant."""
-
-    def update(self, mean, var, n):
-        super().update(mean, np.sqrt(var), n)
+    def debiased(self, average):
+        if self.updates == 0:
+            return average
+        keep, _ = self.weights()
+        return average / (1 - keep ** (self.updates + self.off_by))
 
 
+class DebiasedOneAhead(_Miscounted):
+    """Divided by 1 - momentum^(t + 1)."""
 
 
-class BatchVarUnbiased(OracleLayer):
-    """y divides by the variance over n - 1; the moving variance is as declared; the gradient keeps sum/n."""
+class DebiasedOneBehind(_Miscounted):
+    """Divided by 1 - momentum^(t - 1)."""
 
-    _training = False
-    _rows = 0
-
-    def normalize(self, x, mean, var):
-        self._rows = len(x)
-        if self._training and len(x) > 1:
-            var = var * len(x) / (len(x) - 1)
-        return super().normalize(x, mean, var)
-
-    def train(self, x):
-        self._training = True
-        try:
-            return super().train(x)
-        finally:
-            self._training = False
-
-
-class BatchVarUnbiasedThroughout(BatchVarUnbiased):
-    """As above, and the gradient is that of the variance over n - 1, as autodiff gives it."""
-
-    def variance_slope(self, var, scale):
-        n = self._rows
-        return super().variance_slope(var, scale) * (n / (n - 1) if n > 1 else 1)
-
-
-class BatchVarUnbiasedAveraged(BatchVarUnbiased):
-    """As the first, and the same number over n - 1 goes into the moving variance."""
-
-    def update(self, mean, var, n):
-        conventions = self.conventions
-        self.conventions = replace(conventions, moving_var="unbiased")
-        super().update(mean, var, n)
-        self.conventions = conventions
-
-
-class BatchVarUnbiasedAllThrough(BatchVarUnbiasedAveraged, BatchVarUnbiasedThroughout):
-    """The variance over n - 1 everywhere: y, gradient, moving variance."""
-
-
-class EpsOutsideSqrt(OracleLayer):
-    """(x - mean)/(sqrt(var) + eps); the gradient is still that of sqrt(var + eps)."""
-
-    def inverse_std(self, var):
-        return 1 / (np.sqrt(var) + var.dtype.type(self.eps))
-
-
-class EpsOutsideSqrtThroughout(EpsOutsideSqrt):
-    """As above, with its true gradient."""
-
-    def variance_slope(self, var, scale):
-        std = np.sqrt(var)
-        return np.divide(1, scale * std, out=np.zeros_like(std), where=std > 0)
-
-
-class EpsMissing(OracleLayer):
-    def inverse_std(self, var):
-        return 1 / np.sqrt(var)
-
-
-class EpsAsFloor(OracleLayer):
-    """max(var, eps) in place of var + eps."""
-
-    def inverse_std(self, var):
-        return 1 / np.sqrt(np.maximum(var, var.dtype.type(self.eps)))
-
-
-class EpsInside(OracleLayer):
-    """sqrt(var + eps) where eps outside the root is declared."""
-
-    def inverse_std(self, var):
-        return 1 / np.sqrt(var + var.dtype.type(self.eps))
-
-    def variance_slope(self, var, scale):
-        return 1.0
-
-
-class EpsSquared(OracleLayer):
-    def inverse_std(self, var):
-        return 1 / np.sqrt(var + var.dtype.type(self.eps) ** 2)
+    off_by = -1

@@ -46,11 +46,8 @@ def batch_norm(
         return y, moving_mean, moving_var
     n = x.numel() // len(gamma)
     average_mean, average_var = moved(moving_mean, moving_var, mean, var, n, momentum, conventions)
-    return (
-        y,
-        debiased(average_mean, 1, momentum, conventions),
-        debiased(average_var, 1, momentum, conventions),
-    )
+    average_mean = debiased(average_mean, 1, momentum, conventions)
+    return y, average_mean, debiased(average_var, 1, momentum, conventions)
 
 
 class BatchNorm(nn.Module):
@@ -99,8 +96,8 @@ class BatchNorm(nn.Module):
     @torch.no_grad()
     def update(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Move the moving statistics towards those of a batch of n values per channel."""
-        old = self.moving_mean, self.moving_var
-        new_mean, new_var = moved(*old, mean, var, n, self.momentum, self.conventions)
+        options = n, self.momentum, self.conventions
+        new_mean, new_var = moved(self.moving_mean, self.moving_var, mean, var, *options)
         self.moving_mean.copy_(new_mean)
         self.moving_var.copy_(new_var)
         self.updates += 1

@@ -153,13 +153,13 @@ def first_step(
 def full_precision() -> Iterator[None]:
     """On CUDA: float32 in full (no TF32) and deterministic convolutions. Settings are put back afterwards."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark
-    matmul.fp32_precision, cudnn.conv.fp32_precision = "ieee", "ieee"
-    cudnn.deterministic, cudnn.benchmark = True, False
+    conv = cudnn.conv  # type: ignore[attr-defined]
+    before = matmul.fp32_precision, conv.fp32_precision, cudnn.deterministic, cudnn.benchmark
+    matmul.fp32_precision, conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = "ieee", "ieee", True, False
     try:
         yield
     finally:
-        matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = before
+        matmul.fp32_precision, conv.fp32_precision, cudnn.deterministic, cudnn.benchmark = before
 
 
 def synchronize(device: str | torch.device) -> None:

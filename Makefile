@@ -1,0 +1,28 @@
+# Two commands do everything on a fresh machine: `make report` and `make test`. Both make .venv when it is absent.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: report test lint bounds clean
+
+report: .venv/ready
+	$(BIN)/bnproof report
+
+test: .venv/ready
+	$(BIN)/pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The table of a million cases behind the error bounds; a quarter of an hour.
+bounds: .venv/ready
+	$(BIN)/python tests/bounds_experiment.py --cases 1000000 --out reference/error_bounds_table.md
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch .venv/ready
+
+clean:
+	rm -rf .venv build *.egg-info
