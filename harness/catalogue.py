@@ -73,9 +73,7 @@ CASES: tuple[Case, ...] = (
         quick=True,
     ),
     Case("one_channel", "C = 1", "row 32", shape=(4, 1, 2, 3)),
-    Case(
-        "one_image", "N = 1 with many values a channel is ordinary", "row 7: pytorch#1381", shape=(1, 5, 4, 6)
-    ),
+    Case("one_image", "N = 1 with many values a channel is ordinary", "row 7: pytorch#1381", shape=(1, 5, 4, 6)),
     Case(
         "two_values",
         "n = 2: Bessel's factor is 2",

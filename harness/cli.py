@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,28 +23,26 @@ app = typer.Typer(
 )
 
 
-class Suite(str, Enum):
+class Suite(StrEnum):
     quick = "quick"
     full = "full"
 
 
-class Impl(str, Enum):
+class Impl(StrEnum):
     numpy = "numpy"
     torch = "torch"
     jax = "jax"
     all = "all"
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
 
 
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as one JSON object.", metavar="FILE")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the four Fashion-MNIST files.", metavar="DIR")
-]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the four Fashion-MNIST files.", metavar="DIR")]
 Seed = Annotated[int, typer.Option(help="Fixes every random number.", min=0)]
 
 

@@ -182,9 +182,7 @@ def train(
     prepare_folder(out)
     found = load_data(data)
     runs = [
-        run_training(name, found, epochs, one_seed, device)
-        for one_seed in range(seed, seed + seeds)
-        for name in names
+        run_training(name, found, epochs, one_seed, device) for one_seed in range(seed, seed + seeds) for name in names
     ]
     curves(runs, picture, found.is_sample)
     show.out.print(f"curves: {picture}", highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def find_defaults(
         return conventions, list(NAMES), [note]
     rows = to_rows(x.astype(np.float64), 1)
     setup, values = script.setups[0], answer.steps[0].values
-    found = {}
+    found: dict[str, Any] = {}
     if "y" in values and values["y"].shape == x.shape:
         y = to_rows(values["y"].astype(np.float64), 1)
         found["default_eps"] = _eps(rows, y, setup.gamma, setup.beta, conventions.eps_at)

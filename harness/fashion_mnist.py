@@ -26,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.errors import UsageError
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = ROOT / "data" if (ROOT / "pyproject.toml").exists() else Path.home() / ".cache" / "bnproof"
 DEBIAN_DIR = Path("/usr/share/datasets/fashion-mnist")  # where the package dataset-fashion-mnist puts it
@@ -83,7 +85,7 @@ class FashionMnist:
     is_sample: bool = False
 
 
-class DataError(ValueError):
+class DataError(UsageError):
     """The data are missing or are not Fashion-MNIST; the message says what to do."""
 
 

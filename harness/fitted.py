@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.check import Played
+from harness.mistakes.in_mode import only_in
 from harness.oracle import OracleLayer
-from harness.replay import explains, fits
+from harness.replay import explains, fits, replayed
 from reference.conventions import Conventions
 
-Explanation = tuple[tuple[str, ...], str]
 GOLDEN = (5**0.5 - 1) / 2
+Make = Callable[[float], type[OracleLayer]]
 
 
 def with_new_weight(weight: float) -> type[OracleLayer]:
@@ -24,6 +26,43 @@ def with_new_weight(weight: float) -> type[OracleLayer]:
             return one - one * weight, one * weight
 
     return MomentumWrong
+
+
+def with_new_weight_times(factor: float) -> type[OracleLayer]:
+    """A layer that gives the new batch a multiple of the weight that it was told."""
+
+    class MomentumScaled(OracleLayer):
+        def weights(self):
+            _, new = super().weights()
+            return 1 - new * factor, new * factor
+
+    return MomentumScaled
+
+
+def for_one_average(make: Make, name: str) -> Make:
+    """The mistake in one of the two moving statistics, "average_mean" or "average_var"; the other one is right."""
+    other = "average_var" if name == "average_mean" else "average_mean"
+
+    def made(number: float) -> type[OracleLayer]:
+        class OneAverage(make(number)):  # type: ignore[misc]
+            wrong = False
+
+            def weights(self):
+                return super().weights() if self.wrong else OracleLayer.weights(self)
+
+            def update(self, mean, var, n):
+                before = self.average_mean, self.average_var, self.updates
+                super().update(mean, var, n)
+                right = getattr(self, other)
+                self.average_mean, self.average_var, self.updates = before
+                self.wrong = True
+                super().update(mean, var, n)
+                self.wrong = False
+                setattr(self, other, right)
+
+        return OneAverage
+
+    return made
 
 
 def with_eps(eps: float) -> type[OracleLayer]:
@@ -39,28 +78,99 @@ def with_eps(eps: float) -> type[OracleLayer]:
     return EpsWrong
 
 
-def explanations(played: list[Played], conventions: Conventions) -> list[Explanation]:
-    """(("momentum_wrong",), "the new batch weighs 0.01") and the like; a number must hold over two cases at least."""
-    if len(played) < 2:
+def with_eps_times(factor: float) -> type[OracleLayer]:
+    """A layer that uses a multiple of the eps that it was told."""
+
+    class EpsScaled(OracleLayer):
+        def inverse_std(self, var):
+            told, self.eps = self.eps, self.eps * factor
+            result = super().inverse_std(var)
+            self.eps = told
+            return result
+
+    return EpsScaled
+
+
+@dataclass(frozen=True)
+class Family:
+    """The layers of one mistake, by its number, and the range in which that is looked for."""
+
+    id: str
+    make: Make
+    low: float
+    high: float
+    phrase: str
+
+
+def _limited(mode: str, make: Make) -> Make:
+    return lambda number: only_in(mode, make(number))
+
+
+WEIGHT = "the new batch weighs {:.6g}"
+WEIGHT_TIMES = "the new batch weighs {:.6g} times what it should"
+EPS, EPS_TIMES = "an eps of {:.6g} is used", "{:.6g} times the eps is used"
+MOMENTUM_FAMILIES = (
+    Family("momentum_wrong", with_new_weight, 1e-5, 1.0, WEIGHT),
+    Family("momentum_wrong", with_new_weight_times, 1e-3, 1e1, WEIGHT_TIMES),
+    *(
+        Family("momentum_wrong", for_one_average(make, f"average_{which}"), low, high, f"in the {which}, {phrase}")
+        for which in ("mean", "var")
+        for make, low, high, phrase in (
+            (with_new_weight, 1e-5, 1.0, WEIGHT),
+            (with_new_weight_times, 1e-3, 1e1, WEIGHT_TIMES),
+        )
+    ),
+)
+EPS_FAMILIES = (
+    Family("eps_wrong", with_eps, 1e-12, 1.0, EPS),
+    Family("eps_wrong", with_eps_times, 1e-3, 1e5, EPS_TIMES),
+    *(
+        Family("eps_wrong", _limited(mode, make), low, high, f"in {word}, {phrase}")
+        for mode, word in (("train", "training"), ("eval", "prediction"))
+        for make, low, high, phrase in ((with_eps, 1e-12, 1.0, EPS), (with_eps_times, 1e-3, 1e5, EPS_TIMES))
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A layer with its number, and that number in words."""
+
+    id: str
+    layer: type[OracleLayer]
+    detail: str
+
+
+def explanations(played: list[Played], failing: list[Played], conventions: Conventions) -> list[Fitted]:
+    """The first family whose number, found on the most telling failure, explains everything; over two cases at least."""
+    if len({one.case.id for one in failing}) < 2:
         return []
-    found: list[Explanation] = []
-    for identity, make, low, high, phrase in (
-        ("momentum_wrong", with_new_weight, 1e-5, 1.0, "the new batch weighs {:.6g}"),
-        ("eps_wrong", with_eps, 1e-12, 1.0, "an eps of {:.6g} is used"),
-    ):
-        number = fit(make, played, conventions, low, high)
+    found: list[Fitted] = []
+    for family in families(failing):
+        if any(one.id == family.id for one in found):
+            continue
+        number = fit(family, played, failing, conventions)
         if number is not None:
-            found.append(((identity,), phrase.format(number)))
+            found.append(Fitted(family.id, family.make(number), family.phrase.format(number)))
     return found
 
 
-def fit(
-    make: Callable[[float], type[OracleLayer]], played: list[Played], conventions: Conventions, low: float, high: float
-) -> float | None:
-    """The number with which `make` explains every case; found on the first, proved on all. None if there is none."""
-    trial = played[0]
-    grid = np.geomspace(low, high, 61)
-    misfits = [misfit(make(number), trial, conventions) for number in grid]
+def families(failing: list[Played]) -> tuple[Family, ...]:
+    """Momentum cannot change what a training step returns; eps cannot change the moving statistics."""
+    wrong = {(j.op, j.observable) for one in failing for j in one.judgements if j.counts_against}
+    moving = any(name in ("moving_mean", "moving_var") for _, name in wrong)
+    trained = any(op == "train" and name in ("y", "dx", "dgamma", "dbeta") for op, name in wrong)
+    return (() if trained else MOMENTUM_FAMILIES) + (() if moving else EPS_FAMILIES)
+
+
+def fit(family: Family, played: list[Played], failing: list[Played], conventions: Conventions) -> float | None:
+    """The number with which the family explains every case. None if there is none."""
+    trial = next((one for one in failing if all(step.error is None for step in one.seen.steps)), None)
+    if trial is None:
+        return None
+    make = family.make
+    grid = np.geomspace(family.low, family.high, 49)
+    misfits = [misfit(make(float(number)), trial, conventions) for number in grid]
     best = int(np.argmin(misfits))
     if not np.isfinite(misfits[best]):
         return None
@@ -69,25 +179,25 @@ def fit(
         float(np.log(grid[max(0, best - 1)])),
         float(np.log(grid[min(len(grid) - 1, best + 1)])),
     )
-    for digits in (1, 2, 3, 4, 6, 17):
+    for digits in (1, 2, 3, 4, 6, 9, 17):
         rounded = float(f"{float(np.exp(number)):.{digits}g}")
-        if fits(make(rounded), trial, conventions):
-            return rounded if explains(make(rounded), played, conventions) else None
+        if fits(make(rounded), trial, conventions) and explains(make(rounded), played, conventions):
+            return rounded
     return None
 
 
 def misfit(layer: type[OracleLayer], played: Played, conventions: Conventions) -> float:
-    """The largest deviation of what was seen from what `layer` gives, relative to each channel's size."""
-    sessions = [layer.from_setup(setup, conventions) for setup in played.script.setups]
+    """The largest deviation of what was seen from what `layer` gives, relative to each observable's size."""
     worst = 0.0
-    with np.errstate(all="ignore"):
-        for seen, step in zip(played.seen.steps, played.script.steps, strict=False):
-            values = sessions[step.session].play(step)
-            for name, got in seen.values.items():
-                want = values[name]
-                if got.shape == want.shape and got.size:
-                    size = np.abs(want).max()
-                    worst = max(worst, float(np.abs(got.astype(want.dtype) - want).max() / (size or 1)))
+    for seen, values in zip(played.seen.steps, replayed(layer, played, conventions), strict=False):
+        if values is None:
+            return np.inf
+        for name, got in seen.values.items():
+            want = values[name]
+            if got.shape == want.shape and got.size:
+                with np.errstate(all="ignore"):
+                    share = np.abs(got.astype(want.dtype) - want).max() / (np.abs(want).max() or 1)
+                worst = max(worst, float(share) if np.isfinite(share) else np.inf)
     return worst
 
 
@@ -95,7 +205,7 @@ def _golden(f: Callable[[float], float], a: float, b: float) -> float:
     """Golden-section search: the misfit is a sharp valley, |number - truth| at its bottom."""
     c, d = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
     fc, fd = f(c), f(d)
-    for _ in range(80):
+    for _ in range(75):
         if fc < fd:
             b, d, fd = d, c, fc
             c = b - GOLDEN * (b - a)

@@ -18,7 +18,7 @@ SEED = 0
 
 
 def observe(isolated: IsolatedTarget, conventions: Conventions) -> dict[str, str]:
-    """{"variance": "two-pass or as good" | "fast, E[x^2] - E[x]^2", "accumulation": ...}; what is not seen is absent."""
+    """{"variance": "two-pass or as good" | "fast, E[x^2] - E[x]^2", "accumulation": ...}; what is unseen is absent."""
     dtypes = isolated.describe().dtypes
     found: dict[str, str] = {}
     for dtype in ("float32", "float64"):

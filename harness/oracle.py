@@ -109,9 +109,7 @@ def expect(
     expected = []
     with np.errstate(all="ignore"):
         for step in script.steps:
-            one = _expect_step(
-                layers[step.session], carried[step.session], step, precision, fast_variance, any_mode
-            )
+            one = _expect_step(layers[step.session], carried[step.session], step, precision, fast_variance, any_mode)
             expected.append(one)
             if one.raises:
                 break

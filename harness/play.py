@@ -73,7 +73,7 @@ def _play_step(factory: Any, sessions: list[Any], setup: Setup, step: Step, chan
         else:
             _call(sessions[step.session], step, channel_axis, played)
         _read_stats(sessions[step.session], played)
-    except _Unsupported as reason:
+    except _UnsupportedError as reason:
         played.unsupported = str(reason)
     except NotImplementedError as error:
         played.unsupported = describe(error)
@@ -82,14 +82,14 @@ def _play_step(factory: Any, sessions: list[Any], setup: Setup, step: Step, chan
     return played
 
 
-class _Unsupported(Exception):
+class _UnsupportedError(Exception):
     """The target lacks an optional method."""
 
 
 def _method(target: Any, name: str) -> Any:
     method = getattr(target, name, None)
     if method is None:
-        raise _Unsupported(f"the target has no `{name}`")
+        raise _UnsupportedError(f"the target has no `{name}`")
     return method
 
 

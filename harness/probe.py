@@ -69,9 +69,7 @@ def probe(isolated: IsolatedTarget) -> Probed:
     return Probed(conventions, nearest, differs, unseen + no_default, observe(isolated, conventions), notes)
 
 
-def _best_hypothesis(
-    base: Conventions, seen: list[tuple[str, Script, Observation]]
-) -> tuple[Conventions, list[str]]:
+def _best_hypothesis(base: Conventions, seen: list[tuple[str, Script, Observation]]) -> tuple[Conventions, list[str]]:
     """The conventions with the fewest law judgements against them, and the fields that no judgement hangs on."""
     hypotheses = [
         replace(base, momentum=momentum, moving_var=moving_var, eps_at=eps_at, debias=debias)

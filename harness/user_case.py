@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,8 @@ class UserCase(Case):
 
     def make(self, dtype: str, seed: int, momentum: float, eps: float | None = None) -> Script:
         script = super().make(dtype, seed, momentum, eps)
-        given = {n: a.astype(parameter_dtype(dtype)) for n, a in self.arrays.items() if n not in ("x", "dy")}
-        wide = {n: self.arrays[n].astype(numpy_dtype(dtype)) for n in ("x", "dy") if n in self.arrays}
+        given: dict[str, Any] = {n: a.astype(parameter_dtype(dtype)) for n, a in self.arrays.items() if n not in ("x", "dy")}
+        wide: dict[str, Any] = {n: self.arrays[n].astype(numpy_dtype(dtype)) for n in ("x", "dy") if n in self.arrays}
         return Script(
             tuple(replace(setup, **given) for setup in script.setups),
             tuple(replace(step, **wide) for step in script.steps),

@@ -82,9 +82,7 @@ def judge(case: Case, script: Script, expected: list[Expected], seen: Observatio
     return judged
 
 
-def _judge_step(
-    case: Case, script: Script, number: int, played: Played, want: Expected, kind: str
-) -> list[Judgement]:
+def _judge_step(case: Case, script: Script, number: int, played: Played, want: Expected, kind: str) -> list[Judgement]:
     dtype = script.setups[0].dtype
     where = (case.id, dtype, number, played.op)
     if played.unsupported:

@@ -68,7 +68,7 @@ def _warm_up(factory: Any, script: Script, channel_axis: int, warm: set[tuple]) 
 
 
 def _global_state() -> dict[str, Any]:
-    random = np.random.get_state()  # noqa: NPY002 - the legacy state is what a careless target would change
+    random: Any = np.random.get_state()  # noqa: NPY002 - the legacy state is what a careless target would change
     return {
         "NumPy's error handling": np.geterr(),
         "NumPy's global random state": (str(random[0]), bytes(np.asarray(random[1]).tobytes()), random[2]),
@@ -94,5 +94,3 @@ def _die_first() -> None:
     """Where the kernel must end a process for want of memory, let it be this one."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
-
-

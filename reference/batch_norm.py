@@ -67,9 +67,7 @@ class BatchNorm:
         """One training step: normalize by the batch's own statistics and move the moving ones."""
         rows = self.checked_rows(x)  # (n, C)
         if len(rows) == 1 and self.conventions.single_value == "error":
-            raise ValueError(
-                f"batch norm in training needs more than one value per channel, got x of shape {x.shape}"
-            )
+            raise ValueError(f"batch norm in training needs more than one value per channel, got x of shape {x.shape}")
         if len(rows) == 0:  # an empty batch says nothing: the moving statistics stay as they are
             mean, var = self.average_mean, self.average_var  # (C,), (C,)
         else:
@@ -117,9 +115,7 @@ class BatchNorm:
         """(weight of the old value, weight of the new), each from the very number that was given."""
         momentum = self.average_mean.dtype.type(self.momentum)
         one = momentum.dtype.type(1)
-        return (
-            (momentum, one - momentum) if self.conventions.momentum == "keep" else (one - momentum, momentum)
-        )
+        return (momentum, one - momentum) if self.conventions.momentum == "keep" else (one - momentum, momentum)
 
     @property
     def moving_mean(self) -> np.ndarray:

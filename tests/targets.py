@@ -62,7 +62,7 @@ class Exits(NumpyBatchNorm):
 
 
 class Raises(NumpyBatchNorm):
-    def train(self, x, dy):
+    def train(self, _x, _dy):
         raise RuntimeError("no training today")
 
 

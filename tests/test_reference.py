@@ -187,9 +187,7 @@ def test_the_node_cases_that_onnx_ships():
         momentum = attributes["momentum"].f if "momentum" in attributes else 0.9
         training = "training_mode" in attributes and attributes["training_mode"].i == 1
         inputs, outputs = case.data_sets[0]
-        found = batch_norm(
-            *inputs, eps=eps, momentum=momentum, training=training, conventions=PRESETS["onnx"]
-        )
+        found = batch_norm(*inputs, eps=eps, momentum=momentum, training=training, conventions=PRESETS["onnx"])
         trained += training
         for got, want in zip(found, outputs, strict=False):
             np.testing.assert_allclose(got, want, rtol=case.rtol, atol=1e-6)

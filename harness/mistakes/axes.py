@@ -103,4 +103,76 @@ class OverBatchOnly(_WrongAxes):
         return tuple(range(1, ndim))
 
 
-WRONG_AXES = (LastAxis, FirstAxis, PerSample, PerSampleAndChannel, OverBatchOnly)
+class OverEverything(_WrongAxes):
+    """One mean and one variance for the whole batch, channels and all."""
+
+    def kept(self, ndim):  # noqa: ARG002
+        return ()
+
+
+class LastAxisForgotten(_WrongAxes):
+    """One mean per channel and place on the last axis: that axis is not reduced."""
+
+    def kept(self, ndim):
+        return (1, ndim - 1)
+
+
+class FirstPlaceForgotten(_WrongAxes):
+    """One mean per channel and place on the first axis after the channels'."""
+
+    def kept(self, ndim):
+        return (1, 2) if ndim > 2 else (1,)
+
+
+class PerSampleAndLast(_WrongAxes):
+    """Over the axes in between, as when channels are thought to lie last: one mean per sample and last place."""
+
+    def kept(self, ndim):
+        return (0, ndim - 1)
+
+
+class _Grouping(_WrongAxes):
+    """y alone is compared; gamma and beta lie where they should, whatever the statistics are taken over."""
+
+
+class ByLast(_Grouping):
+    def kept(self, ndim):
+        return (ndim - 1,)
+
+
+class ByThird(_Grouping):
+    def kept(self, ndim):
+        return (min(2, ndim - 1),)
+
+
+class SecondAxis(_WrongAxes):
+    """Channels are taken to lie on axis 2: axis 1 as a channels-last layer sees it."""
+
+    axis = 2
+
+    def train_step(self, x, dy):
+        self._settle(x)
+        return super().train_step(x, dy)
+
+    def eval_step(self, x, dy):
+        self._settle(x)
+        return super().eval_step(x, dy)
+
+    def _settle(self, x):
+        self.axis = 1 if x.ndim == 2 else 2
+
+
+WRONG_AXES = (
+    LastAxis,
+    FirstAxis,
+    SecondAxis,
+    PerSample,
+    PerSampleAndChannel,
+    OverBatchOnly,
+    OverEverything,
+    LastAxisForgotten,
+    FirstPlaceForgotten,
+    PerSampleAndLast,
+)
+GROUPINGS = (*WRONG_AXES, ByLast, ByThird)
+"""Ways to group the values, of which y tells whatever becomes of the rest."""

@@ -140,14 +140,6 @@ class DgammaTimesGamma(_Gradients):
         return dx, self.gamma * dgamma, dbeta
 
 
-class DgammaScaledTwice(_Gradients):
-    """dgamma = sum(dy x_hat) / sqrt(var + eps)."""
-
-    def changed(self, dx, dgamma, dbeta, dy, cache):
-        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
-        return dx, dgamma * cache["scale"], dbeta
-
-
 class DgammaDbetaSwapped(_Gradients):
     def changed(self, dx, dgamma, dbeta, dy, cache):
         dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
@@ -201,14 +193,6 @@ class DxIgnoresGamma(OracleLayer):
             return backward(self, dy, cache)[0]
         finally:
             self.gamma = gamma
-
-
-class DxHasGammaTwice(_Gradients):
-    """dx is multiplied by gamma twice."""
-
-    def changed(self, dx, dgamma, dbeta, dy, cache):
-        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
-        return dx * _channels(self.gamma, dx), dgamma, dbeta
 
 
 class YIgnoresGamma(OracleLayer):
@@ -266,30 +250,17 @@ class BetaIgnoredAndConstant(BetaIgnored):
         return dx, dgamma, 0 * dbeta
 
 
-class BetaTimesGamma(OracleLayer):
-    """gamma * (x_hat + beta)."""
-
-    def normalize(self, x, mean, var):
-        y, cache = super().normalize(x, mean, var)
-        return y + (self.gamma - 1) * self.beta, cache
-
-
-class BetaSubtracted(OracleLayer):
-    def normalize(self, x, mean, var):
-        y, cache = super().normalize(x, mean, var)
-        return y - 2 * self.beta, cache
-
-
 def _channels(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     """(C,) so that it broadcasts against a channels-first array."""
     return values.reshape(1, -1, *[1] * (like.ndim - 2))
 
 
-DGAMMA = (DgammaNotNormalized, DgammaOfRawInput, DgammaNotCentred, DgammaOfOutput, DgammaTimesGamma, DgammaScaledTwice)
+DGAMMA = (DgammaNotNormalized, DgammaOfRawInput, DgammaNotCentred, DgammaOfOutput, DgammaTimesGamma)
 DGAMMA_NOT_NORMALIZED = (
     *everywhere_or_in_one(*DGAMMA),
     *(fed_into_dx(one) for one in DGAMMA[:4]),
 )
+SWAPPED = everywhere_or_in_one(DgammaDbetaSwapped)
 AVERAGED = tuple(
     averaged(which, over_batch)
     for over_batch in (False, True)
@@ -303,7 +274,7 @@ GRADS_AVERAGED = (
         ("dgamma", "dbeta"), ("dgamma",), ("dbeta",))),
 )
 GAMMA_IGNORED = (
-    *everywhere_or_in_one(GammaIgnored, DxIgnoresGamma, YIgnoresGamma, DxHasGammaTwice),
+    *everywhere_or_in_one(GammaIgnored, DxIgnoresGamma, YIgnoresGamma),
     GammaIgnoredAndConstant,
 )
-BETA_IGNORED = (*everywhere_or_in_one(BetaIgnored), BetaIgnoredAndConstant, BetaTimesGamma, BetaSubtracted)
+BETA_IGNORED = (*everywhere_or_in_one(BetaIgnored), BetaIgnoredAndConstant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.mistakes import axes, gradients, modes, statistics
+from harness.mistakes import axes, bessel, eps, gradients, modes, statistics
 from harness.oracle import OracleLayer
 from reference.conventions import Conventions
 
@@ -22,58 +22,97 @@ class Known:
     text: str
     variants: tuple[type[OracleLayer], ...] = ()
     applies: Callable[[Conventions], bool] = _always
+    single_value: bool = False
+    """Whether it leaves anything, an exception included, of a batch of one value per channel: n - 1 is 0 there."""
 
 
 KNOWN: tuple[Known, ...] = (
     Known(
         "momentum_inverted",
         "momentum weighs the wrong side: use 1 - momentum, or declare the other sense",
-        (statistics.MomentumInverted,),
+        (statistics.MomentumInverted, statistics.MeanMomentumInverted, statistics.VarMomentumInverted),
+    ),
+    Known(
+        "momentum_wrong",
+        "the moving statistics are averaged with other weights than momentum gives: momentum and 1 - momentum",
+        (
+            statistics.NewNotWeighted,
+            statistics.OldNotWeighted,
+            statistics.CumulativeAverage,
+            statistics.CumulativeAverageOfStart,
+            statistics.FirstBatchReplaces,
+            statistics.StartsFromZero,
+        ),
     ),
     Known(
         "moving_var_biased",
         "the moving variance averages sum/n where sum/(n-1) is declared: multiply the batch variance by n/(n-1)",
-        (statistics.MovingVarBiased,),
+        (bessel.MovingVarBiased,),
         lambda c: c.moving_var == "unbiased",
     ),
     Known(
         "moving_var_unbiased",
         "the moving variance averages sum/(n-1) where sum/n is declared: drop Bessel's factor",
-        (statistics.MovingVarUnbiased,),
+        (bessel.MovingVarUnbiased, bessel.MovingVarByBatchSize),
         lambda c: c.moving_var == "biased",
+        single_value=True,
+    ),
+    Known(
+        "bessel_wrong",
+        "Bessel's factor takes the wrong count, stands upside down or is there twice: multiply by n/(n-1) once, "
+        "n being all values of a channel",
+        (bessel.MovingVarByBatchSize, bessel.MovingVarBesselTwice, bessel.MovingVarBesselInverse),
+        lambda c: c.moving_var == "unbiased",
+        single_value=True,
     ),
     Known(
         "batch_var_unbiased",
         "y is normalized by the variance over n-1: normalize by the one over n",
         (
-            statistics.BatchVarUnbiased,
-            statistics.BatchVarUnbiasedThroughout,
-            statistics.BatchVarUnbiasedAveraged,
-            statistics.BatchVarUnbiasedAllThrough,
+            bessel.BatchVarUnbiased,
+            bessel.BatchVarUnbiasedThroughout,
+            bessel.BatchVarUnbiasedAveraged,
+            bessel.BatchVarUnbiasedAllThrough,
+            bessel.BatchVarUnbiasedTwice,
+            bessel.BatchVarUnbiasedTwiceThroughout,
         ),
+        single_value=True,
     ),
     Known(
         "eps_outside_sqrt",
         "eps is added to the standard deviation: add it to the variance, under the root",
-        (statistics.EpsOutsideSqrt, statistics.EpsOutsideSqrtThroughout),
+        eps.OUTSIDE,
         lambda c: c.eps_at == "inside_sqrt",
     ),
-    Known("eps_missing", "eps is not used: add it to the variance, under the root", (statistics.EpsMissing,)),
+    Known("eps_missing", "eps is not used: add it to the variance, under the root", eps.MISSING),
     Known(
         "eps_wrong",
         "eps enters in the wrong place or size: divide by sqrt(var + eps), with the eps that was given",
-        (statistics.EpsAsFloor, statistics.EpsSquared, statistics.EpsInMovingVar),
+        eps.WRONG,
     ),
     Known(
         "eps_wrong",
         "eps is added to the variance where it is declared to be added to the standard deviation",
-        (statistics.EpsInside,),
+        (eps.EpsInside,),
         lambda c: c.eps_at == "outside_sqrt",
+    ),
+    Known(
+        "std_averaged",
+        "the moving variance averages standard deviations: average variances",
+        (statistics.StdAveraged,),
     ),
     Known(
         "eval_uses_batch_stats",
         "prediction normalizes by the batch's own statistics: use the moving ones",
-        (modes.EvalUsesBatchStats, modes.EvalIsTrainingWithoutUpdate),
+        (
+            modes.EvalUsesBatchStats,
+            modes.EvalIsTrainingWithoutUpdate,
+            modes.EvalUsesBatchMean,
+            modes.EvalUsesBatchVar,
+            modes.EvalIsTraining,
+            modes.EvalIsTrainingForward,
+            modes.ModesSwapped,
+        ),
     ),
     Known(
         "train_uses_moving_stats",
@@ -83,17 +122,30 @@ KNOWN: tuple[Known, ...] = (
             modes.TrainUsesUpdatedStats,
             modes.TrainUsesMovingStatsTrainingGradient,
             modes.TrainUsesUpdatedStatsTrainingGradient,
+            modes.TrainUsesMovingVar,
+            modes.TrainUsesUpdatedVar,
+            modes.TrainUsesMovingMean,
+            modes.TrainUsesUpdatedMean,
+            modes.TrainGradientUsesMovingStats,
+            modes.TrainGradientUsesOldMovingStats,
+            modes.TrainIsPrediction,
+            modes.ModesSwapped,
         ),
     ),
     Known(
         "stats_frozen",
         "training does not move the moving statistics, or only one of the two: update and keep both",
-        (statistics.StatsFrozen, statistics.MeanFrozen, statistics.VarFrozen),
+        (statistics.StatsFrozen, statistics.MeanFrozen, statistics.VarFrozen, modes.TrainIsPrediction),
     ),
     Known(
         "stats_updated_in_eval",
         "prediction moves the moving statistics: leave them alone outside training",
-        (statistics.StatsUpdatedInEval, statistics.StatsUpdatedBeforeEval),
+        (
+            statistics.StatsUpdatedInEval,
+            statistics.StatsUpdatedBeforeEval,
+            modes.EvalIsTraining,
+            modes.EvalIsTrainingForward,
+        ),
     ),
     Known(
         "stats_updated_twice",
@@ -103,75 +155,71 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "debiased",
         "the moving statistics are divided by 1 - momentum^t, which is not declared: use the plain average",
-        (statistics.Debiased,),
+        (
+            statistics.Debiased,
+            statistics.DebiasedFromZero,
+            statistics.DebiasedAtOnce,
+            statistics.DebiasedWhenUsed,
+            statistics.DebiasedWhenShown,
+        ),
         lambda c: not c.debias,
     ),
     Known(
         "not_debiased",
-        "the moving statistics lack the division by 1 - momentum^t that is declared",
-        (statistics.NotDebiased,),
+        "the moving statistics lack the declared division by 1 - momentum^t, or count t wrongly",
+        (
+            statistics.NotDebiased,
+            statistics.DebiasedOneAhead,
+            statistics.DebiasedOneBehind,
+            statistics.CountedTwice,
+            statistics.DebiasedWhenUsed,
+            statistics.DebiasedWhenShown,
+        ),
         lambda c: c.debias,
     ),
     Known(
         "dx_ignores_mean",
         "dx lacks what flows through the batch mean: subtract the mean of dy",
-        (gradients.DxIgnoresMean,),
+        (gradients.DxIgnoresMean, gradients.DxIgnoresBoth),
     ),
     Known(
         "dx_ignores_var",
         "dx lacks what flows through the batch variance: subtract x_hat times the mean of dy * x_hat",
-        (gradients.DxIgnoresVar,),
+        (gradients.DxIgnoresVar, gradients.DxIgnoresBoth),
     ),
     Known(
         "eval_dx_as_training",
         "prediction's dx is the training formula: the statistics are constants there, dx = gamma dy / sqrt(var + eps)",
-        (gradients.EvalDxAsTraining, gradients.EvalDxByBatch, gradients.EvalGradientsByBatch),
+        (
+            gradients.EvalDxAsTraining,
+            gradients.EvalDxWithMean,
+            gradients.EvalDxByBatchScale,
+            gradients.EvalDxByBatch,
+            gradients.EvalGradientsByBatch,
+        ),
     ),
     Known(
         "dgamma_not_normalized",
-        "dgamma sums dy * x without the normalization: sum dy * x_hat",
-        (
-            gradients.DgammaNotNormalized,
-            gradients.DgammaOfRawInput,
-            gradients.TrainDgammaNotNormalized,
-            gradients.TrainDgammaOfRawInput,
-            gradients.EvalDgammaNotNormalized,
-            gradients.EvalDgammaOfRawInput,
-        ),
+        "dgamma sums dy times something else than the normalized x: sum dy * x_hat",
+        gradients.DGAMMA_NOT_NORMALIZED,
     ),
-    Known("dgamma_dbeta_swapped", "dgamma and dbeta are exchanged", (gradients.DgammaDbetaSwapped,)),
+    Known(
+        "dgamma_dbeta_swapped",
+        "dgamma and dbeta are exchanged",
+        gradients.SWAPPED,
+    ),
     Known(
         "grads_averaged",
-        "dgamma or dbeta is divided by the number of values: return the sums",
-        (
-            gradients.GradsAveraged,
-            gradients.GradsAveragedOverBatch,
-            gradients.DgammaAveraged,
-            gradients.DbetaAveraged,
-        ),
+        "a gradient is divided by the number of values: return the sums",
+        gradients.GRADS_AVERAGED,
     ),
     Known(
         "wrong_axis",
         "the statistics are taken over the wrong axes: reduce over every axis but the channels'",
         axes.WRONG_AXES,
     ),
-    Known(
-        "gamma_ignored",
-        "gamma is left out of y or of dx: multiply by it in both",
-        (
-            gradients.GammaIgnored,
-            gradients.DxIgnoresGamma,
-            gradients.TrainDxIgnoresGamma,
-            gradients.EvalDxIgnoresGamma,
-            gradients.YIgnoresGamma,
-            gradients.GammaIgnoredInEval,
-        ),
-    ),
-    Known(
-        "beta_ignored",
-        "beta is left out of y: add it",
-        (gradients.BetaIgnored, gradients.BetaIgnoredInEval, gradients.BetaIgnoredInTrain),
-    ),
+    Known("gamma_ignored", "gamma is left out of y or of dx: multiply by it in both", gradients.GAMMA_IGNORED),
+    Known("beta_ignored", "beta is left out of y: add it", gradients.BETA_IGNORED),
     Known(
         "state_not_saved",
         "saving and loading loses part of the layer: make the moving statistics (and any counter) part of its state",
@@ -181,18 +229,24 @@ KNOWN: tuple[Known, ...] = (
             modes.MeanNotSaved,
             modes.CounterNotSaved,
             modes.ParametersNotSaved,
+            modes.GammaNotSaved,
+            modes.BetaNotSaved,
             modes.NothingSaved,
         ),
     ),
     Known(
+        "state_shared",
+        "two layers alive at once share their moving statistics: keep them in the object, not in its class",
+        (modes.StatsShared,),
+    ),
+    Known(
         "mode_follows_grad",
         "training or prediction is read from whether gradients are enabled: read it from the layer's own mode",
-        (modes.ModeFollowsGrad, modes.NoGradIsEval),
+        (modes.ModeFollowsGrad, modes.NoGradIsEval, modes.NoGradIsFrozen),
     ),
 )
 
 NOT_REPLAYED = {
-    "momentum_wrong": "the moving statistics are averaged with another weight than the one given",
     "fast_variance": "the variance is E[x^2] - E[x]^2, which cancels where the mean is large: "
     "average (x - mean)^2 instead",
     "naive_summation": "sums are accumulated one by one in the input's precision: add pairwise, or in a wider type",

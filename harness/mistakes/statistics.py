@@ -120,7 +120,7 @@ class StatsUpdatedTwice(OracleLayer):
         super().update(mean, var, n)
 
 
-class StatsUpdatedTwiceByUpdated(OracleLayer):
+class CountedTwice(OracleLayer):
     """The averages move once, and the counter that debiasing divides by moves twice."""
 
     def update(self, mean, var, n):

@@ -57,7 +57,8 @@ class Function:
 
 @partial(jax.jit, static_argnums=5)
 def _function(x, parameters, moving, eps, momentum, training):
-    y, mean, var = batch_norm(x, *parameters, *moving, eps, momentum, training=training)
+    (gamma, beta), (mean, var) = parameters, moving
+    y, mean, var = batch_norm(x, gamma, beta, mean, var, eps, momentum, training=training)
     return y, (mean, var)
 
 

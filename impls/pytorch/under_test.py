@@ -18,8 +18,9 @@ TORCH_DTYPES = {
 
 
 class Module:
-    conventions = "d2l"
-    dtypes = ("float64", "float32", "bfloat16", "float16")
+    conventions: Any = "d2l"
+    dtypes: tuple[str, ...] = ("float64", "float32", "bfloat16", "float16")
+    layer: Any
 
     def __init__(self, setup: Any) -> None:
         self.dtype = TORCH_DTYPES[setup.dtype]
@@ -37,7 +38,7 @@ class Module:
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, np.ndarray]:
         with torch.no_grad():
-            return {"y": to_numpy(self.layer.train()(to_torch(x, self.dtype)))}
+            return named(y=self.layer.train()(to_torch(x, self.dtype)))
 
     def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:
         self.layer.train(training)
@@ -45,8 +46,8 @@ class Module:
         leaf = to_torch(x, self.dtype).requires_grad_()
         y = self.layer(leaf)
         y.backward(to_torch(dy, self.dtype))
-        gradients = (leaf.grad, *self.parameter_gradients())
-        return {"y": to_numpy(y), **dict(zip(("dx", "dgamma", "dbeta"), map(to_numpy, gradients), strict=True))}
+        dgamma, dbeta = self.parameter_gradients()
+        return named(y=y, dx=leaf.grad, dgamma=dgamma, dbeta=dbeta)
 
     def parameter_gradients(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """(dgamma, dbeta); a layer with other names overrides this."""
@@ -54,7 +55,7 @@ class Module:
 
     def stats(self) -> dict[str, np.ndarray]:
         mean, var = self.layer.moving_statistics()
-        return {"moving_mean": to_numpy(mean), "moving_var": to_numpy(var)}
+        return named(moving_mean=mean, moving_var=var)
 
     def state(self) -> dict[str, torch.Tensor]:
         return {name: value.clone() for name, value in self.layer.state_dict().items()}
@@ -74,9 +75,12 @@ def to_torch(x: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(x if x.flags.writeable else x.copy())
 
 
-def to_numpy(value: torch.Tensor | None) -> np.ndarray | None:
-    if value is None:
-        return None
+def named(**tensors: torch.Tensor | None) -> dict[str, np.ndarray]:
+    """A result by name; a gradient that there is none of is left out."""
+    return {name: to_numpy(value) for name, value in tensors.items() if value is not None}
+
+
+def to_numpy(value: torch.Tensor) -> np.ndarray:
     value = value.detach().cpu()
     if value.dtype == torch.bfloat16:
         import ml_dtypes

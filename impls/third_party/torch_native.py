@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from impls.pytorch.under_test import TORCH_DTYPES, Module, parameter_dtype, to_numpy
+from impls.pytorch.under_test import TORCH_DTYPES, Module, named, parameter_dtype
 
 LAYERS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
@@ -18,7 +18,7 @@ class TorchNative(Module):
     def __init__(self, setup: Any) -> None:
         self.dtype = TORCH_DTYPES[setup.dtype]
         given = {name: value for name in ("eps", "momentum") if (value := getattr(setup, name)) is not None}
-        layer = LAYERS[setup.ndim](setup.num_features, **given, dtype=parameter_dtype(self.dtype))
+        layer: Any = LAYERS[setup.ndim](setup.num_features, **given, dtype=parameter_dtype(self.dtype))
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(setup.gamma))
             layer.bias.copy_(torch.from_numpy(setup.beta))
@@ -30,4 +30,4 @@ class TorchNative(Module):
         return self.layer.weight.grad, self.layer.bias.grad
 
     def stats(self):
-        return {"moving_mean": to_numpy(self.layer.running_mean), "moving_var": to_numpy(self.layer.running_var)}
+        return named(moving_mean=self.layer.running_mean, moving_var=self.layer.running_var)

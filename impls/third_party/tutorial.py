@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from impls.pytorch.under_test import TORCH_DTYPES, Module, to_numpy
+from impls.pytorch.under_test import TORCH_DTYPES, Module, named
 
 
 class TutorialLayer(nn.Module):
@@ -48,7 +48,7 @@ class Tutorial(Module):
         shape = (1, setup.num_features, *[1] * (setup.ndim - 2))
         eps = 1e-5 if setup.eps is None else setup.eps
         momentum = 0.9 if setup.momentum is None else setup.momentum
-        self.layer: Any = TutorialLayer(shape, eps, momentum, self.dtype)
+        self.layer = TutorialLayer(shape, eps, momentum, self.dtype)
         with torch.no_grad():
             for name in ("gamma", "beta", "moving_mean", "moving_var"):
                 getattr(self.layer, name).copy_(torch.from_numpy(getattr(setup, name)).reshape(shape))
@@ -57,7 +57,4 @@ class Tutorial(Module):
         return self.layer.gamma.grad.flatten(), self.layer.beta.grad.flatten()
 
     def stats(self) -> dict[str, Any]:
-        return {
-            "moving_mean": to_numpy(self.layer.moving_mean.flatten()),
-            "moving_var": to_numpy(self.layer.moving_var.flatten()),
-        }
+        return named(moving_mean=self.layer.moving_mean.flatten(), moving_var=self.layer.moving_var.flatten())

@@ -1,0 +1,158 @@
+"""The probe is right on every preset, on the frameworks' own layers, and says what it cannot see."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from harness.catalogue import BY_ID
+from harness.check import check_one
+from harness.isolate import IsolatedTarget
+from harness.play import play
+from harness.probe import probe
+from harness.target import describe, is_installed
+from harness.translate import translation
+from reference.conventions import PRESETS, conventions_from, same_behaviour
+from reference.under_test import NumpyBatchNorm
+
+
+class InProcess:
+    """Stands in for IsolatedTarget where a process a target would only cost time."""
+
+    def __init__(self, target):
+        self.target = target
+        self.given_up, self.deaths, self.notes = False, 0, {}
+
+    def describe(self):
+        return describe(self.target)
+
+    def play(self, script, channel_axis):
+        return play(self.target, script, channel_axis)
+
+    def printed(self):
+        return ""
+
+
+def following(conventions):
+    """A NumPy batch norm of these conventions, defaults included, that declares nothing."""
+
+    class Undeclared(NumpyBatchNorm):
+        def __init__(self, setup):
+            super().__init__(setup)
+            self.layer.conventions = conventions
+            self.layer.eps = conventions.default_eps if setup.eps is None else setup.eps
+            self.layer.momentum = conventions.default_momentum if setup.momentum is None else setup.momentum
+
+    Undeclared.conventions = None
+    return Undeclared
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_is_found_with_its_defaults(name):
+    found = probe(InProcess(following(PRESETS[name])))
+    assert found.conventions == PRESETS[name]
+    assert found.differs == []
+    assert found.unseen == []
+    assert found.observed["variance"] == "two-pass or as good"
+
+
+COMBINATIONS = list(
+    product(("keep", "new"), ("biased", "unbiased"), ("inside_sqrt", "outside_sqrt"), (1, -1), (False, True))
+)
+
+
+@pytest.mark.parametrize(("momentum", "moving_var", "eps_at", "channel_axis", "debias"), COMBINATIONS)
+def test_every_combination_is_found(momentum, moving_var, eps_at, channel_axis, debias):
+    conventions = replace(
+        PRESETS["d2l"],
+        momentum=momentum,
+        moving_var=moving_var,
+        eps_at=eps_at,
+        channel_axis=channel_axis,
+        debias=debias,
+    )
+    assert same_behaviour(probe(InProcess(following(conventions))).conventions, conventions) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "preset", "variance"),
+    [
+        ("torch-native", "torch", "two-pass or as good"),
+        ("flax-nnx", "flax", "fast, E[x^2] - E[x]^2"),
+        ("flax-linen", "flax", "fast, E[x^2] - E[x]^2"),
+        ("impls.third_party.flax_nnx:FlaxNnxTwoPass", "flax", "two-pass or as good"),
+        ("impls.third_party.flax_linen:FlaxLinenTwoPass", "flax", "two-pass or as good"),
+        ("tutorial", "d2l", "two-pass or as good"),
+    ],
+)
+def test_the_frameworks_own_layers(target, preset, variance):
+    needs = "torch-native" if "flax" not in target and ":" not in target else "flax-nnx"
+    if not is_installed(needs):
+        pytest.skip(f"{needs} is not installed")
+    with IsolatedTarget(target) as isolated:
+        found = probe(isolated)
+    assert found.conventions == PRESETS[preset]
+    assert found.observed["variance"] == variance
+
+
+def test_a_combination_of_no_framework_names_the_nearest_and_what_differs():
+    conventions = conventions_from({"preset": "d2l", "moving_var": "unbiased"})
+    found = probe(InProcess(following(conventions)))
+    note = next(one for one in found.notes if one["id"] == "unknown_combination")
+    assert found.nearest == "d2l"
+    assert found.differs == ["moving_var"]
+    assert "no known framework does this" in note["text"]
+    assert "moving_var as torch" in note["text"]
+
+
+def test_defaults_that_a_class_refuses_to_show_are_said_to_be_invisible():
+    class Refuses(NumpyBatchNorm):
+        conventions = None
+
+        def __init__(self, setup):
+            if setup.eps is None:
+                raise ValueError("eps is needed")
+            super().__init__(setup)
+
+    found = probe(InProcess(Refuses))
+    assert {"default_eps", "default_momentum"} <= set(found.unseen)
+    assert any(one["id"] == "defaults_not_visible" and "eps is needed" in one["text"] for one in found.notes)
+
+
+def test_prediction_only_shows_what_it_can():
+    class PredictionOnly:
+        def __init__(self, setup):
+            self._right = NumpyBatchNorm(setup)
+
+        def eval(self, x, dy):
+            return {"y": self._right.eval(x, dy)["y"]}
+
+    found = probe(InProcess(PredictionOnly))
+    assert set(found.unseen) >= {"momentum", "moving_var", "debias"}
+    assert found.conventions.eps_at == "inside_sqrt"
+
+
+def test_an_undeclared_target_is_judged_by_what_was_probed():
+    target = InProcess(following(PRESETS["torch"]))
+    report = check_one("undeclared", target, (BY_ID["rank4"], BY_ID["two_values"], BY_ID["one_value"]))
+    assert report.source == "probed"
+    assert report.verdict == "agree"
+
+
+# --- translation ---
+
+
+@pytest.mark.parametrize(("source", "target"), list(product(PRESETS, PRESETS)))
+def test_translated_arguments_weigh_the_new_batch_alike(source, target):
+    found = translation(source, target, ["momentum=0.3", "eps=0.002"])
+    numbers = found["arguments"]
+    assert PRESETS[target].new_weight(numbers["momentum"]) == pytest.approx(PRESETS[source].new_weight(0.3))
+    assert 0.002 in numbers.values()
+    assert bool(found["cannot"]) == (
+        bool(same_behaviour(PRESETS[source], PRESETS[target]))
+        or PRESETS[source].single_value != PRESETS[target].single_value
+    )
+
+
+def test_one_minus_a_decimal_is_that_decimal():
+    assert translation("flax", "torch", ["momentum=0.9"])["arguments"]["momentum"] == 0.1
