@@ -9,6 +9,7 @@ from harness.case import Case, Script
 from harness.isolate import CASE_SECONDS, Death, IsolatedTarget
 from harness.oracle import Expected, NoOracleError, expect
 from harness.play import Observation
+from harness.smoke import smoke
 from harness.target import Description, TargetError
 from harness.verdict import NOT_RUN, UNSUPPORTED, Judgement, judge, overall
 from reference.conventions import Conventions, conventions_from
@@ -94,7 +95,9 @@ def check_one(
 
     report = TargetReport(name)
     try:
-        report.description = isolated.describe()
+        isolated.describe()
+        report.description, smoke_notes = smoke(isolated)
+        report.notes += smoke_notes
         report.conventions, report.source, notes = settle_conventions(isolated, report.description, as_preset)
         report.notes += notes
     except (TargetError, ValueError) as error:

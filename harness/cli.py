@@ -100,8 +100,13 @@ def translate(
 
 @app.command()
 def lockstep(
-    steps: Annotated[int, typer.Option(help="How many batches of 256.", min=1)] = 235,
+    steps: Annotated[int, typer.Option(help="How many batches of 256; 2350 are ten epochs.", min=1)] = 235,
     dtype: Annotated[str, typer.Option(help="float64 or float32.")] = "float64",
+    bn: Annotated[
+        str | None,
+        typer.Option("--bn", help="Put this target's batch norm into the NumPy network instead.", metavar="TARGET"),
+    ] = None,
+    device: Device = Device.cpu,
     data: Data = None,
     seed: Seed = 0,
     json_file: Json = None,
@@ -109,7 +114,7 @@ def lockstep(
     """Train the frameworks from the same start and measure how far apart their weights get."""
     from harness import commands
 
-    raise typer.Exit(commands.lockstep(steps, dtype, data, seed, json_file))
+    raise typer.Exit(commands.lockstep(steps, dtype, device.value, bn, data, seed, json_file))
 
 
 @app.command()

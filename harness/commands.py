@@ -140,29 +140,33 @@ def load_data(data: Path | None):
     return found
 
 
-def lockstep(steps: int, dtype: str, data: Path | None, seed: int, json_file: Path | None) -> int:
+def lockstep(
+    steps: int, dtype: str, device: str, bn: str | None, data: Path | None, seed: int, json_file: Path | None
+) -> int:
     from harness.trainings import installed
 
     if dtype not in ("float64", "float32"):
         raise UsageError(f"--dtype must be float64 or float32, got {dtype!r}")
-    records = run_lockstep(load_data(data), installed(), steps, dtype, seed)
+    records = run_lockstep(load_data(data), installed(), steps, dtype, seed, device, bn)
     write_json(json_file, {"schema": SCHEMA, "environment": environment(), "lockstep": records})
     return AGREED if show.lockstep(records) else FAULTY
 
 
-def run_lockstep(data: Any, names: list[str], steps: int, dtype: str, seed: int) -> list[dict[str, Any]]:
+def run_lockstep(
+    data: Any, names: list[str], steps: int, dtype: str, seed: int, device: str = "cpu", bn: str | None = None
+) -> list[dict[str, Any]]:
     from harness import lockstep as lockstep_module
-    from harness.trainings import BATCH_SIZE
 
-    total = min(steps * BATCH_SIZE, len(data.train_images))
-    with show.bar("lockstep", total) as update:
+    with show.bar("lockstep", steps) as update:
         return lockstep_module.lockstep(
             data,
             names,
             steps=steps,
             dtype=dtype,
             seed=seed,
-            on_run=lambda label: update(completed=0, description=f"lockstep, {dtype}: {label}"),
+            device=device,
+            bn=bn,
+            on_run=lambda label: update(description=f"lockstep, {dtype}: {label}"),
             on_progress=lambda done: update(completed=done),
         )
 

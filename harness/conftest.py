@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from harness.built_in import BUILT_IN, OWN, is_installed
 from harness.catalogue import CASES
 from harness.check import TargetReport, check_one
 from harness.isolate import IsolatedTarget
-from harness.target import BUILT_IN, OWN, is_installed
 from harness.verdict import Judgement
 
 TARGETS = (*OWN, "torch-native")

@@ -17,7 +17,7 @@ from harness.check import Played, TargetReport
 from harness.mistakes.axes import GROUPINGS
 from harness.mistakes.known import KNOWN, TEXTS, Known
 from harness.oracle import OracleLayer, expect
-from harness.replay import Moved, could_be_both, departures, excess, fits, observed
+from harness.replay import could_be_both, departures, fits, observed
 from harness.verdict import CRASHED, DIFFER, RAISED, TIMED_OUT, Judgement
 from reference.conventions import Conventions
 
@@ -25,7 +25,7 @@ Finding = dict[str, Any]
 SIXTEEN_BITS = ("bfloat16", "float16")
 SINGLE_VALUE = "one_value"
 """How the ids of the cases with one value per channel begin: they are judged on their own."""
-TELLING = 5
+TELLING = 3
 """Of how many cases the places where mistakes show are compared, before pairs of mistakes are replayed."""
 
 
@@ -64,8 +64,9 @@ class Evidence:
         return self._widened[id(one)]
 
     def fits(self, suspect: Suspect, one: Played) -> bool:
-        wide = next(iter(suspect.envelope.around([one]))) if suspect.envelope else self.in_any_mode(one)
-        return fits(suspect.layer, wide, self.conventions)
+        if suspect.envelope:
+            return fits(suspect.layer, next(iter(suspect.envelope.around([one]))), self.conventions, strict=True)
+        return fits(suspect.layer, self.in_any_mode(one), self.conventions)
 
     def explained_by(self, suspect: Suspect) -> bool:
         """Everything fits, and some failure is matched by a number rather than by an exception on both sides."""
@@ -99,6 +100,8 @@ def diagnose(report: TargetReport) -> list[Finding]:
         played = [one for one in report.played if (one.dtype in SIXTEEN_BITS) is sixteen_bits]
         if mine:
             _add(findings, explain(played, mine, report.conventions, settled, findings))
+    if any(one["id"] == "wrong_axis" for one in findings):  # a result of another shape is what that leads to
+        findings = [one for one in findings if one["id"] != "wrong_form"]
     return findings
 
 
@@ -165,7 +168,8 @@ def explain(
     if known:  # what explained the wider dtypes and explains these as well is enough
         found = [one for one in found if set(one.ids) <= known] or found
     findings = _findings(found, evidence, [one for one in others if one not in stray])
-    single = [one for one in law if one.case.id.startswith(SINGLE_VALUE)]
+    wrong = {(one.case, one.dtype) for one in single_value}
+    single = [one for one in law if (one.case.id, one.dtype) in wrong]
     if single_value and not _covers_single_value(found, evidence, single, single_value):
         findings.append(finding("single_value_wrong", single_value))
     if stray and not any(one["id"] == "wrong_axis" for one in findings):  # wrong axes may fit no shape
@@ -196,7 +200,7 @@ def _search(evidence: Evidence, failed: list[Judgement]) -> list[Suspect]:
         lambda: by_number(evidence),
         lambda: by_envelope(enveloped, evidence),
         lambda: pairs(singles, evidence),
-        lambda: with_envelope(singles, enveloped, evidence),
+        lambda: with_fast_variance(singles, enveloped, evidence),
     ):
         found = list(candidates())
         if found:
@@ -237,54 +241,63 @@ def by_envelope(enveloped: list[envelopes.Envelope], evidence: Evidence) -> Iter
             return
 
 
-def pairs(singles: list[Suspect], evidence: Evidence) -> Iterable[Suspect]:
-    """Two fixed mistakes of different ids that together explain everything."""
+def pairs(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
+    """Two fixed mistakes of different ids that together explain everything: first those that keep to themselves."""
     telling = telling_cases(evidence)
     seen = [observed(one) for one in telling]
-    moved = {
-        id(s): [departures(s.layer, one, evidence.conventions) for one in telling] for s in singles
-    }  # fmt: skip
+    moved = {id(s): [departures(s.layer, one, evidence.conventions) for one in telling] for s in singles}
+    apart: list[Suspect] = []
+    entangled: list[Suspect] = []
     for a, b in combinations(singles, 2):
         if a.ids == b.ids or issubclass(a.classes[0], b.classes[0]) or issubclass(b.classes[0], a.classes[0]):
             continue
-        if not all(map(could_be_both, seen, moved[id(a)], moved[id(b)])):
+        moved_by_a, moved_by_b = moved[id(a)], moved[id(b)]
+        if acts_through(a, b) or acts_through(b, a) or all(map(could_be_both, seen, moved_by_a, moved_by_b)):
+            both = stacked(a, b)
+            if both:
+                (apart if all(map(do_not_meet, moved_by_a, moved_by_b)) else entangled).append(both)
+    for group in (apart, entangled):
+        found = [both for both in group if evidence.explained_by(both)]
+        if found:
+            return found
+    return []
+
+
+def acts_through(a: Suspect, b: Suspect) -> bool:
+    return b.ids[0] in a.classes[0].acts_through
+
+
+def stacked(a: Suspect, b: Suspect) -> Suspect | None:
+    """Gradients, listed last, act on what the rest gives. None where the two cannot lie over each other."""
+    for classes in (b.classes + a.classes, a.classes + b.classes):
+        both = Suspect(a.ids + b.ids, classes)
+        try:
+            both.layer  # noqa: B018 (that builds the class)
+        except TypeError:
             continue
-        for first, second in ((b, a), (a, b)):  # gradients, listed last, act on what the rest gives
-            try:
-                both = Suspect(a.ids + b.ids, first.classes + second.classes)
-                both.layer  # noqa: B018 (the two may not be stackable in this order of inheritance)
-            except TypeError:
-                continue
-            if evidence.explained_by(both):
-                yield both
-                break
+        return both
+    return None
 
 
 def telling_cases(evidence: Evidence) -> list[Played]:
     """The worst failures, one for each set of places that are wrong."""
     found: dict[frozenset, Played] = {}
     for one in evidence.failing:
-        if not _raises(one):
-            found.setdefault(_signature(observed(one), one), evidence.in_any_mode(one))
-    return sorted(found.values(), key=lambda one: len(one.script.steps[0].x) if one.script.steps[0].x is not None else 0)[
-        :TELLING
-    ]  # fmt: skip
+        if not _raises(one) and len(found) < TELLING:
+            places = frozenset((one.seen.steps[n].op, name) for n, name in observed(one).clearly)
+            found.setdefault(places, evidence.in_any_mode(one))
+    return list(found.values())
 
 
-def _signature(moved: Moved, one: Played) -> frozenset:
-    return frozenset((one.seen.steps[number].op, number, name) for number, name in moved.clearly)
-
-
-def with_envelope(singles: list[Suspect], enveloped: list[envelopes.Envelope], evidence: Evidence) -> Iterable[Suspect]:
-    """A fixed mistake on top of one of rounding."""
-    for envelope in enveloped:
-        found = [
-            replace(one, ids=(*one.ids, envelope.id), detail=envelope.detail, envelope=envelope) for one in singles
-        ]
-        explaining = [one for one in found if evidence.explained_by(one)]
-        if explaining:
-            yield from explaining
-            return
+def with_fast_variance(
+    singles: list[Suspect], enveloped: list[envelopes.Envelope], evidence: Evidence
+) -> Iterable[Suspect]:
+    """A fixed mistake on top of a fast variance. Fewer bits are too wide an envelope for that: much would fit in it."""
+    envelope = next(one for one in enveloped if one.id == "fast_variance")
+    for one in singles:
+        both = replace(one, ids=(*one.ids, envelope.id), envelope=envelope)
+        if evidence.explained_by(both):
+            yield both
 
 
 def _covers_single_value(
@@ -296,9 +309,7 @@ def _covers_single_value(
     lost = all(one.verdict == RAISED or (one.message or "").startswith("not finite") for one in failed)
     if by_n_minus_1 and lost:
         return True
-    return any(all(evidence.fits(one, case) for case in single) for one in found) and not any(
-        one.observable is None for one in failed
-    )
+    return any(all(evidence.fits(one, case) for case in single) for one in found)
 
 
 def _findings(found: list[Suspect], evidence: Evidence, failed: list[Judgement]) -> list[Finding]:
@@ -326,7 +337,11 @@ def _needed_for(suspect: Suspect, number: int, evidence: Evidence) -> list[str]:
         rest = replace(suspect, envelope=None)
     else:
         rest = replace(suspect, classes=(OracleLayer,))
-    return [one.case.id for one in evidence.failing if not evidence.fits(rest, one)]
+    needed: dict[str, None] = {}
+    for one in evidence.failing:
+        if one.case.id not in needed and not evidence.fits(rest, one):
+            needed[one.case.id] = None
+    return list(needed)
 
 
 def _ids_of(layer: type[OracleLayer], suspect: Suspect) -> tuple[str, ...]:

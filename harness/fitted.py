@@ -100,34 +100,36 @@ class Family:
     low: float
     high: float
     phrase: str
+    spares: str = ""
+    """The observable, or the operation, that this mistake leaves alone."""
 
 
 def _limited(mode: str, make: Make) -> Make:
     return lambda number: only_in(mode, make(number))
 
 
-WEIGHT = "the new batch weighs {:.6g}"
-WEIGHT_TIMES = "the new batch weighs {:.6g} times what it should"
-EPS, EPS_TIMES = "an eps of {:.6g} is used", "{:.6g} times the eps is used"
+WEIGHTS = (
+    (with_new_weight, 1e-5, 1.0, "the new batch weighs {:.6g}"),
+    (with_new_weight_times, 1e-3, 1e1, "the new batch weighs {:.6g} times what it should"),
+)
+EPSILONS = (
+    (with_eps, 1e-12, 1.0, "an eps of {:.6g} is used"),
+    (with_eps_times, 1e-3, 1e5, "{:.6g} times the eps is used"),
+)
 MOMENTUM_FAMILIES = (
-    Family("momentum_wrong", with_new_weight, 1e-5, 1.0, WEIGHT),
-    Family("momentum_wrong", with_new_weight_times, 1e-3, 1e1, WEIGHT_TIMES),
+    *(Family("momentum_wrong", *weight) for weight in WEIGHTS),
     *(
-        Family("momentum_wrong", for_one_average(make, f"average_{which}"), low, high, f"in the {which}, {phrase}")
-        for which in ("mean", "var")
-        for make, low, high, phrase in (
-            (with_new_weight, 1e-5, 1.0, WEIGHT),
-            (with_new_weight_times, 1e-3, 1e1, WEIGHT_TIMES),
-        )
+        Family("momentum_wrong", for_one_average(make, f"average_{one}"), low, high, f"in the {one}, {phrase}", spared)
+        for one, spared in (("mean", "moving_var"), ("var", "moving_mean"))
+        for make, low, high, phrase in WEIGHTS
     ),
 )
 EPS_FAMILIES = (
-    Family("eps_wrong", with_eps, 1e-12, 1.0, EPS),
-    Family("eps_wrong", with_eps_times, 1e-3, 1e5, EPS_TIMES),
+    *(Family("eps_wrong", *eps) for eps in EPSILONS),
     *(
-        Family("eps_wrong", _limited(mode, make), low, high, f"in {word}, {phrase}")
-        for mode, word in (("train", "training"), ("eval", "prediction"))
-        for make, low, high, phrase in ((with_eps, 1e-12, 1.0, EPS), (with_eps_times, 1e-3, 1e5, EPS_TIMES))
+        Family("eps_wrong", _limited(mode, make), low, high, f"in {word}, {phrase}", spared)
+        for mode, word, spared in (("train", "training", "eval"), ("eval", "prediction", "train"))
+        for make, low, high, phrase in EPSILONS
     ),
 )
 
@@ -160,7 +162,8 @@ def families(failing: list[Played]) -> tuple[Family, ...]:
     wrong = {(j.op, j.observable) for one in failing for j in one.judgements if j.counts_against}
     moving = any(name in ("moving_mean", "moving_var") for _, name in wrong)
     trained = any(op == "train" and name in ("y", "dx", "dgamma", "dbeta") for op, name in wrong)
-    return (() if trained else MOMENTUM_FAMILIES) + (() if moving else EPS_FAMILIES)
+    possible = (() if trained else MOMENTUM_FAMILIES) + (() if moving else EPS_FAMILIES)
+    return tuple(one for one in possible if not any(one.spares in place for place in wrong))
 
 
 def fit(family: Family, played: list[Played], failing: list[Played], conventions: Conventions) -> float | None:
@@ -170,12 +173,12 @@ def fit(family: Family, played: list[Played], failing: list[Played], conventions
         return None
     make = family.make
     grid = np.geomspace(family.low, family.high, 49)
-    misfits = [misfit(make(float(number)), trial, conventions) for number in grid]
+    misfits = [distance(make(float(number)), trial, conventions) for number in grid]
     best = int(np.argmin(misfits))
     if not np.isfinite(misfits[best]):
         return None
     number = _golden(
-        lambda logarithm: misfit(make(float(np.exp(logarithm))), trial, conventions),
+        lambda logarithm: distance(make(float(np.exp(logarithm))), trial, conventions),
         float(np.log(grid[max(0, best - 1)])),
         float(np.log(grid[min(len(grid) - 1, best + 1)])),
     )
@@ -186,7 +189,7 @@ def fit(family: Family, played: list[Played], failing: list[Played], conventions
     return None
 
 
-def misfit(layer: type[OracleLayer], played: Played, conventions: Conventions) -> float:
+def distance(layer: type[OracleLayer], played: Played, conventions: Conventions) -> float:
     """The largest deviation of what was seen from what `layer` gives, relative to each observable's size."""
     worst = 0.0
     for seen, values in zip(played.seen.steps, replayed(layer, played, conventions), strict=False):

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ class IsolatedTarget:
         self._process: Any = None
         self._connection: Connection | None = None
         self._description: Description | None = None
+        self.narrowed: dict[str, Any] = {}
+        """What the smoke check found that it takes: ranks, dtypes. It outlives the process."""
         self._memory_limit = 0
         self._start()
 
@@ -67,6 +69,12 @@ class IsolatedTarget:
         )
         self._process.start()
         theirs.close()
+
+    def narrow(self, **fields: Any) -> Description:
+        """Ask less of the target from now on: its description with other ranks or dtypes."""
+        self.narrowed |= fields
+        self._description = replace(self.describe(), **fields)
+        return self._description
 
     @property
     def given_up(self) -> bool:
@@ -81,7 +89,7 @@ class IsolatedTarget:
             kind, content = answer
             if kind == "error":
                 raise TargetError(content)
-            self._description = content
+            self._description = replace(content, **self.narrowed)
             self._memory_limit = self._memory() + self.memory_growth
         return self._description
 

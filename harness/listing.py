@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
+from harness.built_in import BUILT_IN, is_installed
 from harness.catalogue import CASES
 from harness.show import out
-from harness.target import BUILT_IN, ENTRY_POINTS, is_installed
+from harness.target import ENTRY_POINTS
 
 
 def as_dict() -> dict[str, Any]:

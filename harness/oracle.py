@@ -31,6 +31,9 @@ def oracle_dtype(dtype: str) -> np.dtype:
 class OracleLayer(BatchNorm):
     """The reference as a session: what each operation of a script returns. Known mistakes are subclasses."""
 
+    playing = "train"  # or "eval": the mode of the step at hand, for mistakes that are made in one of them
+    acts_through: tuple[str, ...] = ()  # of a mistake that shows nowhere by itself: the ids beside which it may
+
     @classmethod
     def from_setup(cls, setup: Setup, conventions: Conventions) -> OracleLayer:
         wide = oracle_dtype(setup.dtype)
@@ -65,6 +68,7 @@ class OracleLayer(BatchNorm):
         else:
             assert step.x is not None
             assert step.dy is not None
+            self.playing = "eval" if step.op == "eval" else "train"
             x, dy = step.x.astype(self.gamma.dtype), step.dy.astype(self.gamma.dtype)
             if step.op == "train_no_grad":
                 values = self.train_no_grad_step(x)
@@ -219,7 +223,7 @@ def _moving_bounds(layer: OracleLayer, carried: _Carried, precision: Precision) 
     shape = layer.gamma.shape
     mean, var = np.broadcast_to(carried.mean, shape), np.broadcast_to(carried.var, shape)
     if layer.conventions.debias and layer.updates > 0:
-        keep, t = float(layer.weights()[0]), layer.updates
+        keep, t = np.float64(layer.weights()[0]), layer.updates  # of NumPy: a weight of 1 divides by zero
         share = 1 - keep**t
         rounding = precision.work * (t * keep**t / share + 3)  # keep^t: t roundings; then 1 - ., and the division
         mean = mean / share + rounding * np.abs(layer.moving_mean).astype(np.float64)

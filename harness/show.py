@@ -127,12 +127,12 @@ def training(one: dict[str, Any]) -> None:
 
 def lockstep(records: list[dict[str, Any]]) -> bool:
     """A line a pair: the tensor that is furthest out, against what one ulp grows to. True if all are within."""
-    from harness.lockstep import is_within
+    from harness.lockstep import is_within, share
 
     within = True
     for pair in sorted({(one["a"], one["b"]) for one in records}):
         mine = [one for one in records if (one["a"], one["b"]) == pair]
-        worst = max(mine, key=lambda one: one["distance"] / max(one["self_distance"], 1e-300))
+        worst = max((one for one in mine if one["last"]), key=share)
         fine = all(is_within(one) for one in mine)
         within &= fine
         out.print(
@@ -142,4 +142,7 @@ def lockstep(records: list[dict[str, Any]]) -> bool:
             highlight=False,
             soft_wrap=True,
         )
+        if not fine:
+            first = next(one for one in mine if not is_within(one))
+            out.print(f"  first out: {first['tensor']} at step {first['steps']}", highlight=False)
     return within

@@ -6,62 +6,24 @@ import difflib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.built_in import BUILT_IN, is_installed
 from harness.case import DEFAULT_DTYPES, DTYPES
 from harness.errors import UsageError
 
 ENTRY_POINTS = "bnproof.targets"
+LAYER = "#"
+"""Between a target and the path of the layer in it: ./model.py:net#1 is what `--layer 1` makes."""
 
 
 class TargetError(UsageError):
     """A target that cannot be found or loaded. The message says what to do."""
-
-
-@dataclass(frozen=True)
-class BuiltIn:
-    """A target that comes with the project, and what it needs."""
-
-    where: str
-    needs: str
-    what: str
-    install: str = ""
-
-
-BUILT_IN: dict[str, BuiltIn] = {
-    "numpy": BuiltIn("reference.under_test:NumpyBatchNorm", "numpy", "the reference, in the case's own dtype"),
-    "torch": BuiltIn(
-        "impls.pytorch.under_test:Module", "torch", "our nn.Module, closed-form backward", "pip install torch"
-    ),
-    "jax": BuiltIn(
-        "impls.jax_flax.under_test:Function", "jax", "our function with a custom_vjp", "pip install jax flax optax"
-    ),
-    "flax": BuiltIn("impls.jax_flax.under_test:Module", "flax", "our nnx module", "pip install jax flax optax"),
-    "tutorial": BuiltIn(
-        "impls.third_party.tutorial:Tutorial", "torch", "the tutorial's layer, faults and all", "pip install torch"
-    ),
-    "torch-native": BuiltIn(
-        "impls.third_party.torch_native:TorchNative", "torch", "torch.nn.BatchNorm1d to 3d", "pip install torch"
-    ),
-    "flax-nnx": BuiltIn(
-        "impls.third_party.flax_nnx:FlaxNnx", "flax", "flax.nnx.BatchNorm as it comes", "pip install jax flax"
-    ),
-    "flax-linen": BuiltIn(
-        "impls.third_party.flax_linen:FlaxLinen", "flax", "flax.linen.BatchNorm as it comes", "pip install jax flax"
-    ),
-}
-
-OWN = ("numpy", "torch", "jax", "flax")
-"""Our own implementations, which must agree in every case."""
-
-
-def is_installed(name: str) -> bool:
-    """Whether what the built-in target `name` needs can be imported (nothing is imported to find out)."""
-    return importlib.util.find_spec(BUILT_IN[name].needs) is not None
 
 
 def locate(name: str) -> str:
@@ -69,7 +31,8 @@ def locate(name: str) -> str:
     if name in BUILT_IN:
         if not is_installed(name):
             built_in = BUILT_IN[name]
-            raise TargetError(f"target {name!r} needs {built_in.needs}, which is not installed: {built_in.install}")
+            needs = " and ".join([*built_in.needs.split(), *([built_in.program] if built_in.program else [])])
+            raise TargetError(f"target {name!r} needs {needs}, which is not installed: {built_in.install}")
         return BUILT_IN[name].where
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         if entry.name == name:
@@ -85,7 +48,9 @@ def locate(name: str) -> str:
 
 def load(name: str) -> Any:
     """The class of a target. Raises TargetError; imports whatever the target imports."""
+    name, _, layer = name.partition(LAYER)
     where, _, attr = locate(name).rpartition(":")
+    prepare_keras()
     try:
         module = _load_file(Path(where)) if where.endswith(".py") else _load_module(where)
     except TargetError:
@@ -93,20 +58,32 @@ def load(name: str) -> Any:
     except Exception as error:
         raise TargetError(f"target {name!r}: importing {where} failed: {type(error).__name__}: {error}") from error
     if not hasattr(module, attr):
-        public = [n for n, v in vars(module).items() if isinstance(v, type) and not n.startswith("_")]
+        public = [n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__]
         near = difflib.get_close_matches(attr, public, n=1) or public
         hint = f"; did you mean {where}:{near[0]}?" if near else ""
         raise TargetError(f"target {name!r}: {where} has no {attr!r}{hint}")
-    target = getattr(module, attr)
-    if not callable(target):
-        raise TargetError(f"target {name!r} is a {type(target).__name__}; a class that takes a `setup` was expected")
+    from harness.recognise import NotRecognisedError, recognise
+
+    try:
+        target = recognise(getattr(module, attr), layer)
+    except NotRecognisedError as error:
+        raise TargetError(f"target {name!r}: {error}") from error
     _check_contract(name, target)
     return target
 
 
+def prepare_keras() -> None:
+    """Keras takes TensorFlow unless it is told; where only another backend is installed, it is told."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's greeting is not what a target prints
+    if "KERAS_BACKEND" in os.environ or importlib.util.find_spec("keras") is None:
+        return
+    for backend in ("tensorflow", "jax", "torch"):
+        if importlib.util.find_spec(backend) is not None:
+            os.environ["KERAS_BACKEND"] = backend
+            return
+
+
 def _check_contract(name: str, target: Any) -> None:
-    if isinstance(target, type) and not (hasattr(target, "train") or hasattr(target, "eval")):
-        raise TargetError(f"target {name!r} has neither `train(self, x, dy)` nor `eval(self, x, dy)`: see the README")
     for dtype in getattr(target, "dtypes", DEFAULT_DTYPES):
         if dtype not in DTYPES:
             raise TargetError(f"target {name!r}: dtypes may name {', '.join(DTYPES)}; it names {dtype!r}")
@@ -145,10 +122,15 @@ class Description:
     ranks: tuple[int, ...]
     methods: tuple[str, ...]
     versions: dict[str, str]
+    adapter: str = ""
+    """What it was wrapped as ("a torch module"); empty for a class that was written to the contract."""
 
 
 METHODS = ("train", "eval", "stats", "train_no_grad", "state", "load_state")
-LIBRARIES = ("numpy", "torch", "jax", "jaxlib", "flax", "optax", "ml_dtypes", "keras", "tensorflow", "onnxruntime")
+LIBRARIES = (
+    "numpy", "torch", "jax", "jaxlib", "flax", "optax", "ml_dtypes", "torchvision", "timm", "keras",
+    "tensorflow", "tensorflow_cpu", "onnx", "onnxruntime", "tinygrad", "mlx",
+)  # fmt: skip
 
 
 def describe(target: Any) -> Description:
@@ -159,9 +141,14 @@ def describe(target: Any) -> Description:
         ranks=tuple(getattr(target, "ranks", (2, 3, 4, 5))),
         methods=tuple(name for name in METHODS if hasattr(target, name)),
         versions={
-            name: importlib.metadata.version(name) for name in LIBRARIES if name in sys.modules and _has_version(name)
+            name: importlib.metadata.version(name) for name in LIBRARIES if _is_loaded(name) and _has_version(name)
         },
+        adapter=getattr(target, "adapter", ""),
     )
+
+
+def _is_loaded(name: str) -> bool:
+    return name.removesuffix("_cpu") in sys.modules
 
 
 def _has_version(name: str) -> bool:

@@ -1,5 +1,7 @@
 """Trainings in lockstep: from one start over the same batches, the frameworks stay as close as one ulp grows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,11 +17,13 @@ def records():
     names = installed()
     if len(names) < 2:
         pytest.skip("a comparison needs a second framework: pip install 'bnproof[all]'")
-    return lockstep(load(), names, steps=STEPS, dtype="float64")
+    data = load()
+    few = replace(data, test_images=data.test_images[:256], test_labels=data.test_labels[:256])
+    return lockstep(few, names, steps=STEPS, dtype="float64")
 
 
 def test_every_tensor_stays_within_ten_times_what_one_ulp_grows_to(records):
-    assert {one["steps"] for one in records} == {STEPS}
+    assert {one["steps"] for one in records if one["last"]} == {STEPS}
     beyond = [one for one in records if one["distance"] > one["allowed"] * one["self_distance"]]
     assert not beyond, f"{beyond[0]['a']} / {beyond[0]['b']}: {beyond[0]['tensor']} at {beyond[0]['distance']:.2g}"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,26 +87,83 @@ def run(
     dtype: str = "float32",
     on_progress: Callable[[int], None] | None = None,
     on_epoch: Callable[[dict], None] | None = None,
+    resume: Path | None = None,
+    compiled: bool = False,
+    population: bool = False,
 ) -> dict[str, Any]:
     """Train one framework by SEED's recipe. Returns a summary with "history", ready for the ledger.
 
     The seed fixes the initial weights and the batch order, both shared by all frameworks.
+    resume: a folder that keeps a checkpoint an epoch, and from which a training that was cut off goes on.
+    compiled: PyTorch's steps compiled. population: test accuracy also by statistics of the whole training set.
     """
+    from harness import checkpoint
     from reference.lenet import initial_weights
 
-    module = importlib.import_module(MODULES[name])
-    result = module.train(
-        data,
-        initial_weights(seed),
-        batch_orders(len(data.train_images), epochs, seed),
-        learning_rate=LEARNING_RATE,
-        batch_size=BATCH_SIZE,
-        dtype=dtype,
-        device=resolve_device(name, device),
-        on_progress=on_progress,
-        on_epoch=on_epoch,
+    where = resolve_device(name, device)
+    recipe = recipe_of(name, data, seed, where, dtype, compiled)
+    path = resume / f"{name}-seed{seed}.npz" if resume else None
+    found = path and checkpoint.load(path, recipe)
+    found = found or checkpoint.Checkpoint([], initial_weights(seed), said(where, dtype))
+    if len(found.history) > epochs:
+        raise UsageError(f"{path} holds {len(found.history)} epochs, more than the {epochs} asked for")
+    if len(found.history) < epochs:
+        history = list(found.history)
+
+        def keep(record: dict, weights: dict[str, np.ndarray]) -> None:
+            history.append(record)
+            if path:
+                checkpoint.save(path, recipe, checkpoint.Checkpoint(history, weights, said(where, dtype)))
+            if on_epoch:
+                on_epoch(record)
+
+        module = importlib.import_module(MODULES[name])
+        result = module.train(
+            data,
+            found.weights,
+            batch_orders(len(data.train_images), epochs, seed)[len(history) :],
+            learning_rate=LEARNING_RATE,
+            batch_size=BATCH_SIZE,
+            dtype=dtype,
+            device=where,
+            first_epoch=len(history) + 1,
+            on_progress=on_progress,
+            on_epoch=keep,
+            **({"compiled": True} if compiled and name == "torch" else {}),
+        )
+        meta = {key: result[key] for key in ("device", "dtype", "compile_seconds", "step")}
+        found = checkpoint.Checkpoint(history, result["weights"], meta)
+    if population and "population_test_accuracy" not in found.result:
+        from harness.accuracy import population_test_accuracy
+
+        found.result["population_test_accuracy"] = population_test_accuracy(found.weights, data)
+    if path:
+        checkpoint.save(path, recipe, found)
+    return summary(
+        name, found.result | {"history": found.history, "weights": found.weights}, len(data.train_images), seed
     )
-    return summary(name, result, len(data.train_images), seed)
+
+
+def said(device: str, dtype: str) -> dict[str, Any]:
+    """What is known of a training before it ends."""
+    return {"device": device, "dtype": dtype, "compile_seconds": 0.0, "step": ""}
+
+
+def recipe_of(name: str, data: Any, seed: int, device: str, dtype: str, compiled: bool) -> dict[str, Any]:
+    """All that a training's bits hang on."""
+    from harness import checkpoint
+
+    return {
+        "implementation": name,
+        "seed": seed,
+        "device": device,
+        "dtype": dtype,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
+        "compiled": compiled and name == "torch",
+        "data": checkpoint.digest(data),
+        "version": importlib.metadata.version(name),
+    }
 
 
 def summary(name: str, result: dict[str, Any], examples: int, seed: int) -> dict[str, Any]:
@@ -126,6 +185,8 @@ def summary(name: str, result: dict[str, Any], examples: int, seed: int) -> dict
         "step_examples_per_second": examples * len(history) / steps,
         "examples_per_second": examples * len(history) / seconds,
         "compile_seconds": result["compile_seconds"],
+        "step": result["step"],
+        "population_test_accuracy": result.get("population_test_accuracy"),
         "gamma": np.asarray(weights["bn1.gamma"], np.float64).tolist(),
         "beta": np.asarray(weights["bn1.beta"], np.float64).tolist(),
         "history": history,

@@ -24,7 +24,9 @@ class UserCase(Case):
 
     def make(self, dtype: str, seed: int, momentum: float, eps: float | None = None) -> Script:
         script = super().make(dtype, seed, momentum, eps)
-        given: dict[str, Any] = {n: a.astype(parameter_dtype(dtype)) for n, a in self.arrays.items() if n not in ("x", "dy")}
+        given: dict[str, Any] = {
+            n: a.astype(parameter_dtype(dtype)) for n, a in self.arrays.items() if n not in ("x", "dy")
+        }
         wide: dict[str, Any] = {n: self.arrays[n].astype(numpy_dtype(dtype)) for n in ("x", "dy") if n in self.arrays}
         return Script(
             tuple(replace(setup, **given) for setup in script.setups),

@@ -49,7 +49,7 @@ def _answer(connection: Connection, factory: Any, script: Script, channel_axis: 
             connection.send(("warm", None))
             before = _global_state()
             observation = play(factory, script, channel_axis)
-            notes = _changes(before, _global_state())
+            notes = _changes(before, _global_state()) | getattr(factory, "adapter_notes", {})
         connection.send(("played", (observation, notes)))
     except SystemExit as error:
         connection.send(("exit", f"it called sys.exit({error.code!r})"))

@@ -10,6 +10,8 @@ rows that batch norm takes are a transposed view, so that nothing is copied betw
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from reference.batch_norm import BatchNorm
@@ -65,8 +67,11 @@ def _initial_norm(name: str) -> Weights:
 class LeNet:
     """The network with its weights and moving statistics. Its layers see images as (1, 28, 28, N)."""
 
-    def __init__(self, weights: Weights, dtype: np.typing.DTypeLike = np.float64) -> None:
-        self.norms = {name: BatchNorm(channels, conventions=D2L, dtype=dtype) for name, channels in NORMS.items()}
+    def __init__(
+        self, weights: Weights, dtype: np.typing.DTypeLike = np.float64, norm: Callable = BatchNorm
+    ) -> None:
+        """norm: makes a layer that does what `BatchNorm` does here."""
+        self.norms = {name: norm(channels, conventions=D2L, dtype=dtype) for name, channels in NORMS.items()}
         self.load_weights(weights, dtype)
 
     def load_weights(self, weights: Weights, dtype: np.typing.DTypeLike) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from reference.batch_norm import BatchNorm
 from reference.lenet import LeNet, Weights, cross_entropy
 
 PROGRESS_EVERY = 16  # steps
@@ -23,14 +24,18 @@ def train(
     dtype: str = "float32",
     device: str = "cpu",
     on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
+    on_epoch: Callable[[dict, Weights], None] | None = None,
+    first_epoch: int = 1,
+    norm: Callable = BatchNorm,
 ) -> dict[str, Any]:
     """Train from `weights`, visiting the training examples of epoch e in the order of row e of `orders`.
 
     data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
     orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
+    on_epoch: called after each epoch with its record and the weights. first_epoch: the number of the first.
+    norm: makes the batch-norm layers, as `LeNet` takes it.
 
-    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds": 0.0}. A record is
+    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds": 0.0, "step"}. A record is
     {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
     as seen while training, test accuracy after the epoch in prediction mode. `step_seconds` covers forward,
     loss, backward and update; `seconds` also gathering and scaling the batches, metrics and evaluation.
@@ -38,9 +43,9 @@ def train(
     """
     if device != "cpu":
         raise ValueError(f"NumPy trains on the CPU; device must be 'cpu', got {device!r}")
-    net = LeNet(weights, dtype)
-    history, done = [], 0
-    for epoch, order in enumerate(orders, start=1):
+    net = LeNet(weights, dtype, norm)
+    history, done = [], (first_epoch - 1) * orders.shape[1]
+    for epoch, order in enumerate(orders, start=first_epoch):
         started = perf_counter()
         loss_sum, correct, step_seconds = 0.0, 0, 0.0
         for start in range(0, len(order), batch_size):
@@ -67,13 +72,14 @@ def train(
         if on_progress:
             on_progress(done)
         if on_epoch:
-            on_epoch(record)
+            on_epoch(record, net.save_weights())
     return {
         "history": history,
         "weights": net.save_weights(),
         "device": "cpu",
         "dtype": dtype,
         "compile_seconds": 0.0,
+        "step": "NumPy",
     }
 
 

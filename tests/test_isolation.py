@@ -99,7 +99,7 @@ def test_output_and_changed_global_state_are_notes():
         (f"{TARGETS}:Godo", "did you mean .*Good"),
         (f"{TARGETS}", "name the class as well"),
         (f"{TARGETS}:NotATarget", "neither `train"),
-        (f"{TARGETS}:number", "is a int; a class"),
+        (f"{TARGETS}:number", "it is a int; expected a class"),
         (f"{TARGETS}:IntegersOnly", "dtypes may name float64"),
     ],
 )

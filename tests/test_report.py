@@ -9,12 +9,12 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import ledger_sample as sample
 import pytest
 
 from harness.ledger import LedgerError
 from reports.plots import curves, linear_ticks
 from reports.render import fixed, markdown_text, render, short
+from tests import ledger_sample as sample
 
 ROOT = Path(__file__).resolve().parents[1]
 VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}

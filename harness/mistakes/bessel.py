@@ -30,13 +30,11 @@ class MovingVarUnbiased(_Bessel):
 class _BesselByBatch(OracleLayer):
     """Bessel's factor N/(N - 1) of the batch size, where n = N * the spatial sizes is meant."""
 
-    def train_step(self, x, dy):
-        self.batch_size = x.shape[0]
-        return super().train_step(x, dy)
+    batch_size = 0
 
-    def train_no_grad_step(self, x):
-        self.batch_size = x.shape[0]
-        return super().train_no_grad_step(x)
+    def play(self, step):
+        self.batch_size = 0 if step.x is None else step.x.shape[0]
+        return super().play(step)
 
     def update(self, mean, var, n):
         size = self.batch_size
@@ -59,7 +57,7 @@ class MovingVarBesselInverse(OracleLayer):
     """(n - 1)/n in place of n/(n - 1)."""
 
     def update(self, mean, var, n):
-        super().update(mean, var * ((n - 1) / n) if n > 0 else var, n)
+        super().update(mean, var * ((n - 1) / n) ** 2 if n > 0 else var, n)
 
 
 class BatchVarUnbiased(OracleLayer):

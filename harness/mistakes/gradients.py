@@ -258,20 +258,20 @@ def _channels(values: np.ndarray, like: np.ndarray) -> np.ndarray:
 DGAMMA = (DgammaNotNormalized, DgammaOfRawInput, DgammaNotCentred, DgammaOfOutput, DgammaTimesGamma)
 DGAMMA_NOT_NORMALIZED = (
     *everywhere_or_in_one(*DGAMMA),
-    *(fed_into_dx(one) for one in DGAMMA[:4]),
+    *(fed_into_dx(variant) for one in DGAMMA for variant in (one, only_in("train", one))),
 )
 SWAPPED = everywhere_or_in_one(DgammaDbetaSwapped)
-AVERAGED = tuple(
+PARAMETERS_AVERAGED = tuple(
     averaged(which, over_batch)
     for over_batch in (False, True)
-    for which in (("dgamma", "dbeta"), ("dgamma",), ("dbeta",), ("dx",), ("dx", "dgamma", "dbeta"))
+    for which in (("dgamma", "dbeta"), ("dgamma",), ("dbeta",))
+)
+WITH_DX_AVERAGED = tuple(
+    averaged(which, over_batch) for over_batch in (False, True) for which in (("dx",), ("dx", "dgamma", "dbeta"))
 )
 GRADS_AVERAGED = (
-    *AVERAGED,
-    only_in("train", AVERAGED[0]),
-    only_in("eval", AVERAGED[0]),
-    *(fed_into_dx(averaged(which, over_batch)) for over_batch in (False, True) for which in (
-        ("dgamma", "dbeta"), ("dgamma",), ("dbeta",))),
+    *everywhere_or_in_one(*PARAMETERS_AVERAGED, *WITH_DX_AVERAGED),
+    *(fed_into_dx(variant) for one in PARAMETERS_AVERAGED for variant in (one, only_in("train", one))),
 )
 GAMMA_IGNORED = (
     *everywhere_or_in_one(GammaIgnored, DxIgnoresGamma, YIgnoresGamma),

@@ -21,8 +21,6 @@ def only_in(mode: str, mistake: type[OracleLayer]) -> type[OracleLayer]:
     made = type(f"{mistake.__name__}In{mode.title()}", (mistake,), {"__doc__": f"{mistake.__name__} in {mode} only."})
     for name in names:
         setattr(made, name, _guarded(name, mode, made, chain[-1]))
-    for op in ("train", "eval", "train_no_grad"):
-        setattr(made, f"{op}_step", _entering(op, made))
     return made
 
 
@@ -31,11 +29,3 @@ def _guarded(name: str, mode: str, made: type[OracleLayer], last: type[OracleLay
         return getattr(super(made if self.playing == mode else last, self), name)(*args)
 
     return method
-
-
-def _entering(op: str, made: type[OracleLayer]) -> Any:
-    def step(self: Any, *args: Any) -> Any:
-        self.playing = "eval" if op == "eval" else "train"
-        return getattr(super(made, self), f"{op}_step")(*args)
-
-    return step

@@ -178,6 +178,12 @@ KNOWN: tuple[Known, ...] = (
         lambda c: c.debias,
     ),
     Known(
+        "non_finite_output",
+        "debiasing divides by 1 - momentum^0 = 0 before any update: use the average as it is until then",
+        (statistics.DebiasedAtOnce,),
+        lambda c: c.debias,
+    ),
+    Known(
         "dx_ignores_mean",
         "dx lacks what flows through the batch mean: subtract the mean of dy",
         (gradients.DxIgnoresMean, gradients.DxIgnoresBoth),

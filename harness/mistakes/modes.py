@@ -61,10 +61,10 @@ class TrainUsesMovingStats(OracleLayer):
         before = self.moving_mean, self.moving_var
         self.update(*self.batch_statistics(rows), len(rows))
         after = self.moving_mean, self.moving_var
-        y, cache = self.normalize(rows, *self.used(*(after if self.use_updated else before), rows))
+        y, cache = self.normalize(rows, *self.chosen(*(after if self.use_updated else before), rows))
         return from_rows(y, x.shape, 1), cache
 
-    def used(self, mean, var, rows):  # noqa: ARG002
+    def chosen(self, mean, var, rows):  # noqa: ARG002
         return mean, var
 
     def train_backward(self, dy, cache):
@@ -93,7 +93,7 @@ class TrainUsesUpdatedStatsTrainingGradient(_TrainingGradient, TrainUsesUpdatedS
 class TrainUsesMovingVar(TrainUsesMovingStatsTrainingGradient):
     """The batch's mean with the moving variance."""
 
-    def used(self, mean, var, rows):  # noqa: ARG002
+    def chosen(self, mean, var, rows):  # noqa: ARG002
         return self.batch_statistics(rows)[0], var
 
 
@@ -104,7 +104,7 @@ class TrainUsesUpdatedVar(TrainUsesMovingVar):
 class TrainUsesMovingMean(TrainUsesMovingStatsTrainingGradient):
     """The moving mean with the batch's variance."""
 
-    def used(self, mean, var, rows):  # noqa: ARG002
+    def chosen(self, mean, var, rows):  # noqa: ARG002
         return mean, self.batch_statistics(rows)[1]
 
 
@@ -200,6 +200,8 @@ class MeanNotSaved(OracleLayer):
 
 class CounterNotSaved(OracleLayer):
     """The averages are saved, the number of updates that debiasing divides by is not."""
+
+    acts_through = ("debiased", "not_debiased", "momentum_wrong")
 
     def restore(self):
         self.updates = 0

@@ -177,33 +177,33 @@ class DebiasedAtOnce(OracleLayer):
 class DebiasedWhenUsed(Debiased):
     """Prediction uses the debiased statistics; those that are shown are plain."""
 
-    used = False
+    in_use = False
 
     def debiased(self, average):
-        return super().debiased(average) if self.used else OracleLayer.debiased(self, average)
+        return super().debiased(average) if self.in_use else OracleLayer.debiased(self, average)
 
     def eval(self, x):
-        self.used = True
+        self.in_use = True
         try:
             return super().eval(x)
         finally:
-            self.used = False
+            self.in_use = False
 
 
 class DebiasedWhenShown(Debiased):
     """Prediction uses the plain statistics; those that are shown are debiased."""
 
-    used = False
+    in_use = False
 
     def debiased(self, average):
-        return OracleLayer.debiased(self, average) if self.used else super().debiased(average)
+        return OracleLayer.debiased(self, average) if self.in_use else super().debiased(average)
 
     def eval(self, x):
-        self.used = True
+        self.in_use = True
         try:
             return super().eval(x)
         finally:
-            self.used = False
+            self.in_use = False
 
 
 class NotDebiased(_Debias):

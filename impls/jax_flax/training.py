@@ -17,7 +17,7 @@ from flax import nnx
 from impls.jax_flax.lenet import LeNet, Weights, convolution_banded, convolution_plain, cross_entropy
 
 PROGRESS_EVERY = 13  # steps in one call: the 234 full batches of an epoch are 18 calls
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 250
 
 
 def train(
@@ -30,15 +30,17 @@ def train(
     dtype: str = "float32",
     device: str = "cpu",
     on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
+    on_epoch: Callable[[dict, Weights], None] | None = None,
+    first_epoch: int = 1,
 ) -> dict[str, Any]:
     """Train from `weights`, visiting the training examples of epoch e in the order of row e of `orders`.
 
     data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
     orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
+    on_epoch: called after each epoch with its record and the weights. first_epoch: the number of the first.
     dtype: "float32" or "float64". device: "cpu" or "cuda".
 
-    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds"}. A record is
+    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds", "step"}. A record is
     {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
     as seen while training, test accuracy after the epoch in prediction mode. `step_seconds` covers the loop on
     the device: gathering and scaling a batch, forward, loss, backward, update and adding up the metrics;
@@ -71,8 +73,8 @@ def train(
         evaluate(predicting, params, stats, test_set)
         compile_seconds = perf_counter() - started
 
-        history, done = [], 0
-        for epoch, order_of_epoch in enumerate(orders, start=1):
+        history, done = [], (first_epoch - 1) * orders.shape[1]
+        for epoch, order_of_epoch in enumerate(orders, start=first_epoch):
             started = perf_counter()
             loss_sum, correct, step_seconds = 0.0, 0, 0.0
             for order, first, last, size in pieces(order_of_epoch, batch_size):
@@ -96,13 +98,14 @@ def train(
             }
             history.append(record)
             if on_epoch:
-                on_epoch(record)
+                on_epoch(record, nnx.merge(training, params, stats).save_weights())
         return {
             "history": history,
             "weights": nnx.merge(training, params, stats).save_weights(),
             "device": "cpu" if device == "cpu" else f"cuda:0 {where.device_kind}",
             "dtype": dtype,
             "compile_seconds": compile_seconds,
+            "step": "XLA loop",
         }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.autograd.function import once_differentiable
 
 from impls.pytorch.batch_norm import BatchNorm
 
@@ -68,13 +68,36 @@ class LeNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.bn1(self.conv1(images)).sigmoid()  # (N, 6, 24, 24)
-        x = avg_pool2d(x, 2)  # (N, 6, 12, 12)
+        x = AveragePool.apply(x)  # (N, 6, 12, 12)
         x = self.bn2(self.conv2(x)).sigmoid()  # (N, 16, 8, 8)
-        x = avg_pool2d(x, 2)  # (N, 16, 4, 4)
+        x = AveragePool.apply(x)  # (N, 16, 4, 4)
         x = x.flatten(1)  # (N, 256)
         x = self.bn3(self.dense1(x)).sigmoid()  # (N, 120)
         x = self.bn4(self.dense2(x)).sigmoid()  # (N, 84)
         return self.dense3(x)  # (N, 10)
+
+
+class AveragePool(torch.autograd.Function):
+    """(N, C, H, W) -> (N, C, H/2, W/2): the average of each 2x2 square, as sums of strided views.
+
+    On a CPU these are several times faster than avg_pool2d and its backward, which go pixel by pixel.
+    """
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.shape = x.shape
+        rows = x[:, :, 0::2] + x[:, :, 1::2]  # (N, C, H/2, W)
+        return (rows[..., 0::2] + rows[..., 1::2]).mul_(0.25)  # (N, C, H/2, W/2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dy):
+        share = dy * 0.25  # (N, C, H/2, W/2): each pixel takes a quarter
+        dx = dy.new_empty(ctx.shape)  # (N, C, H, W)
+        for i in (0, 1):
+            for j in (0, 1):
+                dx[:, :, i::2, j::2] = share
+        return dx
 
 
 def parts(module: nn.Module) -> list[str]:

@@ -1,9 +1,14 @@
-"""LeNet on Fashion-MNIST with plain SGD, in PyTorch, eager. The data stay on the device as bytes."""
+"""LeNet on Fashion-MNIST with plain SGD, in PyTorch. The data stay on the device as bytes.
+
+Steps run eagerly on a CPU, or compiled where that is asked for; on CUDA a whole step is captured as one graph.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -27,43 +32,61 @@ def train(
     dtype: str = "float32",
     device: str = "cpu",
     on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict], None] | None = None,
+    on_epoch: Callable[[dict, Weights], None] | None = None,
+    first_epoch: int = 1,
     norm: Callable[[int, int], nn.Module] = our_norm,
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """Train from `weights`, visiting the training examples of epoch e in the order of row e of `orders`.
 
     data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
     orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
+    on_epoch: called after each epoch with its record and the weights. first_epoch: the number of the first.
+    compiled: compile the full batches' forward and backward, if that can be done here; some 20 s.
 
-    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds"}. A record is
+    Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds", "step"}, step being how
+    one ran: "eager", "compiled" or "CUDA graph". A record is
     {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
     as seen while training, test accuracy after the epoch in prediction mode. `step_seconds` covers the
     epoch's loop, synchronized at its end: gathering and scaling a batch on the device, forward, loss,
     backward, update, and adding up the metrics; `seconds` also covers sending the order and the evaluation.
-    Neither covers copying the data to the device, before the first epoch. `compile_seconds` is a step on
-    a network of its own before that, in which libraries load and choose kernels.
+    Neither covers copying the data to the device, before the first epoch. `compile_seconds` is what comes
+    before that: first steps, in which libraries load and choose kernels, and whose traces are removed.
     """
     kind = getattr(torch, dtype)
     with full_precision():
         train_images, train_labels = to_device(data.train_images, data.train_labels, device)
         test_images, test_labels = to_device(data.test_images, data.test_labels, device)
         net = make_net(weights, kind, device, norm)
-        compile_seconds = first_step(weights, train_images, train_labels, batch_size, kind, norm)
-        history, done = [], 0
-        for epoch, order in enumerate(orders, start=1):
+        loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+
+        def step(batch: Tensor, loss_of: Callable = loss_of) -> None:
+            images = scaled(train_images[batch], kind)  # (n, 1, 28, 28)
+            labels = train_labels[batch]  # (n,)
+            loss, logits = sgd_step(net, images, labels, learning_rate, loss_of)
+            loss_sum.add_(loss * len(batch))  # on the device: reading a number would wait for the step
+            correct.add_(count_correct(logits, labels))
+
+        prepared = perf_counter()
+        some = torch.arange(min(batch_size, len(train_images)), device=device)
+        with without_a_trace(net):
+            full_step, how = fastest(step, some, compiled)
+            evaluate(net, test_images[:batch_size], test_labels[:batch_size], batch_size, kind)
+            synchronize(device)
+        compile_seconds = perf_counter() - prepared
+
+        history, done = [], (first_epoch - 1) * orders.shape[1]
+        for epoch, order in enumerate(orders, start=first_epoch):
             started = perf_counter()
             batches = torch.tensor(np.ascontiguousarray(order), device=device).split(batch_size)
-            loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-            correct = torch.zeros((), dtype=torch.int64, device=device)
+            loss_sum.zero_()
+            correct.zero_()
             step_started = perf_counter()
-            for step, batch in enumerate(batches):
-                images = scaled(train_images[batch], kind)  # (n, 1, 28, 28)
-                labels = train_labels[batch]  # (n,)
-                loss, logits = sgd_step(net, images, labels, learning_rate)
-                loss_sum += loss * len(batch)  # on the device: reading a number would wait for the step
-                correct += count_correct(logits, labels)
+            for place, batch in enumerate(batches):
+                (full_step if len(batch) == len(some) else step)(batch)
                 done += len(batch)
-                if on_progress and step % PROGRESS_EVERY == 0:
+                if on_progress and place % PROGRESS_EVERY == 0:
                     on_progress(done)
             synchronize(device)
             step_seconds = perf_counter() - step_started
@@ -79,25 +102,32 @@ def train(
             if on_progress:
                 on_progress(done)
             if on_epoch:
-                on_epoch(record)
+                on_epoch(record, net.save_weights())
     return {
         "history": history,
         "weights": net.save_weights(),
         "device": device_name(device),
         "dtype": dtype,
         "compile_seconds": compile_seconds,
+        "step": how,
     }
 
 
-def sgd_step(net: LeNet, images: Tensor, labels: Tensor, learning_rate: float) -> tuple[Tensor, Tensor]:
-    """One step of SGD on images (n, 1, 28, 28). Returns the loss and the logits (n, 10) before the update."""
+def loss_of(net: LeNet, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     logits = net(images)  # (n, 10)
-    loss = cross_entropy(logits, labels)  # ()
+    return cross_entropy(logits, labels), logits
+
+
+def sgd_step(
+    net: LeNet, images: Tensor, labels: Tensor, learning_rate: float, loss_of: Callable = loss_of
+) -> tuple[Tensor, Tensor]:
+    """One step of SGD on images (n, 1, 28, 28). Returns the loss and the logits (n, 10) before the update."""
+    loss, logits = loss_of(net, images, labels)  # (), (n, 10)
     parameters = list(net.parameters())
     grads = torch.autograd.grad(loss, parameters)
     with torch.no_grad():
         for parameter, grad in zip(parameters, grads, strict=True):
-            parameter.sub_(learning_rate * grad)
+            parameter.sub_(grad, alpha=learning_rate)
     return loss.detach(), logits.detach()
 
 
@@ -137,16 +167,48 @@ def to_device(images: np.ndarray, labels: np.ndarray, device: str) -> tuple[Tens
     return torch.tensor(images, device=device), torch.tensor(labels, dtype=torch.int64, device=device)
 
 
-def first_step(
-    weights: Weights, images: Tensor, labels: Tensor, batch_size: int, dtype: torch.dtype, norm: Callable
-) -> float:
-    """Seconds of one step on a network of its own: nothing of it is kept."""
-    started = perf_counter()
-    net = make_net(weights, dtype, images.device, norm)
-    sgd_step(net, scaled(images[:batch_size], dtype), labels[:batch_size], 0.0)
-    evaluate(net, images[:batch_size], labels[:batch_size], batch_size, dtype)
-    synchronize(images.device)
-    return perf_counter() - started
+def fastest(step: Callable, batch: Tensor, compiled: bool) -> tuple[Callable[[Tensor], None], str]:
+    """(`step` for batches of this size, how it runs), after first steps that leave traces."""
+    if batch.device.type == "cuda":
+        return captured(step, batch), "CUDA graph"
+    if compiled:
+        try:
+            fast = partial(step, loss_of=torch.compile(loss_of, dynamic=False))
+            fast(batch)
+        except Exception as error:  # without a C++ compiler, say: whatever it is, eager steps give the same
+            warnings.warn(f"steps could not be compiled and run eagerly ({type(error).__name__})", stacklevel=2)
+        else:
+            return fast, "compiled"
+    step(batch)
+    return step, "eager"
+
+
+def captured(step: Callable[[Tensor], None], batch: Tensor) -> Callable[[Tensor], None]:
+    """A step of this size as one CUDA graph: a launch instead of some two hundred."""
+    indices = batch.clone()  # the memory that the graph reads
+    aside = torch.cuda.Stream()  # capturing asks for first steps on another stream
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            step(indices)
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step(indices)
+
+    def replay(batch: Tensor) -> None:
+        indices.copy_(batch)
+        graph.replay()
+
+    return replay
+
+
+@contextmanager
+def without_a_trace(net: LeNet) -> Iterator[None]:
+    """Put the parameters and statistics back afterwards, into the same memory and bit for bit."""
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    yield
+    net.load_state_dict(before)
 
 
 @contextmanager

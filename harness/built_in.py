@@ -1,0 +1,126 @@
+"""The targets that come with the project: where each is, what it needs, and the pip line that adds it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A target that comes with the project, and what it needs."""
+
+    where: str
+    needs: str
+    """The modules that must be importable, with spaces between them."""
+    what: str
+    install: str = ""
+    program: str = ""
+    """A program that must be on the PATH as well."""
+    in_matrix_only: bool = False
+    """Checked by `bnproof matrix`; `bnproof report` and `pytest harness` leave it out."""
+
+
+OURS: dict[str, BuiltIn] = {
+    "numpy": BuiltIn("reference.under_test:NumpyBatchNorm", "numpy", "the reference, in the case's own dtype"),
+    "torch": BuiltIn(
+        "impls.pytorch.under_test:Module", "torch", "our nn.Module, closed-form backward", "pip install torch"
+    ),
+    "jax": BuiltIn(
+        "impls.jax_flax.under_test:Function", "jax", "our function with a custom_vjp", "pip install jax flax optax"
+    ),
+    "flax": BuiltIn("impls.jax_flax.under_test:Module", "flax", "our nnx module", "pip install jax flax optax"),
+    "tutorial": BuiltIn(
+        "impls.third_party.tutorial:Tutorial", "torch", "the tutorial's layer, faults and all", "pip install torch"
+    ),
+    "torch-native": BuiltIn(
+        "impls.third_party.torch_native:TorchNative", "torch", "torch.nn.BatchNorm1d to 3d", "pip install torch"
+    ),
+    "flax-nnx": BuiltIn(
+        "impls.third_party.flax_nnx:FlaxNnx", "flax", "flax.nnx.BatchNorm as it comes", "pip install jax flax"
+    ),
+    "flax-linen": BuiltIn(
+        "impls.third_party.flax_linen:FlaxLinen", "flax", "flax.linen.BatchNorm as it comes", "pip install jax flax"
+    ),
+}
+
+
+def _other(where: str, needs: str, what: str, install: str, program: str = "") -> BuiltIn:
+    return BuiltIn(f"impls.third_party.{where}", needs, what, f"pip install {install}", program, in_matrix_only=True)
+
+
+ONNX_OPSETS = (7, 9, 14, 15)
+"""Those in which the operator changed since a rank-2 input was allowed. Training has outputs from 14 on."""
+
+OTHERS: dict[str, BuiltIn] = {
+    "torch-channels-last": _other(
+        "torch_variants:ChannelsLast", "torch", "torch.nn.BatchNorm2d on channels_last memory", "torch"
+    ),
+    "torch-compiled": _other(
+        "torch_variants:compiled", "torch", "torch.compile of torch.nn.BatchNorm2d", "torch", "g++"
+    ),
+    "torchvision-frozen": _other(
+        "torchvision_frozen:Frozen", "torchvision", "torchvision.ops.FrozenBatchNorm2d, prediction only", "torchvision"
+    ),
+    "timm": _other("timm_layers:batch_norm_act", "timm", "timm.layers.BatchNormAct2d, its activation off", "timm"),
+    "flax-nnx-two-pass": _other(
+        "flax_nnx:FlaxNnxTwoPass", "flax", "flax.nnx.BatchNorm, use_fast_variance=False", "jax flax"
+    ),
+    "flax-linen-two-pass": _other(
+        "flax_linen:FlaxLinenTwoPass", "flax", "flax.linen.BatchNorm, use_fast_variance=False", "jax flax"
+    ),
+    "keras-torch": _other(
+        "keras_torch:BatchNormalization", "keras torch", "Keras' BatchNormalization on torch", "keras torch"
+    ),
+    "keras-jax": _other("keras_jax:BatchNormalization", "keras jax", "Keras' BatchNormalization on JAX", "keras jax"),
+    "keras-tensorflow": _other(
+        "keras_tensorflow:BatchNormalization",
+        "keras tensorflow",
+        "Keras' BatchNormalization on TensorFlow",
+        "keras tensorflow",
+    ),
+    "tensorflow-fused": _other(
+        "tensorflow_ops:Fused", "tensorflow", "tf.raw_ops.FusedBatchNormV3, the fused kernel", "tensorflow"
+    ),
+    "tensorflow-moments": _other(
+        "tensorflow_ops:Moments", "tensorflow", "tf.nn.moments with tf.nn.batch_normalization", "tensorflow"
+    ),
+    "mlx": _other("mlx_layers:MlxBatchNorm", "mlx.core", "mlx.nn.BatchNorm on the CPU", "'mlx[cpu]'"),
+    "tinygrad": _other("tinygrad_layers:TinygradBatchNorm", "tinygrad", "tinygrad.nn.BatchNorm", "tinygrad", "clang"),
+    **{
+        f"onnxruntime-{opset}": _other(
+            f"onnx_operator:Runtime{opset}",
+            "onnx onnxruntime",
+            f"ONNX Runtime, opset {opset}",
+            "onnx onnxruntime",
+        )
+        for opset in ONNX_OPSETS
+    },
+    **{
+        f"onnx-reference-{opset}": _other(
+            f"onnx_operator:Reference{opset}", "onnx", f"onnx's reference evaluator, opset {opset}", "onnx"
+        )
+        for opset in ONNX_OPSETS
+    },
+}
+
+BUILT_IN = OURS | OTHERS
+
+OWN = ("numpy", "torch", "jax", "flax")
+"""Our own implementations, which must agree in every case."""
+
+
+def is_installed(name: str) -> bool:
+    """Whether what the built-in target `name` needs is there (nothing that takes long is imported to find out)."""
+    one = BUILT_IN[name]
+    return all(_is_importable(module) for module in one.needs.split()) and (
+        not one.program or shutil.which(one.program) is not None
+    )
+
+
+def _is_importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package around it is missing
+        return False

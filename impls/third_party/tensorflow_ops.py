@@ -1,0 +1,59 @@
+"""TensorFlow's fused kernel, and its moments with its batch_normalization: tensorflow-fused, tensorflow-moments."""
+
+import numpy as np
+import tensorflow as tf
+
+
+class Fused:
+    conventions = {"preset": "torch", "channel_axis": -1, "single_value": "any"}
+    dtypes = ("float32", "bfloat16", "float16")
+    ranks = (4,)
+
+    def __init__(self, setup):
+        self.eps = 1e-4 if setup.eps is None else setup.eps
+        self.momentum = 1.0 if setup.momentum is None else setup.momentum
+        self.gamma, self.beta, self.mean, self.var = (
+            tf.constant(a) for a in (setup.gamma, setup.beta, setup.moving_mean, setup.moving_var)
+        )
+
+    def train(self, x, dy):
+        return self._step(x, dy, True)
+
+    def eval(self, x, dy):
+        return self._step(x, dy, False)
+
+    def stats(self):
+        return {"moving_mean": self.mean.numpy(), "moving_var": self.var.numpy()}
+
+    def _step(self, x, dy, training):
+        x, dy = tf.constant(x), tf.constant(dy)
+        with tf.GradientTape() as tape:
+            tape.watch([x, self.gamma, self.beta])
+            y = self._call(x, training)
+        gradients = tape.gradient(y, [x, self.gamma, self.beta], output_gradients=dy)
+        return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), (y, *gradients), strict=True)}
+
+    def _call(self, x, training):
+        out = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=self.gamma, offset=self.beta, mean=self.mean, variance=self.var, epsilon=self.eps,
+            exponential_avg_factor=self.momentum if training else 1.0, is_training=training,
+        )  # fmt: skip
+        if training:
+            self.mean, self.var = out.batch_mean, out.batch_variance
+        return out.y
+
+
+class Moments(Fused):
+    """The moving average is ours: the two functions are all that TensorFlow brings."""
+
+    conventions = {"preset": "keras", "single_value": "zero"}
+    dtypes = ("float64", "float32")
+    ranks = (2, 3, 4, 5)
+
+    def _call(self, x, training):
+        mean, var = self.mean, self.var
+        if training:
+            mean, var = tf.nn.moments(x, list(range(len(x.shape) - 1)))
+            keep, new = np.asarray([self.momentum, 1 - self.momentum], x.dtype.as_numpy_dtype)
+            self.mean, self.var = keep * self.mean + new * mean, keep * self.var + new * var
+        return tf.nn.batch_normalization(x, mean, var, self.beta, self.gamma, self.eps)

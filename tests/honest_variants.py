@@ -1,0 +1,357 @@
+"""Right batch norms that compute in other ways: every one must agree. Plain NumPy, the base class as in the mutants."""
+
+import math
+
+import numpy as np
+
+from tests.mutants.right import D2l, Debiasing, Flax, Keras, Torch
+
+
+class Plain(D2l):
+    """Two passes, closed-form gradient."""
+
+
+class Welford(D2l):
+    """One value at a time."""
+
+    def statistics(self, x):
+        rows = np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis])
+        mean, squares = np.zeros_like(rows[0]), np.zeros_like(rows[0])
+        for k, row in enumerate(rows, 1):
+            delta = row - mean
+            mean = mean + delta / self.work.type(k)
+            squares = squares + delta * (row - mean)
+        return mean, squares / self.work.type(len(rows))
+
+
+class ChanMerges(Torch):
+    """Halves are merged, as parallel reductions do."""
+
+    def statistics(self, x):
+        rows = np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis])
+        _, mean, squares = self.merged(rows)
+        return mean, squares / self.work.type(len(rows))
+
+    def merged(self, rows):
+        if len(rows) == 1:
+            return 1, rows[0], np.zeros_like(rows[0])
+        half = len(rows) // 2
+        na, ma, sa = self.merged(rows[:half])
+        nb, mb, sb = self.merged(rows[half:])
+        n, delta = na + nb, mb - ma
+        mean = ma + delta * self.work.type(nb / n)
+        return n, mean, sa + sb + delta * delta * self.work.type(na * nb / n)
+
+
+class PairwiseTree(D2l):
+    def total(self, rows):
+        if len(rows) == 1:
+            return rows[0]
+        half = (len(rows) + 1) // 2
+        return self.total(rows[:half]) + self.total(rows[half:])
+
+    def statistics(self, x):
+        rows = np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis])
+        n = self.work.type(len(rows))
+        mean = self.total(rows) / n
+        return mean, self.total(np.square(rows - mean)) / n
+
+
+class Sequential(Flax):
+    """Sums one by one, in the working precision, everywhere."""
+
+    def total(self, rows):
+        result = np.zeros_like(rows[0])
+        for row in rows:
+            result = result + row
+        return result
+
+    def rows(self, x):
+        return np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis])
+
+    def statistics(self, x):
+        rows = self.rows(x)
+        mean = self.total(rows) / self.work.type(len(rows))
+        return mean, self.total(np.square(rows - mean)) / self.work.type(len(rows))
+
+    def parameter_gradients(self, dy, saved):
+        return self.total(self.rows(dy * saved["x_hat"])), self.total(self.rows(dy))
+
+    def input_gradient(self, dy, saved):
+        n, x_hat = self.work.type(self.count(dy)), saved["x_hat"]
+        dgamma, dbeta = self.parameter_gradients(dy, saved)
+        inner = dy - self.along(dbeta / n, dy) - x_hat * self.along(dgamma / n, dy)
+        return self.along(self.gamma * saved["scale"], dy) * inner
+
+
+class Reversed(Sequential):
+    """One by one, from the last."""
+
+    def rows(self, x):
+        return super().rows(x)[::-1]
+
+
+class Lanes(Sequential):
+    """Eight running sums, merged at the end."""
+
+    def total(self, rows):
+        lanes = [super(Lanes, self).total(rows[k::8]) for k in range(min(8, len(rows)))]
+        return super().total(np.stack(lanes))
+
+
+class ExactSums(Sequential):
+    """math.fsum: every sum is rounded once."""
+
+    def total(self, rows):
+        flat = np.ascontiguousarray(rows.reshape(len(rows), -1).T, np.float64)
+        return np.array([math.fsum(column) for column in flat], self.work)
+
+
+class DoubleInside(D2l):
+    """float64 throughout, rounded at the end."""
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.store, self.work = self.work, np.dtype(np.float64)
+
+    def results(self, x, y, dx, dgamma, dbeta):
+        return super().results(x, y, dx, dgamma.astype(self.store), dbeta.astype(self.store))
+
+    def stats(self):
+        return {name: value.astype(self.store) for name, value in super().stats().items()}
+
+
+class DoubleSums(Torch):
+    """float64 sums of values in the working precision."""
+
+    def statistics(self, x):
+        mean = x.mean(axis=self.axes(x), dtype=np.float64).astype(self.work)
+        return mean, np.square(x - self.along(mean, x)).mean(axis=self.axes(x), dtype=np.float64).astype(self.work)
+
+
+class ScaleAndShift(D2l):
+    """y = x * a + b in both modes."""
+
+    def forward(self, x, mean, var):
+        _, saved = super().forward(x, mean, var)
+        a = self.gamma * saved["scale"]
+        return x * self.along(a, x) + self.along(self.beta - mean * a, x), saved
+
+
+class KerasStyle(Keras):
+    """Folded scale and offset, channels last."""
+
+
+class DxAsOneLine(D2l):
+    """dx = a dy + b x + c with three numbers a channel."""
+
+    def input_gradient(self, dy, saved):
+        n, scale, mean = self.work.type(self.count(dy)), saved["scale"], saved["mean"]
+        dgamma, dbeta = self.parameter_gradients(dy, saved)
+        a = self.gamma * scale
+        b = -a * scale * dgamma / n
+        c = -a * dbeta / n - b * mean
+        return self.along(a, dy) * dy + self.along(b, dy) * saved["x"] + self.along(c, dy)
+
+
+class DxOverN(Torch):
+    """gamma r/n (n dy - dbeta - x_hat dgamma), as many write it."""
+
+    def input_gradient(self, dy, saved):
+        n = self.work.type(self.count(dy))
+        dgamma, dbeta = self.parameter_gradients(dy, saved)
+        inner = n * dy - self.along(dbeta, dy) - saved["x_hat"] * self.along(dgamma, dy)
+        return self.along(self.gamma * saved["scale"] / n, dy) * inner
+
+
+class Autodiff(D2l):
+    """The chain rule node by node, with the mean of x - mean that is zero on paper."""
+
+    def input_gradient(self, dy, saved):
+        axes, n = self.axes(dy), self.work.type(self.count(dy))
+        r, centred = saved["scale"], saved["x"] - self.along(saved["mean"], dy)
+        d_hat = dy * self.along(self.gamma, dy)
+        d_var = (d_hat * centred).sum(axis=axes) * self.work.type(-0.5) * r**3
+        d_mean = -(d_hat * self.along(r, dy)).sum(axis=axes) - d_var * (2 * centred).sum(axis=axes) / n
+        through = self.along(2 * d_var / n, dy) * centred + self.along(d_mean / n, dy)
+        return d_hat * self.along(r, dy) + through
+
+
+class AutodiffThroughDivision(Flax):
+    """x_hat = centred / std; the derivative of the square root is 1/(2 std)."""
+
+    def inverse_std(self, var):
+        return 1 / np.sqrt(var + self.work.type(self.eps))
+
+    def input_gradient(self, dy, saved):
+        axes, n = self.axes(dy), self.work.type(self.count(dy))
+        std = np.sqrt(saved["var"] + self.work.type(self.eps))
+        centred = saved["x"] - self.along(saved["mean"], dy)
+        d_hat = dy * self.along(self.gamma, dy)
+        d_std = -(d_hat * centred / self.along(std * std, dy)).sum(axis=axes)
+        d_var = d_std / (2 * std)
+        d_centred = d_hat / self.along(std, dy) + centred * self.along(2 * d_var / n, dy)
+        return d_centred - self.along(d_centred.sum(axis=axes) / n, dy)
+
+
+class DgammaRegrouped(D2l):
+    """dgamma = r (sum(dy x) - m sum(dy))."""
+
+    def parameter_gradients(self, dy, saved):
+        axes = self.axes(dy)
+        dbeta = dy.sum(axis=axes)
+        return saved["scale"] * ((dy * saved["x"]).sum(axis=axes) - saved["mean"] * dbeta), dbeta
+
+
+class DgammaFromCentred(Torch):
+    """dgamma = r sum(dy (x - m))."""
+
+    def parameter_gradients(self, dy, saved):
+        centred = saved["x"] - self.along(saved["mean"], dy)
+        return saved["scale"] * (dy * centred).sum(axis=self.axes(dy)), dy.sum(axis=self.axes(dy))
+
+
+class ReciprocalRootByPower(D2l):
+    """(var + eps) ** -0.5."""
+
+    def inverse_std(self, var):
+        return (var + self.work.type(self.eps)) ** self.work.type(-0.5)
+
+
+class ReciprocalRootByNewton(Flax):
+    """sqrt of the reciprocal."""
+
+    def inverse_std(self, var):
+        return np.sqrt(1 / (var + self.work.type(self.eps)))
+
+
+class DividesByStd(D2l):
+    def forward(self, x, mean, var):
+        std = np.sqrt(var + self.work.type(self.eps))
+        x_hat = (x - self.along(mean, x)) / self.along(std, x)
+        return self.output(x_hat), {"x": x, "mean": mean, "var": var, "scale": 1 / std, "x_hat": x_hat}
+
+
+class TwoProducts(D2l):
+    """momentum * old + (1 - momentum) * new."""
+
+    def averaged(self, old, new):
+        keep = self.work.type(self.momentum)
+        return keep * old + (1 - keep) * new
+
+
+class TwoProductsTorch(Torch):
+    def averaged(self, old, new):
+        new_weight = self.work.type(self.momentum)
+        return (1 - new_weight) * old + new_weight * new
+
+
+class Decrement(Torch):
+    """old -= w (old - new)."""
+
+    def averaged(self, old, new):
+        return old - self.work.type(self.momentum) * (old - new)
+
+
+class ShiftedByFirst(D2l):
+    """Statistics of x minus its first value, in one pass: shifted data."""
+
+    def statistics(self, x):
+        first = np.take(np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis]), 0, axis=0)
+        shifted = x - self.along(first, x)
+        mean = shifted.mean(axis=self.axes(x))
+        return first + mean, np.square(shifted - self.along(mean, x)).mean(axis=self.axes(x))
+
+
+class CorrectedTwoPass(Torch):
+    """The second pass subtracts what is left of the mean."""
+
+    def statistics(self, x):
+        n, axes = self.work.type(self.count(x)), self.axes(x)
+        mean = x.mean(axis=axes)
+        centred = x - self.along(mean, x)
+        return mean, (np.square(centred).sum(axis=axes) - np.square(centred.sum(axis=axes)) / n) / n
+
+
+class Transposed(D2l):
+    """Works on contiguous (C, n) rows."""
+
+    def statistics(self, x):
+        rows = np.ascontiguousarray(np.moveaxis(x, self.axis, 0).reshape(x.shape[self.axis], -1))
+        mean = rows.mean(axis=1)
+        return mean, np.square(rows - mean[:, None]).mean(axis=1)
+
+
+class NumpyVar(Torch):
+    """np.var, with ddof=1 for the moving variance."""
+
+    def train(self, x, dy):
+        self.unbiased = self.wide(x).var(axis=self.axes(x), ddof=1) if self.count(x) > 1 else None
+        return super().train(x, dy)
+
+    def statistics(self, x):
+        return x.mean(axis=self.axes(x)), x.var(axis=self.axes(x))
+
+    def track(self, mean, var, n):  # noqa: ARG002
+        D2l.track(self, mean, self.unbiased, n)
+
+
+class SixteenBits(Flax):
+    """16-bit input with float32 inside."""
+
+    dtypes = ("float32", "bfloat16", "float16")
+
+
+class SixteenBitsWelford(Welford):
+    dtypes = ("bfloat16", "float16")
+
+
+class RoundedEps(D2l):
+    """float32 only: eps and momentum are float32 from the start."""
+
+    dtypes = ("float32",)
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.eps, self.momentum = np.float32(setup.eps), np.float32(setup.momentum)
+
+    def weight(self):
+        return np.float32(1) - self.momentum
+
+
+class DebiasedAsDeclared(Debiasing):
+    """Divides by 1 - momentum^t, as it says."""
+
+
+class OutsideAsDeclared(D2l):
+    """eps outside the root, declared, with its own gradient."""
+
+    conventions = {"preset": "d2l", "eps_at": "outside_sqrt"}  # noqa: RUF012
+
+    def inverse_std(self, var):
+        return 1 / (np.sqrt(var) + self.work.type(self.eps))
+
+    def input_gradient(self, dy, saved):
+        axes, x_hat, scale = self.axes(dy), saved["x_hat"], saved["scale"]
+        std = np.sqrt(saved["var"])
+        factor = np.where(std > 0, 1 / (scale * np.where(std > 0, std, 1)), 0)
+        through_mean = self.along(dy.mean(axis=axes), dy)
+        through_var = x_hat * self.along(factor * (dy * x_hat).mean(axis=axes), dy)
+        return self.along(self.gamma * scale, dy) * (dy - through_mean - through_var)
+
+
+class PredictionOnly:
+    """y alone, no training, no statistics."""
+
+    conventions = "onnx"
+
+    def __init__(self, setup):
+        self.layer = D2l(setup)
+
+    def eval(self, x, dy):
+        return {"y": self.layer.eval(x, dy)["y"]}
+
+
+HONEST = tuple(
+    thing for thing in list(vars().values()) if isinstance(thing, type) and thing.__module__ == __name__
+)

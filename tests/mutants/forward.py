@@ -1,0 +1,447 @@
+"""Wrong in y: the variance, eps, the axes, gamma and beta, the form of what is returned."""
+
+import numpy as np
+
+from tests.mutants.right import D2l, Flax, Keras, Torch
+
+
+class BatchVarUnbiased(D2l):
+    """np.var(ddof=1) for y; closed-form gradient."""
+
+    expected, case = "batch_var_unbiased", "two_values"
+
+    def forward(self, x, mean, var):
+        n = self.count(x)
+        return super().forward(x, mean, var if var is self.moving_var else var * n / (n - 1))
+
+
+class BatchVarUnbiasedByAutodiff(Torch):
+    """torch.var by default: n - 1 in y, in its gradient, and in what is averaged."""
+
+    expected, case = "batch_var_unbiased", "two_values"
+
+    def statistics(self, x):
+        mean, var = super().statistics(x)
+        n = self.count(x)
+        return mean, var * n / (n - 1)
+
+    def track(self, mean, var, n):
+        D2l.track(self, mean, var, n)
+
+    def input_gradient(self, dy, saved):
+        axes, x_hat, n = self.axes(dy), saved["x_hat"], self.count(dy)
+        through_mean = self.along(dy.mean(axis=axes), dy)
+        through_var = x_hat * self.along((dy * x_hat).sum(axis=axes) / (n - 1), dy)
+        return self.along(self.gamma * saved["scale"], dy) * (dy - through_mean - through_var)
+
+
+class EpsOutside(D2l):
+    expected, case = "eps_outside_sqrt", "small_variance"
+
+    def inverse_std(self, var):
+        return 1 / (np.sqrt(var) + self.work.type(self.eps))
+
+
+class EpsOutsideKeras(Keras):
+    """With its own gradient, where d std/d var = 1/(2 std)."""
+
+    expected, case = "eps_outside_sqrt", "large_eps"
+
+    def inverse_std(self, var):
+        return 1 / (np.sqrt(var) + self.work.type(self.eps))
+
+    def input_gradient(self, dy, saved):
+        axes, x_hat, scale = self.axes(dy), saved["x_hat"], saved["scale"]
+        std = np.sqrt(saved["var"])
+        factor = np.where(std > 0, 1 / (scale * np.where(std > 0, std, 1)), 0)
+        through_mean = self.along(dy.mean(axis=axes), dy)
+        through_var = x_hat * self.along(factor * (dy * x_hat).mean(axis=axes), dy)
+        return self.along(self.gamma * scale, dy) * (dy - through_mean - through_var)
+
+
+class EpsOutsideInPrediction(Torch):
+    expected, case = "eps_outside_sqrt", "small_variance"
+
+    def eval(self, x, dy):
+        self.predicting = True
+        try:
+            return super().eval(x, dy)
+        finally:
+            self.predicting = False
+
+    def inverse_std(self, var):
+        if getattr(self, "predicting", False):
+            return 1 / (np.sqrt(var) + self.work.type(self.eps))
+        return super().inverse_std(var)
+
+
+class EpsMissing(D2l):
+    expected, case = "eps_missing", "small_variance"
+
+    def inverse_std(self, var):
+        return 1 / np.sqrt(var)
+
+
+class EpsMissingTorch32(Torch):
+    expected, case = "eps_missing", "zero_moving_var"
+    dtypes = ("float32",)
+
+    def inverse_std(self, var):
+        return var**-0.5
+
+
+class EpsMissingInPrediction(Flax):
+    expected, case = "eps_missing", "zero_moving_var"
+
+    def eval(self, x, dy):
+        told, self.eps = self.eps, 0.0
+        try:
+            return super().eval(x, dy)
+        finally:
+            self.eps = told
+
+
+class EpsAsMaximum(D2l):
+    expected, case = "eps_wrong", "small_variance"
+
+    def inverse_std(self, var):
+        return 1 / np.sqrt(np.maximum(var, self.work.type(self.eps)))
+
+
+class EpsSquared(Torch):
+    expected, case = "eps_wrong", "small_variance"
+
+    def inverse_std(self, var):
+        return 1 / np.sqrt(var + self.work.type(self.eps) ** 2)
+
+
+class EpsOfAnother(D2l):
+    """Keras' eps, hard-coded."""
+
+    expected, case = "eps_wrong", "small_variance"
+
+    def inverse_std(self, var):
+        return 1 / np.sqrt(var + self.work.type(1e-3))
+
+
+class EpsTenfold(Flax):
+    expected, case = "eps_wrong", "large_eps"
+
+    def inverse_std(self, var):
+        return 1 / np.sqrt(var + self.work.type(10 * self.eps))
+
+
+class EpsStored(D2l):
+    """eps is added to the variance in place, and so averaged."""
+
+    expected, case = "eps_wrong", "small_variance"
+
+    def track(self, mean, var, n):
+        super().track(mean, var + self.work.type(self.eps), n)
+
+
+class FastVariance(D2l):
+    """E[x^2] - E[x]^2, clipped at zero."""
+
+    expected, case = "fast_variance", "large_mean_1e4"
+
+    def statistics(self, x):
+        mean = x.mean(axis=self.axes(x))
+        return mean, np.maximum(np.square(x).mean(axis=self.axes(x)) - np.square(mean), 0)
+
+
+class FastVarianceUnclipped32(Torch):
+    expected, case = "fast_variance", "large_mean_1e4"
+    dtypes = ("float32",)
+
+    def statistics(self, x):
+        mean = x.mean(axis=self.axes(x))
+        return mean, np.square(x).mean(axis=self.axes(x)) - np.square(mean)
+
+
+class FastVarianceSequential(Flax):
+    """One pass over the values, two running sums."""
+
+    expected, case = "fast_variance", "large_mean_1e6"
+
+    def statistics(self, x):
+        rows = x.reshape(-1, x.shape[-1])
+        total, squares = np.zeros_like(rows[0]), np.zeros_like(rows[0])
+        for row in rows:
+            total = total + row
+            squares = squares + row * row
+        mean = total / self.work.type(len(rows))
+        return mean, np.maximum(squares / self.work.type(len(rows)) - mean * mean, 0)
+
+
+class SinglePrecisionInside(D2l):
+    """float64 in and out, float32 inside."""
+
+    expected, case = "low_precision_stats", "rank2"
+    dtypes = ("float32", "float64")
+
+    def statistics(self, x):
+        mean, var = super().statistics(x.astype(np.float32))
+        return mean.astype(self.work), var.astype(self.work)
+
+
+class HalfPrecisionStatistics(D2l):
+    """Statistics in float16 for float32 input."""
+
+    expected, case = "low_precision_stats", "thousand_values"
+    dtypes = ("float32",)
+
+    def statistics(self, x):
+        mean = x.mean(axis=self.axes(x), dtype=np.float16)
+        var = np.square(x - self.along(mean, x)).mean(axis=self.axes(x), dtype=np.float16)
+        return mean.astype(self.work), var.astype(self.work)
+
+
+class MeanRoundedTo16Bits(Flax):
+    """16-bit input: the mean is kept in the input's type."""
+
+    expected, case = "low_precision_stats", "sixteen_bits_large_mean"
+    dtypes = ("float32", "bfloat16", "float16")
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.narrow = setup.gamma.dtype if setup.dtype == "float32" else None
+
+    def train(self, x, dy):
+        self.narrow = x.dtype
+        return super().train(x, dy)
+
+    def statistics(self, x):
+        mean = x.mean(axis=self.axes(x)).astype(self.narrow).astype(self.work)
+        return mean, np.square(x - self.along(mean, x)).mean(axis=self.axes(x))
+
+
+class AccumulatesIn16Bits(D2l):
+    """16-bit input: values are added one by one in the input's type."""
+
+    expected, case = "low_precision_stats", "sixteen_bits_thousand"
+    dtypes = ("bfloat16", "float16")
+
+    def __init__(self, setup):
+        import ml_dtypes  # NumPy's bfloat16
+
+        super().__init__(setup)
+        self.narrow = np.dtype(ml_dtypes.bfloat16 if setup.dtype == "bfloat16" else np.float16)
+        self.dtype = self.narrow
+
+    def statistics(self, x):
+        rows = np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+        mean = self.mean_of(rows)
+        return mean, self.mean_of(np.square(rows - mean))
+
+    def mean_of(self, rows):
+        total = np.zeros(rows.shape[1], self.narrow)
+        for row in rows.astype(self.narrow):
+            total = total + row
+        return (total.astype(self.work) / self.work.type(len(rows))).astype(self.work)
+
+
+class PerSample(D2l):
+    """Layer norm: every axis but the first."""
+
+    expected, case = "wrong_axis", "all_axes_equal"
+
+    def train(self, x, dy):
+        axes = tuple(range(1, x.ndim))
+        mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
+        x_hat = (x - mean) / np.sqrt(var + self.work.type(self.eps))
+        dgamma, dbeta = self.parameter_gradients(dy, {"x_hat": x_hat})
+        self.track(mean.mean(), var.mean(), x[0].size)
+        g = dy * self.along(self.gamma, x)
+        dx = g - g.mean(axis=axes, keepdims=True) - x_hat * (g * x_hat).mean(axis=axes, keepdims=True)
+        return {"y": self.output(x_hat), "dx": dx / np.sqrt(var + self.work.type(self.eps)), "dgamma": dgamma,
+                "dbeta": dbeta}  # fmt: skip
+
+    def track(self, mean, var, n):
+        super().track(np.full_like(self.moving_mean, mean), np.full_like(self.moving_var, var), n)
+
+
+class PerInstance(D2l):
+    """Instance norm in training: statistics per sample and channel, their average over the samples is tracked."""
+
+    expected, case = "wrong_axis", "rank4"
+
+    def train(self, x, dy):
+        axes = tuple(range(2, x.ndim))
+        mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
+        scale = 1 / np.sqrt(var + self.work.type(self.eps))
+        x_hat = (x - mean) * scale
+        dgamma, dbeta = self.parameter_gradients(dy, {"x_hat": x_hat})
+        inner = dy - dy.mean(axis=axes, keepdims=True) - x_hat * (dy * x_hat).mean(axis=axes, keepdims=True)
+        self.track(mean.mean(axis=self.axes(x)), var.mean(axis=self.axes(x)), 0)
+        return {"y": self.output(x_hat), "dx": self.along(self.gamma, x) * scale * inner, "dgamma": dgamma,
+                "dbeta": dbeta}  # fmt: skip
+
+
+class LastAxisTaken(D2l):
+    """Reduces over (0, 1, 2) where channels lie on axis 1."""
+
+    expected, case = "wrong_axis", "all_axes_equal"
+    axis = -1
+
+
+class FirstAxisTaken(Flax):
+    """Channels are thought to lie on axis 1 of a channels-last input."""
+
+    expected, case = "wrong_axis", "all_axes_equal"
+    axis = 1
+
+
+class WidthForgotten(D2l):
+    """Reduces over batch and height, not over width; the moving values are right."""
+
+    expected, case = "wrong_axis", "rank4"
+    ranks = (2, 4)
+
+    def forward(self, x, mean, var):
+        if x.ndim == 4 and mean is not self.moving_mean:
+            mean = x.mean(axis=(0, 2), keepdims=True)
+            var = x.var(axis=(0, 2), keepdims=True)
+            scale = self.inverse_std(var)
+            x_hat = (x - mean) * scale
+            whole = {"scale": scale.mean(axis=(0, 2, 3)), "x_hat": x_hat, "x": x}
+            return self.output(x_hat), whole
+        return super().forward(x, mean, var)
+
+
+class OneMeanForAll(Torch):
+    """x.mean() and x.var() of everything."""
+
+    expected, case = "wrong_axis", "wide_scales"
+
+    def forward(self, x, mean, var):
+        if mean is self.moving_mean:
+            return super().forward(x, mean, var)
+        return super().forward(x, np.full_like(mean, x.mean()), np.full_like(var, x.var()))
+
+
+class GammaForgotten(D2l):
+    expected, case = "gamma_ignored", "rank2"
+
+    def output(self, x_hat):
+        return x_hat + self.along(self.beta, x_hat)
+
+
+class GammaForgottenInGradient(Torch):
+    expected, case = "gamma_ignored", "rank4"
+
+    def input_gradient(self, dy, saved):
+        gamma, self.gamma = self.gamma, np.ones_like(self.gamma)
+        try:
+            return super().input_gradient(dy, saved)
+        finally:
+            self.gamma = gamma
+
+
+class GammaForgottenInPrediction(Flax):
+    """Folding loses gamma."""
+
+    expected, case = "gamma_ignored", "rank2"
+
+    def eval(self, x, dy):
+        gamma, self.gamma = self.gamma, np.ones_like(self.gamma)
+        try:
+            return super().eval(x, dy)
+        finally:
+            self.gamma = gamma
+
+
+class BetaForgotten(Keras):
+    expected, case = "beta_ignored", "rank2"
+
+    def forward(self, x, mean, var):
+        y, saved = super().forward(x, mean, var)
+        return self.along(self.gamma, x) * saved["x_hat"], saved
+
+
+class BetaForgottenInPrediction(D2l):
+    """Folding loses beta."""
+
+    expected, case = "beta_ignored", "rank4"
+
+    def eval(self, x, dy):
+        result = super().eval(x, dy)
+        return result | {"y": (result["y"] - self.along(self.beta, x)).astype(x.dtype)}
+
+
+class WritesIntoInput(D2l):
+    """Centres x in place."""
+
+    expected, case = "input_mutated", "read_only_input"
+
+    def wide(self, x):
+        return x
+
+    def forward(self, x, mean, var):
+        centred = np.subtract(x, self.along(mean, x), out=x)
+        scale = self.inverse_std(var)
+        x_hat = centred * self.along(scale, x)
+        return self.output(x_hat), {"x": x, "mean": mean, "var": var, "scale": scale, "x_hat": x_hat}
+
+
+class WritesIntoGradient(Torch):
+    """Multiplies dy by gamma in place, once all else is computed."""
+
+    expected, case = "input_mutated", "rank2"
+
+    def train(self, x, dy):
+        result = super().train(x, dy)
+        dy *= self.along(self.gamma, dy)
+        return result
+
+
+class WiderResult(D2l):
+    """float64 comes back whatever went in."""
+
+    expected, case = "wrong_form", "rank2"
+
+    def results(self, x, y, dx, dgamma, dbeta):  # noqa: ARG002
+        return {"y": y.astype(np.float64), "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+
+
+class KeepsDims(D2l):
+    """dgamma and dbeta come back as (1, C, 1, 1)."""
+
+    expected, case = "wrong_form", "rank4"
+
+    def results(self, x, y, dx, dgamma, dbeta):
+        dgamma, dbeta = self.along(dgamma, x), self.along(dbeta, x)
+        return super().results(x, y, dx, dgamma, dbeta)
+
+
+class SingleValueNan(D2l):
+    """One value per channel gives NaN."""
+
+    expected, case = "single_value_wrong", "one_value"
+
+    def output(self, x_hat):
+        y = super().output(x_hat)
+        return np.full_like(y, np.nan) if self.count(x_hat) == 1 else y
+
+
+class SingleValueAccepted(Torch):
+    """torch refuses it; here it passes."""
+
+    expected, case = "single_value_wrong", "one_value"
+
+    def train(self, x, dy):
+        return D2l.train(self, x, dy)
+
+    def track(self, mean, var, n):
+        super().track(mean, var, max(n, 2))
+
+
+class NanLeaks(D2l):
+    """gamma is applied by a matrix product, whose zeros times NaN are NaN in every channel."""
+
+    expected, case = "non_finite_output", "nan_in_one_channel"
+
+    def output(self, x_hat):
+        rows = np.moveaxis(x_hat, 1, -1)
+        with np.errstate(all="ignore"):
+            return np.moveaxis(rows @ np.diag(self.gamma), -1, 1) + self.along(self.beta, x_hat)
