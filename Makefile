@@ -2,13 +2,18 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report test lint bounds clean
+.PHONY: report test matrix lint bounds clean
 
 report: .venv/ready
 	$(BIN)/bnproof report
 
 test: .venv/ready
 	$(BIN)/pytest
+
+# Every library that pip can get, judged and compared: reports/published/matrix.
+matrix: .venv/ready
+	$(BIN)/pip install --quiet --editable '.[matrix]'
+	$(BIN)/bnproof matrix
 
 lint: .venv/ready
 	$(BIN)/ruff check .

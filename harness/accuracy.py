@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from harness.trainings import PUBLISHED
-
 MARGIN = 0.005
 """Of train accuracy: about the range over which independent runs of one framework are spread."""
 LEVEL = 0.05
+TUTORIAL = 0.739
+"""The test accuracy that the tutorial printed."""
 MEASURES = ("loss", "train_accuracy", "test_accuracy", "population_test_accuracy")
 POPULATION_BATCH = 1000
 
@@ -41,7 +41,7 @@ def accuracy(runs: list[Run]) -> list[dict[str, Any]]:
                 "epochs": mine[0]["epochs"],
                 "measures": measured,
                 "band": band(mine),
-                "published": placed(mine, PUBLISHED["test_accuracy"]),
+                "published": placed(mine, TUTORIAL),
             }
         )
     return records

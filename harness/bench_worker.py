@@ -27,10 +27,10 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a framework prints must not be taken for an answer
-    play = matmul_rate if spec["module"] == "matmul" else Contestant(spec).round
+    contestant = None if spec["module"] == "matmul" else Contestant(spec)
     for line in sys.stdin:
         try:
-            answer = play(spec if spec["module"] == "matmul" else int(line))
+            answer = contestant.round(int(line)) if contestant else matmul_rate(spec)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")

@@ -23,7 +23,9 @@ FORMULAS = (
     "momentum_wrong",
     "moving_var_biased",
     "moving_var_unbiased",
+    "bessel_wrong",
     "batch_var_unbiased",
+    "std_averaged",
     "eval_uses_batch_stats",
     "train_uses_moving_stats",
     "stats_frozen",
@@ -95,8 +97,8 @@ CASES: tuple[Case, ...] = (
     Case(
         "eval_between",
         "prediction in the middle of training must leave no trace",
-        "row 22: pytorch#20967",
-        ("stats_updated_in_eval", "eval_uses_batch_stats"),
+        "rows 22, 33: pytorch#20967, pytorch#586",
+        ("stats_updated_in_eval", "eval_uses_batch_stats", "eval_dx_as_training"),
         script=("train", "train", "eval", "train", "eval"),
     ),
     Case(
@@ -139,6 +141,7 @@ CASES: tuple[Case, ...] = (
         "two_layers",
         "two layers alive at once share nothing",
         "row 20: tt-metal#45578",
+        ("state_shared",),
         script=("train", "train'", "train", "eval'", "eval"),
     ),
     Case(

@@ -35,9 +35,10 @@ def save(path: Path, recipe: dict[str, Any], found: Checkpoint) -> None:
     """Write beside `path`, then rename: whenever the process dies, `path` is a whole checkpoint or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {"recipe": recipe, "history": found.history, "result": found.result}
+    arrays: dict[str, Any] = {f"w:{name}": array for name, array in found.weights.items()}
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
-        np.savez(file, said=np.array(json.dumps(said)), **{f"w:{name}": a for name, a in found.weights.items()})
+        np.savez(file, said=np.array(json.dumps(said)), **arrays)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

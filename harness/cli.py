@@ -68,12 +68,24 @@ def check(
     input_file: Annotated[
         Path | None, typer.Option("--input", help="Your own x (and dy, gamma, ...) in an .npz file.", metavar="NPZ")
     ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Where in TARGET, a model, the layer is: 1, or block.norm.", metavar="PATH")
+    ] = None,
+    known: Annotated[
+        Path | None, typer.Option(help="Known differences: lines 'case: reason'. Strict.", metavar="FILE")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write a summary in Markdown, for a CI to show.", metavar="FILE")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
     from harness import commands
 
-    status = commands.check(targets, suite.value, case, seed, timeout, as_preset, input_file, json_file)
+    status = commands.check(
+        [f"{one}#{layer}" for one in targets] if layer else targets,
+        suite.value, case, seed, timeout, as_preset, input_file, json_file, known_file=known, markdown_file=markdown,
+    )  # fmt: skip
     raise typer.Exit(status)
 
 
@@ -112,9 +124,9 @@ def lockstep(
     json_file: Json = None,
 ) -> None:
     """Train the frameworks from the same start and measure how far apart their weights get."""
-    from harness import commands
+    from harness import run_commands
 
-    raise typer.Exit(commands.lockstep(steps, dtype, device.value, bn, data, seed, json_file))
+    raise typer.Exit(run_commands.lockstep(steps, dtype, device.value, bn, data, seed, json_file))
 
 
 @app.command()
@@ -126,27 +138,93 @@ def train(
     data: Data = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for the picture of the curves.")] = Path("reports/out"),
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep a checkpoint an epoch in this folder, and go on from it.", metavar="DIR")
+    ] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile PyTorch's steps.")] = False,
+    population: Annotated[
+        bool, typer.Option("--population", help="Test accuracy also by statistics of the whole training set.")
+    ] = False,
     json_file: Json = None,
 ) -> None:
     """Train LeNet on Fashion-MNIST: loss, accuracies, examples a second, and the curves as a picture."""
+    from harness import run_commands
+
+    how = {"resume": resume, "compiled": compiled, "population": population}
+    raise typer.Exit(run_commands.train(impl.value, epochs, seeds, device.value, data, seed, out, json_file, how))
+
+
+@app.command()
+def matrix(
+    suite: Annotated[Suite, typer.Option(help="quick answers in a minute or two.")] = Suite.full,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Where the pages and the ledger go.")] = Path("reports/published/matrix"),
+) -> None:
+    """Every installed library, judged and compared: index.html, matrix.md, ledger.jsonl."""
     from harness import commands
 
-    raise typer.Exit(commands.train(impl.value, epochs, seeds, device.value, data, seed, out, json_file))
+    raise typer.Exit(commands.matrix(suite.value, seed, out))
+
+
+bench = typer.Typer(no_args_is_help=True, help="How fast: a layer, whole trainings, or this suite itself.")
+app.add_typer(bench, name="bench")
+Rounds = Annotated[int, typer.Option(help="Paired rounds after warm-up.", min=1)]
+
+
+@bench.command("layer")
+def bench_layer(rounds: Rounds = 9, device: Device = Device.cpu, json_file: Json = None) -> None:
+    """Our layers against the frameworks' own, forward and backward."""
+    from harness import run_commands
+
+    raise typer.Exit(run_commands.bench_layer(rounds, device.value, json_file))
+
+
+@bench.command("training")
+def bench_training(
+    rounds: Rounds = 9,
+    compiled: Annotated[bool, typer.Option("--compile", help="PyTorch's steps compiled as well.")] = False,
+    device: Device = Device.cpu,
+    data: Data = None,
+    seed: Seed = 0,
+    json_file: Json = None,
+) -> None:
+    """The trainings against the tutorial's own loop, in paired rounds with an A/A control."""
+    from harness import run_commands
+
+    raise typer.Exit(run_commands.bench_training(data, rounds, device.value, compiled, seed, json_file))
+
+
+@bench.command("suite")
+def bench_suite(
+    targets: Annotated[list[str] | None, typer.Argument(metavar="TARGET...", help="Built-in ones by default.")] = None,
+    suite: Annotated[Suite, typer.Option(help="quick answers in seconds.")] = Suite.quick,
+    rounds: Rounds = 1,
+    json_file: Json = None,
+) -> None:
+    """How long the checks take, target by target."""
+    from harness import run_commands
+
+    raise typer.Exit(run_commands.bench_suite(targets or [], suite.value, rounds, json_file))
 
 
 @app.command()
 def report(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     quick: Annotated[bool, typer.Option(help="The quick suite and one epoch.")] = False,
+    seeds: Annotated[int, typer.Option(help="How many seeds to train with.", min=1)] = 1,
+    steps: Annotated[int, typer.Option(help="Lockstep: how many batches; 2350 are ten epochs.", min=1)] = 235,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep what is done in this folder, and go on from it.", metavar="DIR")
+    ] = None,
     device: Device = Device.auto,
     data: Data = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Where index.html, report.md and ledger.jsonl go.")] = Path("reports/out"),
 ) -> None:
-    """Everything: agreement, pairs, lockstep, training; as HTML, Markdown and a ledger."""
+    """Everything: agreement, pairs, lockstep, training, throughput; as HTML, Markdown and a ledger."""
     from harness import commands
 
-    raise typer.Exit(commands.report(open_, quick, device.value, data, seed, out))
+    raise typer.Exit(commands.report(open_, quick, seeds, steps, resume, device.value, data, seed, out))
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:

@@ -27,10 +27,15 @@ def check(
     as_preset: str | None,
     input_file: Path | None,
     json_file: Path | None,
+    known_file: Path | None = None,
+    markdown_file: Path | None = None,
 ) -> int:
     """Exit status: 2 before 3 before 1 before 4 before 0."""
+    from harness.known import excuse, read_known, stale
     from reference.conventions import conventions_from
 
+    known = read_known(known_file) if known_file else {}
+    differed: set[str] = set()
     if as_preset:
         try:
             conventions_from(as_preset)
@@ -38,7 +43,9 @@ def check(
             raise UsageError(f"--as: {error}") from None
     cases = chosen_cases(suite_name, case_ids, input_file)
     if json_file:
-        write_json(json_file, {})  # an unwritable place is an error before the work, not after it
+        write_json(json_file, {})
+    if markdown_file:
+        write_text(markdown_file, "")  # an unwritable place is an error before the work, not after it
     reports: list[TargetReport] = []
     with show.bar("starting", None) as update:
         for one in check_targets(
@@ -50,9 +57,33 @@ def check(
             on_case=lambda name, case: update(description=f"{name}: {case}", advance=1),
         ):
             reports.append(one)
+            differed |= excuse(one, known)
             show.report(one)
+    outdated = stale(reports, known, differed)
+    for case in outdated:
+        show.err.print(f"[red]known difference that no longer differs:[/] {case}; take it out of {known_file}")
     write_json(json_file, as_json(reports))
-    return exit_status(reports)
+    if markdown_file:
+        from harness.summary import summary
+
+        write_text(markdown_file, summary(reports, outdated))
+    status = exit_status(reports)
+    return FAULTY if outdated and status in (AGREED, NOTHING_JUDGED) else status
+
+
+def write_text(path: Path, text: str) -> None:
+    """Raises UsageError where the file cannot be written."""
+    from harness.ledger import open_for_writing
+
+    with open_for_writing(path) as file:
+        file.write(text)
+
+
+def matrix(suite_name: str, seed: int, out: Path) -> int:
+    from harness.matrix import make
+
+    prepare_folder(out)
+    return make(out, suite_name, seed)
 
 
 def chosen_cases(suite_name: str, case_ids: list[str] | None, input_file: Path | None) -> tuple:
@@ -140,84 +171,6 @@ def load_data(data: Path | None):
     return found
 
 
-def lockstep(
-    steps: int, dtype: str, device: str, bn: str | None, data: Path | None, seed: int, json_file: Path | None
-) -> int:
-    from harness.trainings import installed
-
-    if dtype not in ("float64", "float32"):
-        raise UsageError(f"--dtype must be float64 or float32, got {dtype!r}")
-    records = run_lockstep(load_data(data), installed(), steps, dtype, seed, device, bn)
-    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "lockstep": records})
-    return AGREED if show.lockstep(records) else FAULTY
-
-
-def run_lockstep(
-    data: Any, names: list[str], steps: int, dtype: str, seed: int, device: str = "cpu", bn: str | None = None
-) -> list[dict[str, Any]]:
-    from harness import lockstep as lockstep_module
-
-    with show.bar("lockstep", steps) as update:
-        return lockstep_module.lockstep(
-            data,
-            names,
-            steps=steps,
-            dtype=dtype,
-            seed=seed,
-            device=device,
-            bn=bn,
-            on_run=lambda label: update(description=f"lockstep, {dtype}: {label}"),
-            on_progress=lambda done: update(completed=done),
-        )
-
-
-def train(
-    impl: str, epochs: int, seeds: int, device: str, data: Path | None, seed: int, out: Path, json_file: Path | None
-) -> int:
-    from harness.trainings import installed, resolve_device
-    from reports.plots import curves
-
-    names = installed() if impl == "all" else [impl]
-    if not installed(tuple(names)):
-        raise UsageError(f"{impl} is not installed: pip install 'bnproof[all]'")
-    for name in names:
-        resolve_device(name, device)
-    picture = out / "training.png"
-    prepare_folder(out)
-    found = load_data(data)
-    runs = [
-        run_training(name, found, epochs, one_seed, device) for one_seed in range(seed, seed + seeds) for name in names
-    ]
-    curves(runs, picture, found.is_sample)
-    show.out.print(f"curves: {picture}", highlight=False)
-    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "data": found.source, "trainings": runs})
-    return AGREED
-
-
-def run_training(name: str, data: Any, epochs: int, seed: int, device: str) -> dict[str, Any]:
-    """One training behind a progress bar; its figures are printed as soon as it ends."""
-    from harness.trainings import run
-
-    total = epochs * len(data.train_images)
-    with show.bar(f"training {name}", total) as update:
-
-        def told(record: dict[str, Any]) -> None:
-            update(description=f"training {name}: epoch {record['epoch']}, loss {record['loss']:.3f}")
-
-        found = run(
-            name,
-            data,
-            epochs=epochs,
-            seed=seed,
-            device=device,
-            on_progress=lambda done: update(completed=done),
-            on_epoch=told,
-        )
-    found["is_sample"] = data.is_sample
-    show.training(found)
-    return found
-
-
 def prepare_folder(folder: Path) -> None:
     """Make the folder and see that it can be written, before any work is done."""
     import os
@@ -232,11 +185,21 @@ def prepare_folder(folder: Path) -> None:
         raise UsageError(f"cannot write to {folder}: {reason}; name another folder with --out") from error
 
 
-def report(open_page: bool, quick: bool, device: str, data: Path | None, seed: int, out: Path) -> int:
-    from harness.full_report import make
+def report(
+    open_page: bool,
+    quick: bool,
+    seeds: int,
+    steps: int,
+    resume: Path | None,
+    device: str,
+    data: Path | None,
+    seed: int,
+    out: Path,
+) -> int:
+    from harness.full_report import Extent, make
 
     prepare_folder(out)
-    page, status = make(out, quick=quick, device=device, data=load_data(data), seed=seed)
+    page, status = make(out, extent=Extent(quick, seeds, steps, resume), device=device, data=load_data(data), seed=seed)
     if open_page:
         import webbrowser
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from harness import pytest_options
 from harness.built_in import BUILT_IN, OWN, is_installed
 from harness.catalogue import CASES
 from harness.check import TargetReport, check_one
@@ -21,10 +22,10 @@ TARGETS = (*OWN, "torch-native")
 """What must agree. The other built-in targets have findings: `bnproof check flax-nnx`, or --bn flax-nnx."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("bnproof")
-    group.addoption("--bn", action="append", default=[], metavar="TARGET", help="a batch norm to check as well")
-    group.addoption("--require", default="", metavar="NAMES", help="built-in targets that must be installed")
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """In a checkout that is not installed; else the plugin has added them."""
+    if not pluginmanager.has_plugin(pytest_options.PLUGIN):
+        pytest_options.pytest_addoption(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:

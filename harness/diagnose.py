@@ -17,7 +17,7 @@ from harness.check import Played, TargetReport
 from harness.mistakes.axes import GROUPINGS
 from harness.mistakes.known import KNOWN, TEXTS, Known
 from harness.oracle import OracleLayer, expect
-from harness.replay import could_be_both, departures, fits, observed
+from harness.replay import could_be_both, departures, do_not_meet, fits, observed
 from harness.verdict import CRASHED, DIFFER, RAISED, TIMED_OUT, Judgement
 from reference.conventions import Conventions
 
@@ -117,7 +117,8 @@ def _add(findings: list[Finding], more: list[Finding]) -> None:
 
 def set_aside(failed: list[Judgement]) -> tuple[list[Finding], list[Judgement]]:
     """The yes-or-no findings, and the failures that are left to explain."""
-    rest, kinds = [], {}
+    rest: list[Judgement] = []
+    kinds: dict[str, list[Judgement]] = {}
     for one in failed:
         kind = yes_or_no(one)
         if kind is None:
@@ -195,7 +196,7 @@ def _search(evidence: Evidence, failed: list[Judgement]) -> list[Suspect]:
         singles = [one for one in singles if one.ids != ("mode_follows_grad",)]
     enveloped = envelopes.envelopes(evidence.conventions)
     for candidates in (
-        lambda: (one for one in singles if evidence.explained_by(one)),
+        lambda: simplest([one for one in singles if evidence.explained_by(one)]),
         lambda: by_grouping(evidence, failed),
         lambda: by_number(evidence),
         lambda: by_envelope(enveloped, evidence),
@@ -206,6 +207,15 @@ def _search(evidence: Evidence, failed: list[Judgement]) -> list[Suspect]:
         if found:
             return found
     return []
+
+
+def simplest(found: list[Suspect]) -> list[Suspect]:
+    """What makes two mistakes at once, and so stands under two ids, gives way to what makes one of them."""
+    ids: dict[type[OracleLayer], set[str]] = {}
+    for known in KNOWN:
+        for variant in known.variants:
+            ids.setdefault(variant, set()).add(known.id)
+    return [one for one in found if len(ids[one.classes[0]]) == 1] or found
 
 
 def suspects(known: Known) -> Iterable[Suspect]:
@@ -307,7 +317,7 @@ def _covers_single_value(
     ids = {identity for one in found for identity in one.ids}
     by_n_minus_1 = any(known.single_value for known in KNOWN if known.id in ids)
     lost = all(one.verdict == RAISED or (one.message or "").startswith("not finite") for one in failed)
-    if by_n_minus_1 and lost:
+    if (by_n_minus_1 and lost) or "wrong_axis" in ids:
         return True
     return any(all(evidence.fits(one, case) for case in single) for one in found)
 

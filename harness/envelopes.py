@@ -1,4 +1,4 @@
-"""Mistakes of rounding, which cannot be replayed: two fast variances differ from each other by as much as from the truth.
+"""Mistakes of rounding, which cannot be replayed: two fast variances differ from each other as much as from the truth.
 
 They are recognised by envelope: outside the honest bound, inside the mistake's own, which grows with mean/std (fast
 variance) or with the unit roundoff of fewer bits. An envelope is the same oracle with wider bounds, so a fixed

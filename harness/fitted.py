@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,14 +45,17 @@ def for_one_average(make: Make, name: str) -> Make:
     other = "average_var" if name == "average_mean" else "average_mean"
 
     def made(number: float) -> type[OracleLayer]:
-        class OneAverage(make(number)):  # type: ignore[misc]
+        mistake: Any = make(number)
+
+        class OneAverage(mistake):
             wrong = False
 
             def weights(self):
                 return super().weights() if self.wrong else OracleLayer.weights(self)
 
             def update(self, mean, var, n):
-                before = self.average_mean, self.average_var, self.updates
+                layer: Any = self
+                before = layer.average_mean, layer.average_var, layer.updates
                 super().update(mean, var, n)
                 right = getattr(self, other)
                 self.average_mean, self.average_var, self.updates = before
@@ -144,7 +148,7 @@ class Fitted:
 
 
 def explanations(played: list[Played], failing: list[Played], conventions: Conventions) -> list[Fitted]:
-    """The first family whose number, found on the most telling failure, explains everything; over two cases at least."""
+    """The first family whose number, found on the worst failure, explains everything; over two cases at least."""
     if len({one.case.id for one in failing}) < 2:
         return []
     found: list[Fitted] = []

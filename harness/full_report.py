@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from harness import show
+from harness import show, show_runs
+from harness.accuracy import accuracy, equivalence
 from harness.built_in import BUILT_IN, OWN, is_installed
 from harness.catalogue import suite
 from harness.check import TargetReport, check
-from harness.commands import run_lockstep, run_training, target_as_dict
+from harness.commands import target_as_dict
 from harness.environment import environment
-from harness.ledger import Ledger
+from harness.ledger import Ledger, plain
 from harness.pairs import compare_pairs
+from harness.run_commands import run_lockstep, run_throughput, run_training
+from harness.throughput import ROUNDS
 from harness.trainings import EPOCHS, PUBLISHED, installed
 
 LOCKSTEP_STEPS = 235
 """One epoch: after a few steps only, a tensor that started at zero is too small to measure by."""
 
 
-def make(out: Path, *, quick: bool, device: str, data: Any, seed: int) -> tuple[Path, int]:
+@dataclass(frozen=True)
+class Extent:
+    """How much of it: a quick look, or what is published."""
+
+    quick: bool = False
+    seeds: int = 1
+    steps: int = LOCKSTEP_STEPS
+    resume: Path | None = None
+    """Where trainings, lockstep and throughput are kept, so that a report that was cut off goes on."""
+
+    @property
+    def epochs(self) -> int:
+        return 1 if self.quick else EPOCHS
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return ("float64",) if self.steps <= LOCKSTEP_STEPS else ("float64", "float32")
+
+    @property
+    def rounds(self) -> int:
+        return 3 if self.quick else ROUNDS
+
+
+def make(out: Path, *, extent: Extent, device: str, data: Any, seed: int) -> tuple[Path, int]:
     """Write ledger.jsonl, index.html and report.md into `out`. Returns (the page, exit status).
 
     The status is 1 where one of our own implementations disagrees: the others' faults are findings, not failures.
     """
-    ledger = Ledger(out / "ledger.jsonl", header(quick, data, seed))
-    reports = agreement(ledger, "quick" if quick else "full", seed)
+    ledger = Ledger(out / "ledger.jsonl", header(extent.quick, data, seed))
+    reports = agreement(ledger, "quick" if extent.quick else "full", seed)
     for pair in compare_pairs(reports):
         ledger.add("pair", pair.as_dict())
-    names = installed()
-    records = run_lockstep(data, names, LOCKSTEP_STEPS, "float64", seed)
-    for record in records:
-        ledger.add("lockstep", record)
-    apart = not show.lockstep(records)
-    for name in names:
-        ledger.add("training", run_training(name, data, 1 if quick else EPOCHS, seed, device))
+    apart = whole_runs(ledger, extent, device, data, seed)
     ledger.close()
 
     from reports.render import render
@@ -44,6 +69,56 @@ def make(out: Path, *, quick: bool, device: str, data: Any, seed: int) -> tuple[
     show.out.print(f"report: {page}", highlight=False, soft_wrap=True)
     wrong = [one.target for one in reports if one.target in OWN and one.verdict != "agree"]
     return page, 1 if wrong or apart else 0
+
+
+def whole_runs(ledger: Ledger, extent: Extent, device: str, data: Any, seed: int) -> bool:
+    """Lockstep, trainings, throughput. True where frameworks part ways in lockstep."""
+    names, apart = installed(), False
+    for dtype in extent.dtypes:
+        what = f"lockstep-{dtype}-{extent.steps}-seed{seed}-{device}"
+        records = kept(extent.resume, what, partial(run_lockstep, data, names, extent.steps, dtype, seed, device))
+        for record in records:
+            ledger.add("lockstep", record)
+        apart |= not show_runs.lockstep(records)
+    several = extent.seeds > 1
+    runs = [
+        run_training(name, data, extent.epochs, one, device, resume=extent.resume, population=several)
+        for one in range(seed, seed + extent.seeds)
+        for name in names
+    ]
+    for run in runs:
+        ledger.add("training", run)
+    if several:
+        compared, tested = accuracy(runs), equivalence(runs)
+        show_runs.accuracy(compared, tested)
+        for record in compared:
+            ledger.add("accuracy", record)
+        for record in tested:
+            ledger.add("equivalence", record)
+    if is_installed("torch") and find_spec("torchvision"):
+        what = f"throughput-{extent.rounds}-{device}"
+        records = kept(extent.resume, what, lambda: run_throughput(data, extent.rounds, device)["records"])
+        for record in records:
+            ledger.add("throughput", record)
+        show_runs.throughput(records)
+    return apart
+
+
+def kept(folder: Path | None, what: str, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The records of a measurement that this machine has made before with these versions, or else a new one, kept."""
+    path = folder / f"{what}.json" if folder else None
+    here = {name: value for name, value in environment().items() if name != "commit"}
+    if path and path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["environment"] == here:
+            return found["records"]
+    records = make()
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unready = path.with_name(f"{path.name}.partial")
+        unready.write_text(json.dumps(plain({"environment": here, "records": records})), encoding="utf-8")
+        unready.replace(path)
+    return records
 
 
 def header(quick: bool, data: Any, seed: int) -> dict[str, Any]:

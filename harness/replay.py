@@ -100,7 +100,11 @@ def sensitivity(layer: type[OracleLayer], played: Played, conventions: Conventio
 
         setups = tuple(
             replace(
-                one, **{name: wobble(getattr(one, name)) for name in ("gamma", "beta", "moving_mean", "moving_var")}
+                one,
+                gamma=wobble(one.gamma),
+                beta=wobble(one.beta),
+                moving_mean=wobble(one.moving_mean),
+                moving_var=wobble(one.moving_var),
             )
             for one in played.script.setups
         )
@@ -194,7 +198,7 @@ def excess(
 
 
 def bound_of(name: str, expected: Expected) -> np.ndarray | None:
-    """The honest bound; for dgamma and dbeta the larger of the two, since a mistake may put either in either's place."""
+    """The honest bound; for dgamma and dbeta the larger of the two, since a mistake may exchange them."""
     bound = expected.bounds.get(name)
     if name in ("dgamma", "dbeta") and bound is not None:
         bound = np.fmax(bound, expected.bounds.get("dbeta" if name == "dgamma" else "dgamma", bound))

@@ -52,10 +52,13 @@ def _problem(isolated: IsolatedTarget, rank: int, dtype: str) -> str | None:
     """ "" where prediction or training works at this rank, with the channels on axis 1 or -1; None after a death."""
     problems = []
     for axis in (1, -1):
-        answer = isolated.play(script(rank, dtype), axis)
-        if isinstance(answer, Death):
-            return None
-        problem = _told(answer, rank)
+        seen = Observation()
+        for op in ("eval", "train"):
+            answer = isolated.play(script(op, rank, dtype), axis)
+            if isinstance(answer, Death):
+                return None
+            seen = replace(answer, steps=seen.steps + answer.steps)
+        problem = _told(seen, rank)
         if not problem:
             return ""
         problems.append(problem)
@@ -87,8 +90,8 @@ def _wrong_shapes(step: Played, rank: int) -> str:
     return ""
 
 
-def script(rank: int, dtype: str) -> Script:
-    """Two sessions, one that predicts and one that trains, on values to check in the head.
+def script(op: str, rank: int, dtype: str) -> Script:
+    """One step of prediction or training, on values to check in the head.
 
     Each channel holds 0 and 2 in turn: mean 1, variance 1. gamma 1, beta 0, moving mean 0, moving variance 1: but for
     eps, prediction gives x back and training gives -1 and 1.
@@ -98,5 +101,4 @@ def script(rank: int, dtype: str) -> Script:
     setup = Setup(CHANNELS, rank, dtype, 1e-5, 0.125, ones, zeros, zeros, ones)
     x = np.zeros(SHAPES[rank], numpy_dtype(dtype))
     x[::2] = 2
-    step = Step("eval", x, np.ones_like(x))
-    return Script((setup, setup), (step, replace(step, op="train", session=1)))
+    return Script((setup,), (Step(op, x, np.ones_like(x)),))

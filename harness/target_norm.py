@@ -22,12 +22,14 @@ from reference.conventions import Conventions, conventions_from
 class TargetNorm:
     """What `reference.lenet.LeNet` needs of a batch norm, by a target that runs in this process.
 
-    x and dy are (n, C), whichever rank the layer has in the network: a batch norm owes the same for either.
+    The network's (n, C) are given to the target in rank 4, as one image a pixel high, where it takes that: a batch norm
+    owes the same for any shape, and in this one the values of a channel lie side by side as in the network.
     """
 
     def __init__(self, factory: Any, own: Conventions, channels: int, dtype: Any) -> None:
         self.factory, self.own, self.channels, self.dtype = factory, own, channels, np.dtype(dtype)
-        self.extra = min(getattr(factory, "ranks", (2,))) - 2  # axes of size 1 for a target that takes no rank 2
+        ranks = getattr(factory, "ranks", (4,))
+        self.rank = 4 if 4 in ranks else min(ranks)
         self.gamma, self.beta = np.ones(channels, dtype), np.zeros(channels, dtype)  # (C,), (C,)
         self.average_mean, self.average_var = np.zeros(channels, dtype), np.ones(channels, dtype)  # (C,), (C,)
 
@@ -62,7 +64,7 @@ class TargetNorm:
         new = 0.1
         return Setup(
             num_features=self.channels,
-            ndim=2 + self.extra,
+            ndim=self.rank,
             dtype=self.dtype.name,
             eps=1e-5,
             momentum=new if self.own.momentum == "new" else 1 - new,
@@ -73,14 +75,20 @@ class TargetNorm:
         )
 
     def shaped(self, rows: np.ndarray) -> np.ndarray:
-        """(n, C) -> (n, C), or (n, C, 1, 1) and the like, in memory of its own."""
-        x = np.ascontiguousarray(rows)
-        x = x.copy() if x is rows else x
-        axis = self.own.channel_axis % (2 + self.extra)
-        return x.reshape(len(x), *[self.channels if place == axis else 1 for place in range(1, 2 + self.extra)])
+        """(n, C) -> (n, C), or (1, C, 1, n) and the like, in memory of its own and in the usual order."""
+        if self.rank == 2:
+            return np.array(rows, order="C")
+        last = self.own.channel_axis % self.rank == self.rank - 1
+        ones = [1] * (self.rank - 2)
+        return np.array(rows if last else rows.T, order="C").reshape(
+            [*ones, *rows.shape] if last else [1, self.channels, *ones[1:], len(rows)]
+        )
 
     def rows(self, y: Any) -> np.ndarray:
-        return np.array(y, self.dtype).reshape(-1, self.channels)
+        """The inverse, as (n, C)."""
+        y = np.array(y, self.dtype)
+        last = self.own.channel_axis % self.rank == self.rank - 1
+        return y.reshape(-1, self.channels) if last else y.reshape(self.channels, -1).T
 
 
 def target_norm(name: str) -> Callable[..., TargetNorm]:

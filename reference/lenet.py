@@ -67,9 +67,7 @@ def _initial_norm(name: str) -> Weights:
 class LeNet:
     """The network with its weights and moving statistics. Its layers see images as (1, 28, 28, N)."""
 
-    def __init__(
-        self, weights: Weights, dtype: np.typing.DTypeLike = np.float64, norm: Callable = BatchNorm
-    ) -> None:
+    def __init__(self, weights: Weights, dtype: np.typing.DTypeLike = np.float64, norm: Callable = BatchNorm) -> None:
         """norm: makes a layer that does what `BatchNorm` does here."""
         self.norms = {name: norm(channels, conventions=D2L, dtype=dtype) for name, channels in NORMS.items()}
         self.load_weights(weights, dtype)

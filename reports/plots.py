@@ -21,17 +21,18 @@ NON_FINITE = ("nan", "inf", "-inf")
 
 
 def lockstep(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a pair: its furthest tensor by distance/allowed, and whether all are within."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    """A row a pair and dtype: its furthest tensor at the last look, and whether all were within at every look."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for one in records:
         distance, oneself = number(one["distance"]), number(one["self_distance"])
         assert distance is not None
         assert oneself is not None
         allowed = one["allowed"] * oneself
         share = distance / allowed if allowed > 0 else (0.0 if distance == 0 else math.inf)
-        row = rows.setdefault((one["a"], one["b"]), {"a": one["a"], "b": one["b"], "share": -1.0, "within": True})
+        key = one["a"], one["b"], one["dtype"]
+        row = rows.setdefault(key, {"a": one["a"], "b": one["b"], "share": -1.0, "within": True})
         row["within"] = row["within"] and distance <= allowed
-        if not share <= row["share"]:
+        if one.get("last", True) and not share <= row["share"]:
             row |= one | {"distance": distance, "self_distance": oneself, "limit": allowed, "share": share}
     return list(rows.values())
 

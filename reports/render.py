@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from harness.ledger import number, read
 from reports import plots, tables
+from reports import runs as runs_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -68,7 +69,11 @@ def make_view(ledger: tables.Ledger) -> dict[str, Any]:
         "pairs": tables.pairs(ledger),
         "conventions": tables.conventions(ledger),
         "lockstep": locked,
-        "ladder": plots.ladder(steps),
+        "ladder": plots.ladder(runs_of.last_looks(steps)),
+        "growth": runs_of.growth(steps),
+        "seeds": runs_of.seeds(ledger),
+        "throughput": runs_of.throughput(ledger.get("throughput", [])),
+        "layers": runs_of.layers(ledger.get("throughput", [])),
         "trainings": trained,
         "names": plots.implementations(runs),
         "devices": list(dict.fromkeys(one["device"] for one in trained)),

@@ -352,6 +352,4 @@ class PredictionOnly:
         return {"y": self.layer.eval(x, dy)["y"]}
 
 
-HONEST = tuple(
-    thing for thing in list(vars().values()) if isinstance(thing, type) and thing.__module__ == __name__
-)
+HONEST = tuple(thing for thing in list(vars().values()) if isinstance(thing, type) and thing.__module__ == __name__)

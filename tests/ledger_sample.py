@@ -184,6 +184,66 @@ def records() -> dict[str, list[Record]]:
     return found
 
 
+def throughput(name: str, clock: str = "end_to_end", **changes: Any) -> Record:
+    return {
+        "bench": "training",
+        "name": name,
+        "clock": clock,
+        "against": "tutorial",
+        "examples_per_second": 23456.0,
+        "ratio": {"median": 4.56, "low": 4.43, "high": 4.67},
+        "control": {"median": 1.01, "low": 0.97, "high": 1.02},
+        "decision": "faster",
+        "aim": 3.0,
+        "met": True,
+        "cpu_ratio": 4.32,
+        "compile_seconds": 2.5,
+        "memory_mb": 612.0,
+        "limit_share": 0.17,
+        "matmul_flops": 2.04e11,
+        "rounds": 9,
+        "examples": 6000,
+        "threads": 2,
+        "device": "cpu",
+        "how": "eager",
+    } | changes
+
+
+def layer(**changes: Any) -> Record:
+    return {
+        "bench": "layer",
+        "name": "torch",
+        "layout": "channels last",
+        "shape": [64, 64, 56, 56],
+        "against": "native",
+        "seconds": 0.0321,
+        "native_seconds": 0.0654,
+        "bytes_per_second": 1e10,
+        "ratio": {"median": 2.04, "low": 1.98, "high": 2.11},
+        "control": {"median": 1.0, "low": 0.99, "high": 1.01},
+        "decision": "faster",
+        "rounds": 9,
+        "device": "cpu",
+    } | changes
+
+
+def accuracy(name: str, **changes: Any) -> Record:
+    figures = {"mean": 0.9012, "deviation": 0.0023, "low": 0.8991, "high": 0.9034}
+    return {
+        "implementation": name,
+        "seeds": [0, 1, 2],
+        "epochs": 3,
+        "measures": {"train_accuracy": figures, "population_test_accuracy": figures | {"mean": 0.8765}},
+        "band": [{"epoch": e, "low": 0.61, "mean": 0.7 + e / 100, "high": 0.85} for e in (1, 2, 3)],
+        "published": {"value": 0.739, "ends_below": 1, "ends": 3, "epochs_below": 4, "epochs": 9},
+    } | changes
+
+
+def equivalence(a: str, b: str, **changes: Any) -> Record:
+    tested = {"difference": 0.00012, "low": -0.00034, "high": 0.00056, "p": 1e-5, "equivalent": True}
+    return {"a": a, "b": b, "measure": "train_accuracy", "margin": 0.005, "seeds": 3} | tested | changes
+
+
 def hostile() -> dict[str, list[Record]]:
     """A run in which whatever a target, a machine or a message can say is `HOSTILE`."""
     found = records()
@@ -212,6 +272,10 @@ def hostile() -> dict[str, list[Record]]:
     found["pair"].append(pair("torch", HOSTILE, "declared", 2.0, **words, dtype=HOSTILE))
     found["lockstep"].append(lockstep(HOSTILE, "numpy", HOSTILE, 1.0) | {"self": HOSTILE, "dtype": HOSTILE})
     found["training"].append(training(HOSTILE, device=HOSTILE, dtype=HOSTILE))
+    found["throughput"] = [throughput(HOSTILE, HOSTILE, against=HOSTILE, decision=HOSTILE, device=HOSTILE)]
+    found["throughput"].append(layer(name=HOSTILE, layout=HOSTILE, decision=HOSTILE))
+    found["accuracy"] = [accuracy(HOSTILE)]
+    found["equivalence"] = [equivalence(HOSTILE, HOSTILE, measure=HOSTILE)]
     return found
 
 

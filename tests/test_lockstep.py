@@ -78,7 +78,7 @@ def test_the_first_step_and_tensor_out_are_named(data, monkeypatch):
     assert max(one["steps"] for one in records) == 3  # and there it stops
 
 
-def test_nan_is_out(data):
+def test_nan_is_out():
     runners = module.make_runners(["numpy", "torch"], "float64", 0, "cpu", None)
     runners[0].weights["bn1.beta"] = np.full(6, np.nan)
     found = compare(runners, "torch", "float64", 1, {})
@@ -91,7 +91,7 @@ def test_a_target_in_the_network_shows_what_its_convention_does(data):
     """torch's own layer: its moving variance is unbiased, and nothing else of the training differs."""
     records = lockstep(data, [], steps=2, bn="torch-native")
     assert {(one["a"], one["b"]) for one in records} == {("numpy", "numpy with torch-native")}
-    out = {one["tensor"] for one in records if not is_within(one)}
+    out = {one["tensor"] for one in records if share(one) > 1e4}
     assert out == {f"bn{i}.moving_var" for i in (1, 2, 3, 4)}
     assert max(one["steps"] for one in records) == 2  # it does not stop there
 
@@ -108,16 +108,14 @@ def test_the_reference_as_a_target_is_the_reference(data):
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("ranks", [(2, 4), (4,)])
+@pytest.mark.parametrize("ranks", [(2, 4), (2,), (3,)])
 def test_channels_last_and_higher_ranks_are_shaped_for_the_target(ranks):
     class Seen:
-        conventions = {"preset": "d2l", "channel_axis": -1}
-
         def __init__(self, setup):
             self.setup = setup
 
         def train(self, x, dy):
-            assert x.ndim == self.setup.ndim == min(ranks)
+            assert x.ndim == self.setup.ndim == max(ranks)
             assert x.shape[-1] == 3
             return {"y": 2 * x, "dx": 3 * dy, "dgamma": np.ones(3), "dbeta": np.zeros(3)}
 
@@ -128,7 +126,7 @@ def test_channels_last_and_higher_ranks_are_shaped_for_the_target(ranks):
     from reference.conventions import conventions_from
 
     Seen.ranks = ranks
-    layer = TargetNorm(Seen, conventions_from(Seen.conventions), 3, np.float64)
+    layer = TargetNorm(Seen, conventions_from({"preset": "d2l", "channel_axis": -1}), 3, np.float64)
     x = np.arange(12.0).reshape(4, 3)
     y, cache = layer.train(x)
     dx, _, _ = layer.train_backward(x, cache)
@@ -139,7 +137,8 @@ def test_channels_last_and_higher_ranks_are_shaped_for_the_target(ranks):
 
 def test_what_cannot_be_put_into_a_network_is_refused(tmp_path):
     path = tmp_path / "m.py"
-    path.write_text("class A:\n    def train(self, x, dy): ...\nclass B(A):\n    conventions = 'd2l'\n")
+    start = "    def __init__(self, setup): ...\n    def train(self, x, dy): ...\n"
+    path.write_text(f"class A:\n{start}class B(A):\n    conventions = 'd2l'\n")
     with pytest.raises(UsageError, match="declares no conventions"):
         target_norm(f"{path}:A")
     with pytest.raises(UsageError, match="needs train, eval and stats"):

@@ -18,7 +18,7 @@ from tests import ledger_sample as sample
 
 ROOT = Path(__file__).resolve().parents[1]
 VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}
-IN_SVG = {"path", "rect", "circle", "polyline"}
+IN_SVG = {"path", "rect", "circle", "polyline", "polygon"}
 
 
 class Page(HTMLParser):

@@ -61,7 +61,7 @@ class EpsAsFloor(OracleLayer):
 class EpsAsFloorAutodiff(EpsAsFloor):
     """As above; below the floor nothing flows through the variance."""
 
-    def variance_slope(self, var, scale):
+    def variance_slope(self, var, scale):  # noqa: ARG002
         return (var > var.dtype.type(self.eps)).astype(var.dtype)
 
 
@@ -73,7 +73,7 @@ class EpsAsFloorOfStd(OracleLayer):
 
 
 class EpsAsFloorOfStdAutodiff(EpsAsFloorOfStd):
-    def variance_slope(self, var, scale):
+    def variance_slope(self, var, scale):  # noqa: ARG002
         return (np.sqrt(var) > var.dtype.type(self.eps)).astype(var.dtype)
 
 
@@ -157,7 +157,10 @@ class EpsOnMovingVarInEval(OracleLayer):
         return values
 
 
-OUTSIDE = everywhere_or_in_one(EpsOutsideSqrt, EpsOutsideSqrtThroughout, EpsOutsideSqrtAutodiff) + (EpsAfterReciprocal,)
+OUTSIDE = (
+    *everywhere_or_in_one(EpsOutsideSqrt, EpsOutsideSqrtThroughout, EpsOutsideSqrtAutodiff),
+    EpsAfterReciprocal,
+)
 MISSING = (*everywhere_or_in_one(EpsMissing), EpsMissingInGradient)
 WRONG = (
     *everywhere_or_in_one(EpsAsFloor, EpsAsFloorAutodiff, EpsSquared, EpsRooted),

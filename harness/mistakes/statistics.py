@@ -150,9 +150,12 @@ class StatsUpdatedBeforeEval(OracleLayer):
 class _Debias(OracleLayer):
     said = True
 
+    def debiases(self):
+        return self.said
+
     def debiased(self, average):
         conventions = self.conventions
-        self.conventions = replace(conventions, debias=self.said)
+        self.conventions = replace(conventions, debias=self.debiases())
         result = super().debiased(average)
         self.conventions = conventions
         return result
@@ -174,13 +177,13 @@ class DebiasedAtOnce(OracleLayer):
         return average / (1 - keep**self.updates)
 
 
-class DebiasedWhenUsed(Debiased):
+class DebiasedWhenUsed(_Debias):
     """Prediction uses the debiased statistics; those that are shown are plain."""
 
     in_use = False
 
-    def debiased(self, average):
-        return super().debiased(average) if self.in_use else OracleLayer.debiased(self, average)
+    def debiases(self):
+        return self.in_use
 
     def eval(self, x):
         self.in_use = True
@@ -190,20 +193,11 @@ class DebiasedWhenUsed(Debiased):
             self.in_use = False
 
 
-class DebiasedWhenShown(Debiased):
+class DebiasedWhenShown(DebiasedWhenUsed):
     """Prediction uses the plain statistics; those that are shown are debiased."""
 
-    in_use = False
-
-    def debiased(self, average):
-        return OracleLayer.debiased(self, average) if self.in_use else super().debiased(average)
-
-    def eval(self, x):
-        self.in_use = True
-        try:
-            return super().eval(x)
-        finally:
-            self.in_use = False
+    def debiases(self):
+        return not self.in_use
 
 
 class NotDebiased(_Debias):

@@ -75,6 +75,8 @@ class TorchModule:
         y = self.layer(x, **common.mode_argument(self.layer.forward, training))
         if not isinstance(y, Tensor):
             raise common.AdapterError(f"the module returned a {type(y).__name__}, not a tensor")
+        if y.shape != x.shape:
+            raise common.AdapterError(f"y has shape {tuple(y.shape)}, x {tuple(x.shape)}: not a batch norm?")
         return y
 
     def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 INPUTS = ("x", "gamma", "beta", "moving_mean", "moving_var")
 
+
 class Operator:
     conventions = "onnx"
     dtypes = ("float32",)
@@ -21,10 +22,10 @@ class Operator:
         self.channels, self.ndim = setup.num_features, setup.ndim
         self.arrays = {name: getattr(setup, name) for name in INPUTS[1:]}
 
-    def eval(self, x, dy):
+    def eval(self, x, dy):  # noqa: ARG002 - no backward
         return {"y": self._run(x, ["y"])[0]}
 
-    def train(self, x, dy):
+    def train(self, x, dy):  # noqa: ARG002
         if self.opset < 14:
             raise NotImplementedError(f"opset {self.opset} has no training outputs")
         y, mean, var = self._run(x, ["y", "new_mean", "new_var"], training_mode=1)

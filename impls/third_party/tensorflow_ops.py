@@ -6,8 +6,8 @@ import tensorflow as tf
 
 class Fused:
     conventions = {"preset": "torch", "channel_axis": -1, "single_value": "any"}
-    dtypes = ("float32", "bfloat16", "float16")
-    ranks = (4,)
+    dtypes: tuple[str, ...] = ("float32", "bfloat16", "float16")
+    ranks: tuple[int, ...] = (4,)
 
     def __init__(self, setup):
         self.eps = 1e-4 if setup.eps is None else setup.eps

@@ -355,7 +355,7 @@ class BetaForgotten(Keras):
     expected, case = "beta_ignored", "rank2"
 
     def forward(self, x, mean, var):
-        y, saved = super().forward(x, mean, var)
+        _, saved = super().forward(x, mean, var)
         return self.along(self.gamma, x) * saved["x_hat"], saved
 
 

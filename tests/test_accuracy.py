@@ -1,0 +1,98 @@
+"""Accuracy over seeds: intervals, equivalence and its opposite, and statistics of a whole training set."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.accuracy import accuracy, equivalence, interval, population_statistics, two_one_sided
+from harness.fashion_mnist import load_sample
+from harness.trainings import installed, run
+from reference.lenet import LeNet, initial_weights
+from reference.training import scaled
+
+
+def one_run(name, seed, train, test=(0.7, 0.8)):
+    history = [{"epoch": e, "test_accuracy": value} for e, value in enumerate(test, 1)]
+    return {
+        "implementation": name,
+        "seed": seed,
+        "epochs": len(test),
+        "loss": 0.26,
+        "train_accuracy": train,
+        "test_accuracy": test[-1],
+        "population_test_accuracy": None,
+        "history": history,
+    }
+
+
+def test_interval_by_students_t():
+    found = interval([1.0, 2.0, 3.0])
+    assert (found["mean"], found["deviation"]) == (2.0, 1.0)
+    assert found["high"] - 2 == pytest.approx(4.30265 / np.sqrt(3), rel=1e-5)  # t of 2 degrees at 0.975
+    assert interval([1.0]) == {"mean": 1.0, "deviation": None, "low": None, "high": None}
+
+
+def test_a_band_and_the_published_figure_in_it():
+    runs = [one_run("torch", 0, 0.9, (0.6, 0.8)), one_run("torch", 1, 0.9, (0.8, 0.7))]
+    (found,) = accuracy(runs)
+    assert found["band"] == [
+        {"epoch": 1, "low": 0.6, "mean": pytest.approx(0.7), "high": 0.8},
+        {"epoch": 2, "low": 0.7, "mean": pytest.approx(0.75), "high": 0.8},
+    ]
+    assert found["published"] == {"value": 0.739, "ends_below": 1, "ends": 2, "epochs_below": 2, "epochs": 4}
+    assert "population_test_accuracy" not in found["measures"]
+
+
+@pytest.mark.parametrize(
+    ("differences", "equivalent"),
+    [
+        ([0.0001, -0.0002, 0.0003, -0.0001], True),
+        ([0.0061, 0.0059, 0.0060, 0.0062], False),  # plainly different
+        ([0.004, -0.004, 0.005, -0.005], False),  # no difference on the average, and too uncertain
+        ([-0.0061, -0.0059, -0.0060, -0.0062], False),
+        ([0.0, 0.0, 0.0], True),
+        ([0.006, 0.006, 0.006], False),
+    ],
+)
+def test_equivalence_is_shown_or_it_is_not(differences, equivalent):
+    found = two_one_sided(differences, 0.005)
+    assert found["equivalent"] is equivalent
+    assert (found["low"] > -0.005 and found["high"] < 0.005) is equivalent  # the same by the 90% interval
+
+
+def test_pairs_go_by_seed():
+    runs = [one_run("numpy", seed, 0.9 + seed / 100) for seed in range(4)]
+    runs += [one_run("jax", seed, 0.9 + seed / 100 + 1e-4 * (-1) ** seed) for seed in reversed(range(5))]
+    (found,) = equivalence(runs)
+    assert (found["a"], found["b"], found["seeds"]) == ("numpy", "jax", 4)
+    assert found["equivalent"]  # unpaired, a spread of 0.01 between seeds would hide it
+    assert equivalence(runs[:1]) == []
+
+
+def test_population_statistics_are_those_of_one_great_batch():
+    """Of the first layer exactly: its input does not depend on how the images are batched."""
+    images = load_sample().train_images[:2001]  # two batches of unequal size
+    weights = initial_weights(2)
+    found = population_statistics(weights, images)
+    net = LeNet(weights)
+    net.forward(scaled(images, "float64"), training=True)
+    for name, rtol in (("bn1", 2e-3), ("bn2", 2e-2)):
+        batch_mean = (net.norms[name].moving_mean - 0.9 * 0) / 0.1
+        batch_var = (net.norms[name].moving_var - 0.9 * 1) / 0.1
+        np.testing.assert_allclose(found[f"{name}.moving_mean"], batch_mean, rtol=rtol, atol=1e-3)
+        np.testing.assert_allclose(found[f"{name}.moving_var"], batch_var, rtol=rtol, atol=1e-4)
+    assert found["conv1.weight"] is weights["conv1.weight"]
+    assert np.array_equal(weights["bn1.moving_mean"], np.zeros(6))
+
+
+def test_a_kept_run_is_not_trained_again(tmp_path, monkeypatch):
+    sample = load_sample()
+    few = type(sample)(
+        sample.train_images[:300], sample.train_labels[:300], sample.test_images[:100], sample.test_labels[:100], ""
+    )
+    assert "numpy" in installed()
+    first = run("numpy", few, epochs=1, resume=tmp_path, population=True)
+    assert 0 <= first["population_test_accuracy"] <= 1
+    monkeypatch.setattr("harness.trainings.importlib.import_module", lambda _: pytest.fail("trained again"))
+    assert run("numpy", few, epochs=1, resume=tmp_path, population=True) == first

@@ -1,0 +1,201 @@
+"""The catalogue keeps its promises: each case separates what it says, and every known trap is accounted for."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.case import numpy_dtype
+from harness.catalogue import BY_ID, CASES, UNREACHABLE, suite
+from harness.mistakes.known import KNOWN, NOT_REPLAYED, TEXTS
+from harness.oracle import expect
+from harness.replay import replayed
+from harness.verdict import conclusive
+from reference.batch_norm import BatchNorm
+from reference.conventions import PRESETS, Conventions
+from reference.error_bounds import precision_of
+from tests.in_process import checked, owed
+from tests.mutants import SINGLE, expected_ids
+
+IDS = [
+    "momentum_inverted", "momentum_wrong", "moving_var_biased", "moving_var_unbiased", "batch_var_unbiased",
+    "eps_outside_sqrt", "eps_missing", "eps_wrong", "fast_variance", "naive_summation", "low_precision_stats",
+    "eval_uses_batch_stats", "train_uses_moving_stats", "stats_frozen", "stats_updated_in_eval",
+    "stats_updated_twice", "debiased", "not_debiased", "dx_ignores_mean", "dx_ignores_var", "eval_dx_as_training",
+    "dgamma_not_normalized", "dgamma_dbeta_swapped", "grads_averaged", "wrong_axis", "gamma_ignored", "beta_ignored",
+    "input_mutated", "state_not_saved", "mode_follows_grad", "single_value_wrong", "empty_batch_wrong",
+    "non_finite_output", "unexplained",
+]  # fmt: skip
+ROWS = range(1, 47)
+NOT_ROWS = (31, 39, 45)
+"""Numbers that the list of traps leaves out."""
+ANY_WRONG = ("wrong_form", "unexplained")
+"""Ids that no case is made for: any case may show them."""
+WITNESS = 100
+"""By how many bounds a mistake must move something."""
+CONVENTIONS = {
+    "d2l": PRESETS["d2l"],
+    "torch": PRESETS["torch"],
+    "debiased": replace(PRESETS["d2l"], debias=True),
+    "outside": replace(PRESETS["d2l"], eps_at="outside_sqrt"),
+}
+VARIANTS = [(known, variant) for known in KNOWN for variant in known.variants]
+
+
+def test_ids_are_unique_and_known():
+    assert len(BY_ID) == len(CASES)
+    assert all(identity in TEXTS for case in CASES for identity in case.separates)
+    assert all(case.why and case.source for case in CASES)
+    assert set(IDS) <= set(TEXTS)
+
+
+def test_every_id_is_separated_by_a_case():
+    separated = {identity for case in CASES for identity in case.separates}
+    assert set(TEXTS) - separated == set(ANY_WRONG)
+
+
+def test_every_trap_has_a_case_or_a_reason():
+    named = {int(n) for case in CASES if "row" in case.source for n in re.findall(r"(?<![\w#])\d+(?!\d)", case.source)}
+    excused = {int(n) for key in UNREACHABLE for n in re.findall(r"\d+", key)}
+    assert set(ROWS) - set(NOT_ROWS) == named | excused
+    assert all(UNREACHABLE.values())
+
+
+def test_the_quick_suite_is_part_of_the_full_one():
+    assert set(suite("quick")) < set(suite("full"))
+    quick = {identity for case in suite("quick") for identity in case.separates}
+    assert set(TEXTS) - quick <= {"empty_batch_wrong", "naive_summation", *ANY_WRONG, "state_shared"}
+    with pytest.raises(ValueError, match="quick or full"):
+        suite("half")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("known", "variant"), VARIANTS, ids=lambda v: getattr(v, "__name__", getattr(v, "id", "")))
+def test_a_case_that_claims_a_mistake_is_its_witness(known, variant, dtype):
+    """Some law observable of some case moves by a hundred bounds, where the bound proves anything, or is not finite."""
+    assert moved(known, variant, dtype) >= WITNESS
+
+
+def moved(known, variant, dtype):
+    most = 0.0
+    for name, conventions in CONVENTIONS.items():
+        if not known.applies(conventions) or (name != "debiased" and variant.acts_through):
+            continue
+        for case in CASES:
+            if known.id in case.separates and dtype in case.dtypes and case.policy != "all":
+                most = max(most, moved_in(case, variant, dtype, conventions))
+                if most >= WITNESS:
+                    return most
+    return most
+
+
+def moved_in(case, variant, dtype, conventions):
+    prepared = owed(case.id, dtype, 0, conventions)
+    if prepared is None:
+        pytest.skip("no type that is wide enough to judge float64 here")
+    _, script, expected = prepared
+    pretended = Pretended(case, dtype, script, expected)
+    most, unit = 0.0, precision_of(dtype)
+    for values, owed_here in zip(replayed(variant, pretended, conventions), expected, strict=False):
+        if values is None:
+            return np.inf
+        for observable, want in owed_here.values.items():
+            bound, got = owed_here.bounds[observable], values[observable]
+            if got.shape != want.shape:
+                return np.inf
+            u = unit.io if observable in ("y", "dx") else unit.work
+            law = np.ones(want.shape[1] if want.ndim > 1 else len(want), bool)
+            law[[c for c in range(len(law)) if case.is_policy(c)]] = False
+            law = law.reshape(1, -1, *[1] * (want.ndim - 2)) if want.ndim > 1 else law
+            counted = conclusive(bound, want, u) & np.isfinite(want.astype(np.float64)) & law
+            with np.errstate(all="ignore"):
+                ratio = (np.abs(got - want) / np.where(bound > 0, bound, np.nan)).astype(np.float64)
+            ratio = np.where(np.isfinite(got.astype(np.float64)), np.nan_to_num(ratio, nan=0.0, posinf=0.0), np.inf)
+            most = max(most, float(ratio[counted].max(initial=0.0)))
+    return most
+
+
+class Pretended:
+    """What `replayed` reads of a case that was played: its script, and that no step raised."""
+
+    def __init__(self, case, dtype, script, expected):
+        self.case, self.dtype, self.script, self.expected = case, dtype, script, expected
+        self.seen = self
+        self.steps = script.steps
+
+
+NOTES = {"naive_summation", "empty_batch_wrong"}
+"""Ids of policy: told as behaviour, never a verdict."""
+
+
+@pytest.mark.parametrize("identity", sorted(set(NOT_REPLAYED) - NOTES - {"unexplained"}))
+def test_what_cannot_be_replayed_has_a_mutant_as_its_witness(identity):
+    """A batch norm with that mistake, and with no other, differs in a case that claims it."""
+    mutants = [mutant for mutant in SINGLE if expected_ids(mutant) == {identity}]
+    assert mutants
+    largest = []
+    for mutant in mutants:
+        claiming = tuple(case for case in CASES if identity in case.separates or case.id == mutant.case)
+        with np.errstate(all="ignore"):
+            report = checked(mutant, cases=claiming, diagnosed=False)
+        against = [one for one in report.judgements if one.counts_against]
+        assert against
+        largest.append(max(one.ratio or 0.0 for one in against))
+    if identity in ("fast_variance", "low_precision_stats"):
+        assert max(largest) >= WITNESS
+
+
+def test_exact_statistics_are_exact_for_two_passes_of_float32():
+    case = BY_ID["exact_statistics"]
+    assert case.exact_statistics
+    for seed in range(20):
+        script = case.make("float32", seed, 0.875)
+        layer = BatchNorm(case.shape[1], dtype=np.float32)
+        for step in script.steps:
+            rows = np.moveaxis(step.x, 1, -1).reshape(-1, case.shape[1])
+            wide = rows.astype(np.longdouble)
+            mean, var = layer.batch_statistics(rows)
+            assert mean.dtype == var.dtype == np.float32
+            assert np.array_equal(mean, wide.mean(axis=0))
+            assert np.array_equal(var, ((wide - wide.mean(axis=0)) ** 2).mean(axis=0))
+            backwards = rows[::-1].cumsum(axis=0, dtype=np.float32)[-1] / np.float32(len(rows))
+            assert np.array_equal(mean, backwards)
+
+
+def test_exact_data_need_a_power_of_two():
+    case = replace(BY_ID["exact_statistics"], shape=(3, 5))
+    with pytest.raises(ValueError, match="power of two"):
+        case.make("float32", 0, 0.875)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_a_case_is_the_same_for_the_same_seed_and_another_for_another(dtype):
+    case = BY_ID["rank4"]
+    one, same, other = case.make(dtype, 1, 0.9), case.make(dtype, 1, 0.9), case.make(dtype, 2, 0.9)
+    assert one.steps[0].x.dtype == numpy_dtype(dtype)
+    assert one.steps[0].x.tobytes() == same.steps[0].x.tobytes()
+    assert one.steps[0].x.tobytes() != other.steps[0].x.tobytes()
+
+
+def test_law_cases_reduce_over_at_most_1024_values():
+    assert all(case.values_per_channel <= 1024 for case in CASES if case.policy != "all")
+
+
+def test_defaults_hide_nothing():
+    """Parameters and moving statistics differ from 1 and 0, and between channels."""
+    for case in CASES:
+        setup = case.make("float64", 0, 0.9).setups[0]
+        for values, default in ((setup.beta, 0), (setup.moving_mean, 0)):
+            assert (values != default).all()
+            assert len(set(values)) == len(values)
+        gamma = setup.gamma[1:] if case.gamma is not None else setup.gamma
+        assert (gamma != 1).all()
+
+
+def test_a_debiased_convention_survives_a_new_batch_that_weighs_nothing():
+    """1 - 1^t is 0: the oracle says NaN or infinity there, and does not stop."""
+    conventions: Conventions = CONVENTIONS["debiased"]
+    case = BY_ID["momentum_zero"]
+    expected = expect(case.make("float32", 0, conventions.momentum_for(case.new_weight)), conventions)
+    assert len(expected) == len(case.script)

@@ -1,0 +1,98 @@
+"""Every mutant is flagged by the case that claims it, with the diagnosis that is true; honest variants agree."""
+
+import time
+import warnings
+
+import pytest
+
+from harness.catalogue import BY_ID, CASES
+from harness.diagnose import diagnose
+from harness.mistakes.known import TEXTS
+from tests.honest_variants import HONEST
+from tests.in_process import checked
+from tests.mutants import PAIRS, SINGLE, expected_ids
+
+ENOUGH = 40
+SECONDS = 20
+"""Of processor time for one diagnosis: five on a quiet machine, and slow runners exist."""
+
+
+def named(mutants):
+    return pytest.mark.parametrize("mutant", mutants, ids=lambda mutant: mutant.__name__)
+
+
+@pytest.fixture(autouse=True)
+def _mutants_may_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def test_there_are_enough_of_them():
+    assert len(SINGLE) >= ENOUGH
+    assert len({mutant.__name__ for mutant in SINGLE + PAIRS}) == len(SINGLE + PAIRS)
+    assert all(mutant.case in BY_ID for mutant in SINGLE + PAIRS)
+    assert all(expected_ids(mutant) <= set(TEXTS) for mutant in SINGLE + PAIRS)
+
+
+@named(SINGLE + PAIRS)
+def test_a_mutant_is_flagged_by_its_case_and_named_truly(mutant):
+    report = checked(mutant, diagnosed=False)
+    started = time.process_time()
+    report.diagnosis = diagnose(report)
+    seconds = time.process_time() - started
+    assert report.verdict in ("differ", "raised")
+    assert mutant.case in {one.case for one in report.judgements if one.counts_against}
+    assert {finding["id"] for finding in report.diagnosis} == expected_ids(mutant)
+    assert all(finding["cases"] and finding["text"] for finding in report.diagnosis)
+    assert seconds < SECONDS
+
+
+@named(HONEST)
+def test_an_honest_variant_agrees(mutant):
+    report = checked(mutant)
+    against = [one for one in report.judgements if one.counts_against]
+    assert against == []
+    assert report.verdict == "agree"
+    assert report.diagnosis == []
+
+
+@pytest.mark.parametrize("mutant", PAIRS, ids=lambda mutant: mutant.__name__)
+def test_a_finding_of_a_pair_names_the_cases_that_need_it(mutant):
+    """No finding claims a case in which the target is right; together they claim every case in which it is wrong."""
+    report = checked(mutant)
+    wrong = {one.case for one in report.judgements if one.counts_against}
+    claimed = set().union(*(finding["cases"] for finding in report.diagnosis))
+    assert claimed <= wrong
+    assert mutant.case in claimed
+
+
+def test_each_of_two_mistakes_claims_its_own_cases():
+    pair = next(mutant for mutant in PAIRS if mutant.__name__ == "SwappedAndUnsaved")
+    cases = {finding["id"]: finding["cases"] for finding in checked(pair).diagnosis}
+    assert cases["state_not_saved"] == ["save_and_restore"]
+    assert len(cases["dgamma_dbeta_swapped"]) > len(CASES) / 2
+
+
+def test_a_deviation_that_no_mistake_explains_is_not_guessed_at():
+    mutant = next(mutant for mutant in SINGLE if mutant.expected == "unexplained")
+    (finding,) = checked(mutant).diagnosis
+    assert finding["id"] == "unexplained"
+    assert "rank2" in finding["cases"]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("MomentumHardCoded", "weighs 0.1"), ("MomentumHalved", "0.5 times"), ("EpsOfAnother", "0.001"),
+     ("EpsTenfold", "10 times the eps")],
+)  # fmt: skip
+def test_the_fitted_number_is_told(name, number):
+    mutant = next(mutant for mutant in SINGLE if mutant.__name__ == name)
+    (finding,) = checked(mutant).diagnosis
+    assert number in finding["text"]
+
+
+def test_a_fitted_number_needs_two_cases():
+    mutant = next(mutant for mutant in SINGLE if mutant.__name__ == "MomentumHardCoded")
+    (finding,) = checked(mutant, cases=(BY_ID["five_steps"],)).diagnosis
+    assert finding["id"] == "unexplained"

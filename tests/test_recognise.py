@@ -1,0 +1,128 @@
+"""Zero-line targets: what the frameworks' own layers, factories and functions are taken for."""
+
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import target as target_module
+from harness.catalogue import BY_ID
+from harness.check import check
+from harness.smoke import script
+from harness.target import TargetError, describe, load
+
+HERE = Path(__file__).parent
+TORCH, JAX, NUMPY = (str(HERE / f"layers_{name}.py") for name in ("torch", "jax", "numpy"))
+CASES = tuple(BY_ID[name] for name in ("rank4", "save_and_restore"))
+
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch: pip install torch")
+needs_flax = pytest.mark.skipif(importlib.util.find_spec("flax") is None, reason="needs flax: pip install jax flax")
+needs_keras = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs keras: pip install keras")
+
+
+def checked(*names):
+    return list(check(list(names), CASES))
+
+
+# name, verdict, the preset's fields that show, where the conventions come from
+AGREE = [
+    pytest.param("torch.nn:BatchNorm2d", "new", "unbiased", 1, "declared", marks=needs_torch),
+    pytest.param(f"{TORCH}:net#1", "new", "unbiased", 1, "declared", marks=needs_torch),
+    pytest.param("torch.nn.functional:batch_norm", "new", "unbiased", 1, "probed", marks=needs_torch),
+    pytest.param(f"{TORCH}:ImagesOnly", "new", "biased", 1, "probed", marks=needs_torch),
+    pytest.param(f"{TORCH}:make_norm", "new", "biased", 1, "probed", marks=needs_torch),
+    pytest.param(f"{TORCH}:batch_norm", "keep", "biased", 1, "probed", marks=needs_torch),
+    pytest.param("flax.nnx:BatchNorm", "keep", "biased", -1, "declared", marks=needs_flax),
+    pytest.param("flax.linen:BatchNorm", "keep", "biased", -1, "declared", marks=needs_flax),
+    pytest.param(f"{JAX}:Linen", "keep", "biased", -1, "probed", marks=needs_flax),
+    pytest.param(f"{JAX}:Nnx", "keep", "biased", -1, "probed", marks=needs_flax),
+    pytest.param(f"{JAX}:batch_norm", "keep", "biased", -1, "probed", marks=needs_flax),
+    pytest.param("keras.layers:BatchNormalization", "keep", "biased", -1, "declared", marks=needs_keras),
+    (f"{NUMPY}:in_place", "new", "biased", -1, "probed"),
+]
+
+
+@pytest.mark.parametrize(("name", "momentum", "moving_var", "axis", "source"), AGREE)
+def test_recognised_and_right(name, momentum, moving_var, axis, source):
+    (one,) = checked(name)
+    assert one.load_error is None
+    assert one.verdict == "agree", [j for j in one.judgements if j.counts_against][:2]
+    assert (one.conventions.momentum, one.conventions.moving_var) == (momentum, moving_var)
+    assert (one.conventions.channel_axis, one.source) == (axis, source)
+    assert any(note["id"] == "wrapped" for note in one.notes)
+
+
+@needs_torch
+def test_a_fault_of_a_wrapped_layer_is_a_fault():
+    (one,) = checked(f"{TORCH}:ImagesOnlyKeepingMomentum")
+    assert one.verdict == "differ"
+    assert one.load_error is None
+
+
+@needs_torch
+def test_statistics_in_plain_attributes_are_found_and_their_loss_is_seen():
+    (one,) = checked(f"{TORCH}:PlainAttributes")
+    assert {j.case for j in one.judgements if j.counts_against} == {"save_and_restore"}
+
+
+@needs_torch
+def test_ranks_that_a_layer_refuses_are_told():
+    (one,) = checked(f"{TORCH}:ImagesOnly")
+    refused = [note["text"] for note in one.notes if note["id"] == "refuses"]
+    assert len(refused) == 3
+    assert all("images only" in text for text in refused)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("StrangeNames", "no gamma and no beta in StrangeNames: seen foo (3,), quux (3,)"),
+        ("HardCodedEps", "lets nobody set eps"),
+        ("Pool", "not a batch norm"),
+        ("net", "name the layer in it with --layer PATH. It holds 0: Conv2d, 1: BatchNorm2d, 2: Sequential"),
+        ("net#7", "has no '7'; it holds 0: Conv2d"),
+        ("net#2.5", "2 (Sequential) has no '5'; it holds 0: Linear"),
+        ("not_a_layer", "returned a list"),
+    ],
+)
+def test_what_cannot_be_wrapped_says_what_was_seen(name, told):
+    (one,) = checked(f"{TORCH}:{name}")
+    assert told in one.load_error
+
+
+def test_a_class_that_is_not_of_the_contract_says_what_it_takes():
+    with pytest.raises(TargetError, match=r"cannot be built from one argument.*\(num_features, eps\)"):
+        load(f"{NUMPY}:NeedsMore")
+
+
+@needs_flax
+def test_a_linen_module_without_a_mode_is_the_adapters_failure():
+    (one,) = checked(f"{JAX}:NoMode")
+    assert "tells training from prediction" in one.load_error
+
+
+def test_a_function_without_a_mode_predicts_nothing():
+    (one,) = checked(f"{NUMPY}:training_only")
+    assert one.load_error is None
+    assert one.verdict == "unsupported"
+    assert "tells training from prediction" in one.judgements[0].message
+
+
+@needs_torch
+def test_layer_on_the_command_line():
+    command = [sys.executable, "-m", "harness.cli", "check", f"{TORCH}:net", "--layer", "1", "--case", "rank4"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "net#1: agree" in done.stdout
+
+
+def test_an_entry_point_is_a_target(monkeypatch):
+    entry = importlib.metadata.EntryPoint("mine", f"{NUMPY}:in_place", target_module.ENTRY_POINTS)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry] if group == entry.group else [])
+    found = load("mine")
+    assert describe(found).adapter == "a function"
+    assert found(script("eval", 2, "float32").setups[0]).adapter == "a NumPy function"

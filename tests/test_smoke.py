@@ -1,0 +1,77 @@
+"""The smoke check: an adapter that does not fit is an error of loading; a wrong implementation gets past it."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.built_in import BUILT_IN, is_installed
+from harness.case import DEFAULT_DTYPES
+from harness.isolate import IsolatedTarget
+from harness.play import play
+from harness.smoke import script, smoke
+from harness.target import TargetError, describe, load
+from reference.conventions import conventions_from
+
+HERE = Path(__file__).parent
+TORCH = HERE / "layers_torch.py"
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch: pip install torch")
+
+
+@needs_torch
+def test_a_shape_that_changes_is_the_adapters_fault():
+    with (
+        IsolatedTarget(f"{TORCH}:Pool") as isolated,
+        pytest.raises(TargetError, match=r"the adapter \(a torch module\)"),
+    ):
+        smoke(isolated)
+
+
+@needs_torch
+def test_narrowing_outlives_the_process():
+    with IsolatedTarget(f"{TORCH}:ImagesOnly") as isolated:
+        description, notes = smoke(isolated)
+        assert description.ranks == (4,)
+        assert [note["id"] for note in notes] == ["refuses"] * 3
+        isolated._stop()
+        isolated.play(script("train", 4, "float32"), 1)
+        assert isolated.describe().ranks == (4,)
+
+
+@needs_torch
+def test_a_wrong_layer_gets_past_it():
+    with IsolatedTarget(f"{TORCH}:ImagesOnlyKeepingMomentum") as isolated:
+        assert smoke(isolated)[0].ranks == (4,)
+
+
+def test_a_class_of_the_contract_is_left_alone():
+    with IsolatedTarget(f"{HERE / 'targets.py'}:Raises") as isolated:
+        assert smoke(isolated) == (isolated.describe(), [])
+
+
+# Keras has one backend a process: its adapters are judged in processes of their own (test_third_party.py).
+HERE_AND_NOW = [name for name in BUILT_IN if not name.startswith(("keras", "torch-compiled", "tutorial"))]
+
+
+@pytest.mark.parametrize("name", HERE_AND_NOW)
+def test_values_to_check_in_the_head(name):
+    """x is 0 and 2 in turn, the parameters are 1 and 0: prediction gives x back, training -1 and 1."""
+    if not is_installed(name):
+        pytest.skip(f"{name} is not installed: {BUILT_IN[name].install}")
+    found = load(name)
+    description = describe(found)
+    axis = conventions_from(description.conventions).channel_axis
+    rank = 4 if 4 in description.ranks else description.ranks[0]
+    dtype = next(one for one in (*DEFAULT_DTYPES[::-1], *description.dtypes) if one in description.dtypes)
+    weight = conventions_from(description.conventions).new_weight(0.125)
+    x = script("eval", rank, dtype).steps[0].x
+    predicted, trained = (play(found, script(op, rank, dtype), axis).steps[0] for op in ("eval", "train"))
+    if name == "onnx-reference-7":
+        assert predicted.error  # a finding
+    else:
+        moved = weight if name == "onnx-reference-9" else 0.0  # it moves the mean before it predicts: a finding
+        assert np.allclose(predicted.values["y"], x - (1 - 0.125 if moved else 0), atol=1e-4)
+    if not trained.unsupported:
+        assert np.allclose(trained.values["y"], x - 1, atol=1e-4)
+        assert np.allclose(trained.values["moving_mean"], weight)
