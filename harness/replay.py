@@ -216,7 +216,8 @@ def tolerance(
         return np.zeros(want.shape)
     size, mistaken_size = largest(want), largest(mistaken)
     growth = np.where(size > 0, np.maximum(1.0, mistaken_size / np.where(size > 0, size, 1.0)), 1.0)
-    allowed = SLACK * (bound * growth + 8 * u * np.maximum(np.abs(mistaken), np.abs(want)))
+    magnitude = np.maximum(np.where(np.isfinite(mistaken), np.abs(mistaken), 0.0), np.abs(want))
+    allowed = SLACK * (bound * growth + 8 * u * magnitude)
     if strict:
         return allowed
     vacuous = ~conclusive(bound, want, u) & ~conclusive(allowed.astype(np.float64) / SLACK, mistaken, u)

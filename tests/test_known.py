@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.check import TargetReport
 from harness.errors import UsageError
-from harness.known import read_known
+from harness.known import excuse, read_known, stale
+from harness.summary import summary
+from harness.verdict import Judgement
 
 TARGETS = Path(__file__).parent / "targets.py"
 
@@ -17,20 +20,41 @@ def bnproof(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def test_listed_differences_do_not_count(tmp_path):
-    known, markdown = tmp_path / "known", tmp_path / "summary.md"
-    known.write_text("# ours\nrank2: no training yet: see ticket 7\n\n")
-    done = bnproof(f"{TARGETS}:Raises", "--case", "rank2", "--known", known, "--markdown", markdown)
-    assert done.returncode in (0, 4), done.stdout + done.stderr
-    assert "no training yet: see ticket 7" in done.stdout
-    assert "no training yet" in markdown.read_text()
+def report(**verdicts):
+    """A target that was played on these cases, with these verdicts."""
+    judged = [Judgement(case, "float32", 0, "train", "y", "law", verdict) for case, verdict in verdicts.items()]
+    failing = [case for case, verdict in verdicts.items() if verdict != "agree"]
+    return TargetReport("it", judgements=judged, diagnosis=[{"id": "eps_wrong", "text": "t", "cases": failing}])
 
 
-def test_what_is_not_listed_still_counts(tmp_path):
-    known = tmp_path / "known"
-    known.write_text("rank2: no training yet\n")
-    done = bnproof(f"{TARGETS}:Raises", "--case", "rank2", "--case", "rank4", "--known", known)
-    assert done.returncode == 1
+def test_listed_differences_do_not_count():
+    one, known = report(rank2="differ", rank3="raised", rank4="agree"), {"rank2": "ticket 7", "rank3": "ticket 8"}
+    assert excuse(one, known) == {"rank2", "rank3"}
+    assert one.verdict == "agree"
+    assert one.diagnosis == []
+    assert [note["text"] for note in one.notes] == ["rank2: ticket 7", "rank3: ticket 8"]
+    assert stale([one], known, {"rank2", "rank3"}) == []
+    assert "ticket 7" in summary([one], [])
+
+
+def test_what_is_not_listed_still_counts():
+    one = report(rank2="differ", rank3="differ")
+    assert excuse(one, {"rank2": "ticket 7"}) == {"rank2"}
+    assert one.verdict == "differ"
+    assert one.diagnosis
+
+
+def test_a_crash_cannot_be_listed():
+    one = report(rank2="crashed")
+    assert excuse(one, {"rank2": "ticket 7"}) == set()
+    assert one.verdict == "crashed"
+
+
+def test_an_entry_that_differs_for_one_target_is_not_stale():
+    known = {"rank2": "ticket 7", "rank3": "ticket 8", "rank5": "not played"}
+    reports = [report(rank2="agree", rank3="agree"), report(rank2="differ", rank3="agree")]
+    differed = set().union(*(excuse(one, known) for one in reports))
+    assert stale(reports, known, differed) == ["rank3"]
 
 
 def test_an_entry_that_no_longer_differs_fails(tmp_path):

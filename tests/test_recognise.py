@@ -2,15 +2,18 @@
 
 import importlib.metadata
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness import target as target_module
 from harness.catalogue import BY_ID
 from harness.check import check
+from harness.play import play
 from harness.smoke import script
 from harness.target import TargetError, describe, load
 
@@ -27,22 +30,38 @@ def checked(*names):
     return list(check(list(names), CASES))
 
 
-# name, verdict, the preset's fields that show, where the conventions come from
+# name, then what its conventions must come out as, and where they come from
 AGREE = [
     pytest.param("torch.nn:BatchNorm2d", "new", "unbiased", 1, "declared", marks=needs_torch),
     pytest.param(f"{TORCH}:net#1", "new", "unbiased", 1, "declared", marks=needs_torch),
-    pytest.param("torch.nn.functional:batch_norm", "new", "unbiased", 1, "probed", marks=needs_torch),
     pytest.param(f"{TORCH}:ImagesOnly", "new", "biased", 1, "probed", marks=needs_torch),
-    pytest.param(f"{TORCH}:make_norm", "new", "biased", 1, "probed", marks=needs_torch),
     pytest.param(f"{TORCH}:batch_norm", "keep", "biased", 1, "probed", marks=needs_torch),
     pytest.param("flax.nnx:BatchNorm", "keep", "biased", -1, "declared", marks=needs_flax),
-    pytest.param("flax.linen:BatchNorm", "keep", "biased", -1, "declared", marks=needs_flax),
-    pytest.param(f"{JAX}:Linen", "keep", "biased", -1, "probed", marks=needs_flax),
-    pytest.param(f"{JAX}:Nnx", "keep", "biased", -1, "probed", marks=needs_flax),
-    pytest.param(f"{JAX}:batch_norm", "keep", "biased", -1, "probed", marks=needs_flax),
     pytest.param("keras.layers:BatchNormalization", "keep", "biased", -1, "declared", marks=needs_keras),
     (f"{NUMPY}:in_place", "new", "biased", -1, "probed"),
 ]
+
+# name, channel axis, the weight of the new batch where momentum is 0.125
+IN_THE_HEAD = [
+    pytest.param("torch.nn.functional:batch_norm", 1, 0.125, marks=needs_torch),
+    pytest.param(f"{TORCH}:make_norm", 1, 0.125, marks=needs_torch),
+    pytest.param("flax.linen:BatchNorm", -1, 0.875, marks=needs_flax),
+    pytest.param(f"{JAX}:Linen", -1, 0.875, marks=needs_flax),
+    pytest.param(f"{JAX}:Nnx", -1, 0.875, marks=needs_flax),
+    pytest.param(f"{JAX}:batch_norm", -1, 0.875, marks=needs_flax),
+]
+
+
+@pytest.mark.parametrize(("name", "axis", "weight"), IN_THE_HEAD)
+def test_recognised_and_plays_as_it_should(name, axis, weight):
+    """x is 0 and 2 in turn: mean and variance 1. Prediction gives x back, training -1 and 1."""
+    found = load(name)
+    predicted, trained = (play(found, script(op, 4, "float32"), axis).steps[0] for op in ("eval", "train"))
+    x = script("eval", 4, "float32").steps[0].x
+    assert np.allclose(predicted.values["y"], x, atol=1e-4)
+    assert np.allclose(trained.values["y"], x - 1, atol=1e-4)
+    assert np.allclose(trained.values["moving_mean"], weight)
+    assert np.allclose(trained.values["dbeta"], x.size / x.shape[1])
 
 
 @pytest.mark.parametrize(("name", "momentum", "moving_var", "axis", "source"), AGREE)
@@ -83,6 +102,17 @@ def test_ranks_that_a_layer_refuses_are_told():
         ("StrangeNames", "no gamma and no beta in StrangeNames: seen foo (3,), quux (3,)"),
         ("HardCodedEps", "lets nobody set eps"),
         ("Pool", "not a batch norm"),
+    ],
+)
+def test_what_does_not_fit_says_what_was_seen(name, told):
+    (one,) = checked(f"{TORCH}:{name}")
+    assert told in one.load_error
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
         ("net", "name the layer in it with --layer PATH. It holds 0: Conv2d, 1: BatchNorm2d, 2: Sequential"),
         ("net#7", "has no '7'; it holds 0: Conv2d"),
         ("net#2.5", "2 (Sequential) has no '5'; it holds 0: Linear"),
@@ -90,8 +120,8 @@ def test_ranks_that_a_layer_refuses_are_told():
     ],
 )
 def test_what_cannot_be_wrapped_says_what_was_seen(name, told):
-    (one,) = checked(f"{TORCH}:{name}")
-    assert told in one.load_error
+    with pytest.raises(TargetError, match=re.escape(told)):
+        load(f"{TORCH}:{name}")
 
 
 def test_a_class_that_is_not_of_the_contract_says_what_it_takes():
@@ -106,7 +136,7 @@ def test_a_linen_module_without_a_mode_is_the_adapters_failure():
 
 
 def test_a_function_without_a_mode_predicts_nothing():
-    (one,) = checked(f"{NUMPY}:training_only")
+    (one,) = check([f"{NUMPY}:training_only"], (BY_ID["rank4"],))
     assert one.load_error is None
     assert one.verdict == "unsupported"
     assert "tells training from prediction" in one.judgements[0].message

@@ -15,7 +15,7 @@ from reports.matrix import render
 
 CASES = tuple(BY_ID[name] for name in ("rank4", "five_steps"))
 ALL_SNIPPETS = sorted(SNIPPETS.glob("*.py"))
-QUICK_ENOUGH = ("torch-channels-last", "torchvision-frozen", "onnx-reference-15", "mlx")
+QUICK_ENOUGH = ("torch-channels-last", "onnx-reference-15", "mlx")
 
 
 def need(name):

@@ -161,6 +161,17 @@ def averaged(which: tuple[str, ...], over_batch: bool) -> type[OracleLayer]:
     return Averaged
 
 
+class GradsAccumulated(_Gradients):
+    """dgamma and dbeta are added to those of the calls before, as when nobody sets them back to zero."""
+
+    sums = (0.0, 0.0)
+
+    def changed(self, dx, dgamma, dbeta, dy, cache):
+        dx, dgamma, dbeta = super().changed(dx, dgamma, dbeta, dy, cache)
+        self.sums = self.sums[0] + dgamma, self.sums[1] + dbeta
+        return dx, *self.sums
+
+
 def fed_into_dx(mistake: type[OracleLayer]) -> type[OracleLayer]:
     """The mistaken dgamma and dbeta also stand in training's dx = gamma r (dy - dbeta/n - x_hat dgamma/n)."""
 
@@ -260,6 +271,7 @@ DGAMMA_NOT_NORMALIZED = (
     *everywhere_or_in_one(*DGAMMA),
     *(fed_into_dx(variant) for one in DGAMMA for variant in (one, only_in("train", one))),
 )
+ACCUMULATED = (GradsAccumulated, only_in("train", GradsAccumulated))
 SWAPPED = everywhere_or_in_one(DgammaDbetaSwapped)
 PARAMETERS_AVERAGED = tuple(
     averaged(which, over_batch)

@@ -135,7 +135,13 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "stats_frozen",
         "training does not move the moving statistics, or only one of the two: update and keep both",
-        (statistics.StatsFrozen, statistics.MeanFrozen, statistics.VarFrozen, modes.TrainIsPrediction),
+        (
+            statistics.StatsFrozen,
+            statistics.MeanFrozen,
+            statistics.VarFrozen,
+            statistics.FrozenAfterFirst,
+            modes.TrainIsPrediction,
+        ),
     ),
     Known(
         "stats_updated_in_eval",
@@ -218,6 +224,11 @@ KNOWN: tuple[Known, ...] = (
         "grads_averaged",
         "a gradient is divided by the number of values: return the sums",
         gradients.GRADS_AVERAGED,
+    ),
+    Known(
+        "grads_accumulated",
+        "dgamma and dbeta still hold what earlier calls left: start from zero",
+        gradients.ACCUMULATED,
     ),
     Known(
         "wrong_axis",

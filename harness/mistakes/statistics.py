@@ -114,6 +114,14 @@ class StatsFrozen(OracleLayer):
         pass
 
 
+class FrozenAfterFirst(OracleLayer):
+    """Only the first update counts."""
+
+    def update(self, mean, var, n):
+        if self.updates == 0:
+            super().update(mean, var, n)
+
+
 class StatsUpdatedTwice(OracleLayer):
     def update(self, mean, var, n):
         super().update(mean, var, n)

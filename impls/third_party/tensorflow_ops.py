@@ -50,6 +50,11 @@ class Moments(Fused):
     dtypes = ("float64", "float32")
     ranks = (2, 3, 4, 5)
 
+    def __init__(self, setup):
+        if setup.eps is None or setup.momentum is None:
+            raise ValueError("neither function has a default for them")
+        super().__init__(setup)
+
     def _call(self, x, training):
         mean, var = self.mean, self.var
         if training:
