@@ -38,17 +38,17 @@ def fits(
     played: Played,
     conventions: Conventions,
     only: tuple[str, str] | None = None,
-    strict: bool = False,
+    within: float | None = None,
 ) -> bool:
     """The same for one case. `only` = ("train", "y") looks at nothing else, and not at steps that raised.
-    `strict` holds what was observed to bounds that prove nothing as well: those of an envelope are wide.
+    `within` so many bounds, and those of an envelope are wide, everything has to be: with no leniency where they are.
 
     Where the honest bound, scaled, does not cover a small deviation, the mistake's own sensitivity to rounding does.
     """
-    worst = misfit(layer, played, conventions, only, None, strict)
-    if worst <= 1 or worst == np.inf or strict:
+    worst = misfit(layer, played, conventions, only, None, within)
+    if worst <= 1 or worst == np.inf or within:
         return worst <= 1
-    return misfit(layer, played, conventions, only, sensitivity(layer, played, conventions), strict) <= 1
+    return misfit(layer, played, conventions, only, sensitivity(layer, played, conventions), within) <= 1
 
 
 def misfit(
@@ -57,7 +57,7 @@ def misfit(
     conventions: Conventions,
     only: tuple[str, str] | None,
     extra: list[Values] | None,
-    strict: bool,
+    within: float | None,
 ) -> float:
     """The largest deviation of what was seen from what `layer` gives, in tolerances; infinite if one raises alone."""
     worst = 0.0
@@ -75,7 +75,7 @@ def misfit(
         for name in seen.values:
             if not only or name == only[1]:
                 got, moved = seen.values[name], more.get(name)
-                worst = max(worst, excess(played, name, got, values, expected, moved, strict))
+                worst = max(worst, excess(played, name, got, values, expected, moved, within))
         if worst == np.inf:
             return worst
     return worst
@@ -162,7 +162,7 @@ def excess(
     mistaken_values: Values,
     expected: Expected,
     extra: np.ndarray | None = None,
-    strict: bool = False,
+    within: float | None = None,
 ) -> float:
     """The largest deviation of `got` from what a mistake gives, in tolerances, over the channels that are law.
 
@@ -181,10 +181,11 @@ def excess(
     with np.errstate(all="ignore"):
         bound = bound_of(name, expected)
         if bound is not None and bound.all():  # the quick way: within the honest bound there is no more to ask
-            ratio = float((np.abs(got.astype(want.dtype) - mistaken) / (SLACK * bound)).max())
+            ratio = float((np.abs(got.astype(want.dtype) - mistaken) / bound).max())
+            ratio = ratio / (within or SLACK)
             if ratio <= 1:
                 return ratio
-        allowed = tolerance(bound, want, mistaken, u, strict)
+        allowed = tolerance(bound, want, mistaken, u, within)
         if extra is not None:
             allowed = allowed + SLACK * extra
         got = got.astype(want.dtype)
@@ -206,19 +207,19 @@ def bound_of(name: str, expected: Expected) -> np.ndarray | None:
 
 
 def tolerance(
-    bound: np.ndarray | None, want: np.ndarray, mistaken: np.ndarray, u: float, strict: bool = False
+    bound: np.ndarray | None, want: np.ndarray, mistaken: np.ndarray, u: float, within: float | None = None
 ) -> np.ndarray:
     """The honest bound, times how much larger a channel's values are with the mistake, plus a few roundings.
 
-    Where even the honest bound proves nothing (DESIGN's inconclusive), nothing is asked unless `strict`: infinity.
+    Where even the honest bound proves nothing (DESIGN's inconclusive), nothing is asked unless `within` is given.
     """
     if bound is None:
         return np.zeros(want.shape)
     size, mistaken_size = largest(want), largest(mistaken)
     growth = np.where(size > 0, np.maximum(1.0, mistaken_size / np.where(size > 0, size, 1.0)), 1.0)
     magnitude = np.maximum(np.where(np.isfinite(mistaken), np.abs(mistaken), 0.0), np.abs(want))
-    allowed = SLACK * (bound * growth + 8 * u * magnitude)
-    if strict:
+    allowed = (within or SLACK) * (bound * growth + 8 * u * magnitude)
+    if within:
         return allowed
     vacuous = ~conclusive(bound, want, u) & ~conclusive(allowed.astype(np.float64) / SLACK, mistaken, u)
     return np.where(vacuous, np.inf, allowed)

@@ -16,9 +16,13 @@ from harness.check import Played
 from harness.mistakes.axes import GROUPINGS
 from harness.mistakes.known import KNOWN, Known
 from harness.oracle import OracleLayer, expect
-from harness.replay import could_be_both, departures, do_not_meet, fits, observed
+from harness.replay import SLACK, could_be_both, departures, do_not_meet, fits, misfit, observed
 from reference.conventions import Conventions
 
+PLAIN = 1e6
+"""A failure by so many bounds is as telling as any larger one: of those, the smallest case comes first."""
+CLOSER = 0.9
+"""What is left of the deviation with the mistake, at most, in every case that fails."""
 TELLING = 3
 """Of how many cases the places where mistakes show are compared, before pairs of mistakes are replayed."""
 
@@ -48,7 +52,7 @@ class Evidence:
     _widened: dict[int, Played] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.played.sort(key=lambda one: -_worst(one))
+        self.played.sort(key=lambda one: (-min(_worst(one), PLAIN), _size(one)))
         self.failing = [one for one in self.played if not fits(OracleLayer, one, self.conventions)]
 
     def in_any_mode(self, one: Played) -> Played:
@@ -59,18 +63,32 @@ class Evidence:
 
     def fits(self, suspect: Suspect, one: Played) -> bool:
         if suspect.envelope:
-            return fits(suspect.layer, next(iter(suspect.envelope.around([one]))), self.conventions, strict=True)
+            wide, slack = next(iter(suspect.envelope.around([one]))), 1.0 if suspect.layer is OracleLayer else SLACK
+            return fits(suspect.layer, wide, self.conventions, within=slack)
         return fits(suspect.layer, self.in_any_mode(one), self.conventions)
 
     def explained_by(self, suspect: Suspect) -> bool:
-        """Everything fits, and some failure is matched by a number rather than by an exception on both sides."""
-        return all(self.fits(suspect, one) for one in self.played) and any(
-            one.seen.steps and one.seen.steps[0].error is None for one in self.failing
+        """Everything fits, some failure by a number rather than an exception on both sides, all better than without."""
+        return (
+            all(self.fits(suspect, one) for one in self.played)
+            and any(one.seen.steps and one.seen.steps[0].error is None for one in self.failing)
+            and (suspect.envelope is not None or all(self.closer(suspect, one) for one in self.failing))
         )
+
+    def closer(self, suspect: Suspect, one: Played) -> bool:
+        """Whether the mistake comes closer to what was seen than the oracle does: a tolerance may be wide for both."""
+        with_it, without = (
+            misfit(layer, one, self.conventions, None, None, False) for layer in (suspect.layer, OracleLayer)
+        )
+        return with_it <= CLOSER * without
 
     def without(self, unwanted: Iterable[Played]) -> Evidence:
         drop = {id(one) for one in unwanted}
         return Evidence([one for one in self.played if id(one) not in drop], self.conventions)
+
+
+def _size(one: Played) -> int:
+    return sum(step.x.size for step in one.script.steps if step.x is not None)
 
 
 def _worst(one: Played) -> float:
@@ -110,8 +128,8 @@ def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
 
 def simplest(found: list[Suspect], singles: list[Suspect]) -> list[Suspect]:
     """What makes two mistakes at once, and so stands under two ids, gives way to what makes one of them."""
-    times = Counter(one.classes for one in singles)
-    return [one for one in found if times[one.classes] == 1] or found
+    times = Counter(one.classes[0] for one in singles)
+    return [one for one in found if all(times[layer] == 1 for layer in one.classes)] or found
 
 
 def suspects(known: Known) -> Iterable[Suspect]:
@@ -122,7 +140,7 @@ def by_grouping(evidence: Evidence) -> Iterable[Suspect]:
     """Wrong axes, by y alone: what such a layer averages into C moving values, nobody can foretell."""
     wrong = [one for one in evidence.failing if any(
         j.observable == "y" and j.op == "train" and j.counts_against for j in one.judgements)]  # fmt: skip
-    if len({one.case.id for one in wrong}) < 2:
+    if not wrong:
         return
     for layer in GROUPINGS:
         if all(fits(layer, evidence.in_any_mode(one), evidence.conventions, ("train", "y")) for one in evidence.played):
@@ -163,7 +181,7 @@ def pairs(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
     for group in (apart, entangled):
         found = [both for both in group if evidence.explained_by(both)]
         if found:
-            return found
+            return simplest(found, singles)
     return []
 
 

@@ -16,7 +16,7 @@ from tests.honest_variants import HONEST
 from tests.in_process import checked, owed
 from tests.mutants import PAIRS, SINGLE, expected_ids
 
-BATCH = 5
+BATCH = 2
 """Seeds a task: what the oracle owes is computed once a seed for all targets."""
 
 

@@ -36,16 +36,35 @@ class _BesselByBatch(OracleLayer):
         self.batch_size = 0 if step.x is None else step.x.shape[0]
         return super().play(step)
 
+    def factor(self):
+        return self.batch_size / max(self.batch_size - 1, 1)
+
     def update(self, mean, var, n):
-        size = self.batch_size
-        factor = np.float64(size) / np.float64(size - 1)
+        factor = self.factor()
         if self.conventions.moving_var == "unbiased" and n > 1:
             factor = factor * (n - 1) / n
         super().update(mean, var * factor, n)
 
 
 class MovingVarByBatchSize(_BesselByBatch):
-    pass
+    """A batch of one sample takes no factor."""
+
+
+class MovingVarByBatchSizeLess1(_BesselByBatch):
+    """A batch of one sample divides by zero, and raises."""
+
+    def factor(self):
+        return self.batch_size / (self.batch_size - 1)
+
+
+class MovingVarByBatchSizeInfinite(_BesselByBatch):
+    """A batch of one sample divides by zero, as NumPy does."""
+
+    def factor(self):
+        return np.float64(self.batch_size) / np.float64(self.batch_size - 1)
+
+
+BY_BATCH_SIZE = (MovingVarByBatchSize, MovingVarByBatchSizeLess1, MovingVarByBatchSizeInfinite)
 
 
 class MovingVarBesselTwice(OracleLayer):

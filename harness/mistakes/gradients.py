@@ -171,6 +171,10 @@ class GradsAccumulated(_Gradients):
         self.sums = self.sums[0] + dgamma, self.sums[1] + dbeta
         return dx, *self.sums
 
+    def restore(self):
+        self.sums = (0.0, 0.0)  # gradients are no part of a layer's state
+        super().restore()
+
 
 def fed_into_dx(mistake: type[OracleLayer]) -> type[OracleLayer]:
     """The mistaken dgamma and dbeta also stand in training's dx = gamma r (dy - dbeta/n - x_hat dgamma/n)."""

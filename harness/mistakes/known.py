@@ -53,7 +53,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         "moving_var_unbiased",
         "the moving variance averages sum/(n-1) where sum/n is declared: drop Bessel's factor",
-        (bessel.MovingVarUnbiased, bessel.MovingVarByBatchSize),
+        (bessel.MovingVarUnbiased, *bessel.BY_BATCH_SIZE),
         lambda c: c.moving_var == "biased",
         single_value=True,
     ),
@@ -61,7 +61,7 @@ KNOWN: tuple[Known, ...] = (
         "bessel_wrong",
         "Bessel's factor takes the wrong count, stands upside down or is there twice: multiply by n/(n-1) once, "
         "n being all values of a channel",
-        (bessel.MovingVarByBatchSize, bessel.MovingVarBesselTwice, bessel.MovingVarBesselInverse),
+        (*bessel.BY_BATCH_SIZE, bessel.MovingVarBesselTwice, bessel.MovingVarBesselInverse),
         lambda c: c.moving_var == "unbiased",
         single_value=True,
     ),

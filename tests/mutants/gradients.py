@@ -146,6 +146,23 @@ class DxByMovingStatistics(Torch):
         return result | {"dx": dx.astype(x.dtype), "dgamma": dgamma, "dbeta": dbeta}
 
 
+class Accumulates(D2l):
+    """dgamma and dbeta are added to what earlier calls left: nobody sets them back to zero."""
+
+    expected, case = "grads_accumulated", "rank2"
+    held = (0, 0)
+
+    def parameter_gradients(self, dy, saved):
+        dgamma, dbeta = super().parameter_gradients(dy, saved)
+        self.held = self.held[0] + dgamma, self.held[1] + dbeta
+        return self.held
+
+    def input_gradient(self, dy, saved):
+        axes, x_hat = self.axes(dy), saved["x_hat"]
+        through = self.along(dy.mean(axis=axes), dy) + x_hat * self.along((dy * x_hat).mean(axis=axes), dy)
+        return self.along(self.gamma * saved["scale"], dy) * (dy - through)
+
+
 class GradientWrongByHalf(D2l):
     """A factor of 2 that no known mistake has."""
 

@@ -121,6 +121,28 @@ class UnbiasedD2l(D2l):
         super().track(mean, var * n / (n - 1), n)
 
 
+class BesselByBatchSize(Torch):
+    """N/(N - 1) with N the batch size, where N * H * W values were averaged."""
+
+    expected, case = "bessel_wrong", "rank4"
+
+    def track(self, mean, var, n):
+        D2l.track(self, mean, var * (self.size / (self.size - 1)) if self.size > 1 else var, n)
+
+    def train(self, x, dy):
+        self.size = len(x)
+        return super().train(x, dy)
+
+
+class StdTracked(Flax):
+    """The standard deviation is averaged, as a moving_std of old."""
+
+    expected, case = "std_averaged", "rank2"
+
+    def track(self, mean, var, n):
+        super().track(mean, np.sqrt(var), n)
+
+
 class UnbiasedFlaxHidden(Flax):
     expected, case = "moving_var_unbiased", "two_values"
     stats = None
@@ -145,6 +167,23 @@ class FrozenLocalVariable(Flax):
         moving_mean, moving_var = self.moving_mean, self.moving_var
         moving_mean = self.averaged(moving_mean, mean)
         moving_var = self.averaged(moving_var, var)
+
+
+class FrozenAfterFirst(Keras):
+    expected, case = "stats_frozen", "five_steps"
+    seen = False
+
+    def track(self, mean, var, n):
+        if not self.seen:
+            super().track(mean, var, n)
+        self.seen = True
+
+    def state(self):
+        return super().state() | {"seen": self.seen}
+
+    def load_state(self, state):
+        super().load_state(state)
+        self.seen = state["seen"]
 
 
 class VarianceFrozen(Torch):

@@ -1,6 +1,6 @@
 # targets: flax-linen, flax-linen-two-pass, flax-nnx, flax-nnx-two-pass
 # title: dx of 16-bit input is added up from parts that are each rounded to 16 bits: a small dx keeps no digit
-# documented: no; autodiff rounds once for each cast of x to float32. Against the largest part the error is small
+# documented: not found; autodiff rounds once for each cast of x to float32. Against the largest part the error is small
 import jax
 import jax.numpy as jnp
 import numpy as np

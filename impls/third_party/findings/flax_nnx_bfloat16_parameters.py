@@ -1,6 +1,6 @@
 # targets: flax-nnx, flax-nnx-two-pass
 # title: with dtype=bfloat16 nnx rounds its float32 scale and bias to 16 bits before use, which linen does not
-# documented: no ("dtype: the dtype of the result"); flax.linen, given the same, keeps float32 until the result
+# documented: not found ("dtype: the dtype of the result"); flax.linen, given the same, keeps float32 until the result
 import jax.numpy as jnp
 from flax import linen, nnx
 

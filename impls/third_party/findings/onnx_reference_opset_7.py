@@ -1,6 +1,6 @@
 # targets: onnx-reference-7
 # title: the reference evaluator cannot run BatchNormalization of opset 7
-# documented: no
+# documented: not found in its documentation
 import numpy as np
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator

@@ -1,6 +1,6 @@
 # targets: onnx-reference-9
 # title: prediction normalizes by mean and var already moved towards the batch: 0.9 old + 0.1 new
-# documented: no
+# documented: not found in its documentation
 import numpy as np
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator

@@ -1,6 +1,6 @@
 # targets: torch-channels-last
-# title: bfloat16 x on channels_last memory, dy on NCHW: the float32 gradients of weight and bias are summed in bfloat16
-# documented: no
+# title: bfloat16 x on channels_last memory, dy on NCHW: the float32 gradient of bias is summed in bfloat16
+# documented: not found in its documentation
 import torch
 
 torch.manual_seed(0)

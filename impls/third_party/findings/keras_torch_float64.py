@@ -1,9 +1,9 @@
-# targets: keras-torch, keras-jax
-# title: a layer of dtype float64 computes in float32 on the torch and JAX backends
-# documented: no
+# targets: keras-torch
+# title: a layer of dtype float64 computes in float32 on the torch backend
+# documented: not found in its documentation
 import os
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ["KERAS_BACKEND"] = "torch"
 import keras
 import numpy as np
 
