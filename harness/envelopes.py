@@ -93,7 +93,8 @@ def one_sided(failing: list[Played]) -> bool:
             for name in ("moving_mean", "moving_var"):
                 got, want = seen.values.get(name), owed.values.get(name)
                 if got is not None and want is not None and got.shape == want.shape:
-                    error = got.astype(want.dtype) - want
+                    with np.errstate(all="ignore"):  # an infinity on both sides is no error
+                        error = got.astype(want.dtype) - want
                     clear = np.isfinite(error) & (np.abs(error) > owed.bounds[name])
                     signs.setdefault(name, []).extend(np.sign(error[clear] * np.sign(want[clear])).astype(float))
     return any(len(mine) >= MANY and abs(np.mean(mine)) > ONE_SIDED for mine in signs.values())
