@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -30,6 +31,9 @@ MEMORY_GROWTH = 4 * 2**30
 """Bytes that a target may take beyond what it held after its import. No case needs a hundredth of it."""
 DEATHS_ALLOWED = 2
 POLL_SECONDS = 0.01
+NEVER_STARTED = 255
+"""The exit status of a child whose interpreter could not be executed: that is ours to try again, not the target's."""
+_STARTING = threading.Lock()
 FIRST_CALL = "its first call at this shape"
 BUSY_SHARE = 0.05
 """A process that computes uses more of a processor than this; one that waits for ever uses none."""
@@ -59,16 +63,18 @@ class IsolatedTarget:
         self.narrowed: dict[str, Any] = {}
         """What the smoke check found that it takes: ranks, dtypes. It outlives the process."""
         self._memory_limit = 0
+        self._exit_code: int | None = None
         self._start()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=serve, args=(theirs, self.name, str(self._output), os.getcwd()), daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        with _STARTING:
+            self._connection, theirs = context.Pipe()
+            self._process = context.Process(
+                target=serve, args=(theirs, self.name, str(self._output), os.getcwd()), daemon=True
+            )
+            self._process.start()
+            theirs.close()
 
     def narrow(self, **fields: Any) -> Description:
         """Ask less of the target from now on: its description with other ranks or dtypes."""
@@ -84,6 +90,10 @@ class IsolatedTarget:
         """Wait for the import. Raises TargetError if the target cannot be loaded."""
         if self._description is None:
             answer = self._answer(IMPORT_SECONDS, "importing it")
+            if isinstance(answer, Death) and self._exit_code == NEVER_STARTED:
+                self.deaths -= 1
+                self._start()
+                answer = self._answer(IMPORT_SECONDS, "importing it")
             if isinstance(answer, Death):
                 raise TargetError(f"target {self.name!r}: {answer.message}")
             kind, content = answer
@@ -156,7 +166,7 @@ class IsolatedTarget:
 
     def _exit_text(self) -> str:
         self._process.join(2)
-        code = self._process.exitcode
+        code = self._exit_code = self._process.exitcode
         how = f"ended by signal {-code}" if code is not None and code < 0 else f"ended with exit status {code}"
         printed = self.printed()
         return f"the process {how}" + (f"; it last printed: {printed[-200:]}" if printed else "")
