@@ -136,6 +136,7 @@ CASES: tuple[Case, ...] = (
         "rows 18, 24: d2l-zh PR#1265, apex#380",
         ("state_not_saved",),
         script=("train", "train", "restore", "eval", "train"),
+        dtypes=ALL_DTYPES,
         quick=True,
     ),
     Case(
@@ -152,6 +153,7 @@ CASES: tuple[Case, ...] = (
         "row 17: d2l",
         ("mode_follows_grad",),
         script=("train_no_grad", "eval", "train", "train_no_grad", "eval"),
+        dtypes=ALL_DTYPES,
         quick=True,
     ),
     # --- eps ---
@@ -162,6 +164,7 @@ CASES: tuple[Case, ...] = (
         ("eps_outside_sqrt", "eps_missing", "eps_wrong"),
         data=gaussian(0.5, 0.003),
         moving_scale=(0.003, 1e-5),
+        dtypes=ALL_DTYPES,
         quick=True,
     ),
     Case(
@@ -342,6 +345,14 @@ CASES: tuple[Case, ...] = (
         "rows 8, 16: tensorflow#30230, pytorch#195701",
         ("low_precision_stats",),
         data=gaussian(8.0),
+        dtypes=("bfloat16", "float16"),
+    ),
+    Case(
+        "sixteen_bits_far_mean",
+        "16-bit input, mean/std 1,000: float32 sums of squares lose their digits",
+        "rows 11, 16: flax#1491, pytorch#126525",
+        ("fast_variance",),
+        data=gaussian(1e3),
         dtypes=("bfloat16", "float16"),
     ),
     Case(

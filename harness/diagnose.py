@@ -32,24 +32,26 @@ def diagnose(report: TargetReport) -> list[Finding]:
         return findings
     assert report.conventions is not None
     settled = {one["id"]: one["cases"] for one in findings}
+    suspects: list[Suspect] = []
     for sixteen_bits in (False, True):  # what 16 bits do to a sum is another matter than what a formula does
         mine = [one for one in failed if (one.dtype in SIXTEEN_BITS) is sixteen_bits]
         played = [one for one in report.played if (one.dtype in SIXTEEN_BITS) is sixteen_bits]
         if mine:
-            _add(findings, explain(played, mine, report.conventions, settled, findings))
+            more, suspects = explain(played, mine, report.conventions, settled, suspects)
+            _add(findings, more)
     if any(one["id"] == "wrong_axis" for one in findings):  # a result of another shape is what that leads to
         findings = [one for one in findings if one["id"] != "wrong_form"]
     return findings
 
 
 def _add(findings: list[Finding], more: list[Finding]) -> None:
-    """One finding an id; of several explanations by 16 bits, those that the other dtypes gave already are enough."""
+    """One finding an id."""
     known = {one["id"]: one for one in findings}
-    again = [one for one in more if one["id"] in known]
-    for one in again:
-        known[one["id"]]["cases"] = list(dict.fromkeys(known[one["id"]]["cases"] + one["cases"]))
-    if not again:
-        findings += more
+    for one in more:
+        if one["id"] in known:
+            known[one["id"]]["cases"] = list(dict.fromkeys(known[one["id"]]["cases"] + one["cases"]))
+        else:
+            findings.append(one)
 
 
 def set_aside(failed: list[Judgement]) -> tuple[list[Finding], list[Judgement]]:
@@ -83,28 +85,29 @@ def explain(
     played: list[Played],
     failed: list[Judgement],
     conventions: Conventions,
-    settled: dict[str, list[str]] | None = None,
-    earlier: list[Finding] | None = None,
-) -> list[Finding]:
-    """The simplest class of mistakes that explains every law observable of every case."""
-    law = [one for one in played if one.case.policy != "all" and not _raised_and_settled(one, settled or {})]
+    settled: dict[str, list[str]],
+    earlier: list[Suspect],
+) -> tuple[list[Finding], list[Suspect]]:
+    """The simplest class of mistakes that explains every law observable of every case, and the mistakes as suspects.
+
+    What has explained other dtypes is asked first: it needs no failure of its own here.
+    """
+    law = [one for one in played if one.case.policy != "all" and not _raised_and_settled(one, settled)]
     evidence = Evidence([one for one in law if not one.case.id.startswith(SINGLE_VALUE)], conventions)
     single_value = [one for one in failed if one.case.startswith(SINGLE_VALUE)]
     others = [one for one in failed if not one.case.startswith(SINGLE_VALUE)]
     if not others:
-        return [finding("single_value_wrong", single_value)]
+        return [finding("single_value_wrong", single_value)], []
     raised = [one for one in evidence.played if raises(one)]
-    found, stray = search(evidence, fixed_only=bool(raised)), []
+    found, stray = [one for one in earlier if all(evidence.fits(one, case) for case in evidence.played)], []
+    found = found or search(evidence, fixed_only=bool(raised))
     if not found and raised and len(raised) < len(evidence.failing):
         evidence = evidence.without(raised)
         stray = [one for one in others if one.verdict == RAISED]
         found = search(evidence)
     if not found:
         lost = all((one.message or "").startswith("not finite") for one in others)
-        return [finding("non_finite_output" if lost else "unexplained", failed)]
-    known = {one["id"] for one in earlier or []}
-    if known:  # what explained the wider dtypes and explains these as well is enough
-        found = [one for one in found if set(one.ids) <= known] or found
+        return [finding("non_finite_output" if lost else "unexplained", failed)], []
     findings = _findings(found, evidence, [one for one in others if one not in stray])
     wrong = {(one.case, one.dtype) for one in single_value}
     single = [one for one in law if (one.case.id, one.dtype) in wrong]
@@ -112,7 +115,7 @@ def explain(
         findings.append(finding("single_value_wrong", single_value))
     if stray and not any(one["id"] == "wrong_axis" for one in findings):  # wrong axes may fit no shape
         findings.append(finding("unexplained", stray))
-    return findings
+    return findings, found
 
 
 def _raised_and_settled(one: Played, settled: dict[str, list[str]]) -> bool:

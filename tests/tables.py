@@ -1,65 +1,67 @@
 """The tables of TABLES.md: every mutant over several seeds, every honest variant over many.
 
-    python -m tests.tables --mutant-seeds 20 --honest-seeds 200 --jobs 2 > tests/TABLES.md
+    python -m tests.tables --mutant-seeds 20 --honest-seeds 200 --jobs 2 --keep rows > tests/TABLES.md
 
+With `--keep` the rows of each seed stay in a folder, and a run that was cut off goes on from them.
 A mutant counts as flagged if law makes its verdict `differ`, as claimed if the case that it names is among the
 failures, as right if the ids found are exactly those that are true.
 """
 
 import argparse
+import json
 import sys
 import warnings
 from collections import Counter, defaultdict
+from functools import partial
 from multiprocessing import Pool
+from pathlib import Path
 
 from tests.honest_variants import HONEST
 from tests.in_process import checked, owed
 from tests.mutants import PAIRS, SINGLE, expected_ids
 
-BATCH = 2
-"""Seeds a task: what the oracle owes is computed once a seed for all targets."""
 
-
-def mutants_at(seeds):
+def mutants_at(seed):
     """[(name, seed, flagged, claimed, ids found)]"""
-    warnings.simplefilter("ignore")
     rows = []
-    for seed in seeds:
-        for mutant in SINGLE + PAIRS:
-            report = checked(mutant, seed)
-            failing = {one.case for one in report.judgements if one.counts_against}
-            found = sorted(finding["id"] for finding in report.diagnosis)
-            rows.append((mutant.__name__, seed, bool(failing), mutant.case in failing, found))
-        owed.cache_clear()
+    for mutant in SINGLE + PAIRS:
+        report = checked(mutant, seed)
+        failing = {one.case for one in report.judgements if one.counts_against}
+        found = sorted(finding["id"] for finding in report.diagnosis)
+        rows.append((mutant.__name__, seed, bool(failing), mutant.case in failing, found))
     return rows
 
 
-def honest_at(seeds):
+def honest_at(seed):
     """[(name, seed, judgements, greatest error/bound, [what failed])]"""
-    warnings.simplefilter("ignore")
     rows = []
-    for seed in seeds:
-        for variant in HONEST:
-            report = checked(variant, seed, diagnosed=False)
-            law = [one for one in report.judgements if one.kind == "law"]
-            failed = [
-                f"{one.case} {one.dtype} {one.op} {one.observable} {one.ratio}" for one in law if one.counts_against
-            ]
-            greatest = max((one.ratio for one in law if one.ratio is not None and one.verdict == "agree"), default=0.0)
-            rows.append((variant.__name__, seed, sum(one.verdict == "agree" for one in law), greatest, failed))
-        owed.cache_clear()
+    for variant in HONEST:
+        report = checked(variant, seed, diagnosed=False)
+        law = [one for one in report.judgements if one.kind == "law"]
+        failed = [f"{one.case} {one.dtype} {one.op} {one.observable} {one.ratio}" for one in law if one.counts_against]
+        greatest = max((one.ratio for one in law if one.ratio is not None and one.verdict == "agree"), default=0.0)
+        rows.append((variant.__name__, seed, sum(one.verdict == "agree" for one in law), greatest, failed))
     return rows
 
 
-def batches(count):
-    return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+def rows_of(seed, work, keep):
+    """The rows of a seed: those that were kept, or made now. What the oracle owes is computed once a seed."""
+    path = keep / f"{work.__name__}-{seed}.json" if keep else None
+    if path and path.exists():
+        return json.loads(path.read_text())
+    with warnings.catch_warnings(action="ignore"):
+        rows = work(seed)
+    owed.cache_clear()
+    if path:
+        path.write_text(json.dumps(rows))
+    return rows
 
 
-def gathered(pool, work, count):
+def gathered(pool, work, seeds, keep):
     rows = []
-    for done, part in enumerate(pool.imap_unordered(work, batches(count)), 1):
+    for done, part in enumerate(pool.imap_unordered(partial(rows_of, work=work, keep=keep), range(seeds)), 1):
         rows += part
-        print(f"{work.__name__}: {done} of {len(batches(count))} batches", file=sys.stderr)
+        print(f"{work.__name__}: {done} of {seeds} seeds", file=sys.stderr)
     return sorted(rows, key=lambda row: row[1])
 
 
@@ -127,13 +129,20 @@ def main():
     parser.add_argument("--mutant-seeds", type=int, default=20)
     parser.add_argument("--honest-seeds", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder for the rows of each seed")
     options = parser.parse_args()
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
     lines = ["# Mutants and honest variants over many seeds", "", "Made by `python -m tests.tables`.", ""]
     with Pool(options.jobs) as pool:
         if options.mutant_seeds:
-            lines += table_of_mutants(gathered(pool, mutants_at, options.mutant_seeds), options.mutant_seeds)
+            lines += table_of_mutants(
+                gathered(pool, mutants_at, options.mutant_seeds, options.keep), options.mutant_seeds
+            )
         if options.honest_seeds:
-            lines += table_of_honest(gathered(pool, honest_at, options.honest_seeds), options.honest_seeds)
+            lines += table_of_honest(
+                gathered(pool, honest_at, options.honest_seeds, options.keep), options.honest_seeds
+            )
     print("\n".join(lines).rstrip())
 
 
