@@ -25,7 +25,8 @@ class CheckpointError(UsageError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    history: list[dict[str, Any]]
+    history: list[Any]
+    """An entry an epoch: a record, or a record a seed where several are trained together."""
     weights: dict[str, np.ndarray]
     result: dict[str, Any]
     """What else the training said of itself: device, dtype, compile_seconds, step."""

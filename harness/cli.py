@@ -118,15 +118,18 @@ def lockstep(
         str | None,
         typer.Option("--bn", help="Put this target's batch norm into the NumPy network instead.", metavar="TARGET"),
     ] = None,
+    activations: Annotated[
+        bool, typer.Option("--activations", help="Compare what every layer passes on as well.")
+    ] = False,
     device: Device = Device.cpu,
     data: Data = None,
     seed: Seed = 0,
     json_file: Json = None,
 ) -> None:
-    """Train the frameworks from the same start and measure how far apart their weights get."""
+    """Train the frameworks from the same start: how far apart do weights, statistics and gradients get?"""
     from harness import run_commands
 
-    raise typer.Exit(run_commands.lockstep(steps, dtype, device.value, bn, data, seed, json_file))
+    raise typer.Exit(run_commands.lockstep(steps, dtype, device.value, bn, data, seed, json_file, activations))
 
 
 @app.command()

@@ -20,7 +20,7 @@ from harness.commands import target_as_dict
 from harness.environment import environment
 from harness.ledger import Ledger, plain
 from harness.pairs import compare_pairs
-from harness.run_commands import run_lockstep, run_throughput, run_training
+from harness.run_commands import run_lockstep, run_throughput, run_trainings
 from harness.throughput import ROUNDS
 from harness.trainings import EPOCHS, PUBLISHED, installed
 
@@ -81,10 +81,9 @@ def whole_runs(ledger: Ledger, extent: Extent, device: str, data: Any, seed: int
             ledger.add("lockstep", record)
         apart |= not show_runs.lockstep(records)
     several = extent.seeds > 1
+    how = {"resume": extent.resume, "population": several}
     runs = [
-        run_training(name, data, extent.epochs, one, device, resume=extent.resume, population=several)
-        for one in range(seed, seed + extent.seeds)
-        for name in names
+        run for name in names for run in run_trainings(name, data, extent.epochs, seed, extent.seeds, device, **how)
     ]
     for run in runs:
         ledger.add("training", run)

@@ -28,6 +28,8 @@ FLOOR = 2 * math.log2(24 * 24 * BATCH_SIZE)
 """Units of roundoff that the yardstick is at least: what two pairwise sums over a batch's pixels may be apart. A start
 one ulp off says nothing of the rounding within a step, which is all there is in the first few."""
 TEST_IMAGES = 256  # a training evaluates after every chunk; nothing of that is used here
+CANCELLED = ("conv1.bias", "conv2.bias", "dense1.bias", "dense2.bias")
+"""Batch norm subtracts the mean, and these with it: their gradients are rounding alone, and have no relative size."""
 
 Weights = dict[str, np.ndarray]
 
@@ -51,11 +53,12 @@ def looks(steps: int, per_epoch: int) -> list[int]:
 
 @dataclass
 class Runner:
-    """One training that goes on chunk by chunk: weights in, weights out."""
+    """One training that goes on chunk by chunk, by its module's `train` and `inspect`: weights in, weights out."""
 
     name: str
     weights: Weights
     train: Callable[..., dict[str, Any]]
+    inspect: Callable[..., tuple[Weights, Weights]]
     options: dict[str, Any]
 
     def advance(self, data: Any, batches: np.ndarray) -> None:
@@ -63,6 +66,15 @@ class Runner:
         self.weights = self.train(
             data, self.weights, batches[None], learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, **self.options
         )["weights"]
+
+    def tensors(self, data: Any, activations: bool) -> Weights:
+        """Weights, moving statistics, and what they give on the first batch of the data in its own order."""
+        first = data.train_images[:BATCH_SIZE], data.train_labels[:BATCH_SIZE]
+        grads, passed = self.inspect(self.weights, *first, **self.options)
+        found = {f"gradient of {name}": grad for name, grad in grads.items() if name not in CANCELLED}
+        if activations:
+            found |= {f"activation of {name}": array for name, array in passed.items()}
+        return self.weights | found
 
 
 def lockstep(
@@ -74,13 +86,16 @@ def lockstep(
     seed: int = 0,
     device: str = "cpu",
     bn: str | None = None,
+    activations: bool = False,
     on_run: Callable[[str], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Distances ||a - b|| / ||b|| of every weight tensor, pair by pair, after each of `looks`: ledger records.
+    """Distances ||a - b|| / ||b|| of every tensor, pair by pair, after each of `looks`: ledger records.
 
-    A record holds the pair, step, tensor, distance, and the distance of the perturbed run as `self_distance`; "last"
-    marks those of the last step looked at, "first_out" the first tensor of a pair to leave its envelope.
+    Tensors: parameters and moving statistics by name; "gradient of NAME" and, if asked for, "activation of LAYER",
+    both of the first BATCH_SIZE training images in training mode. A record holds the pair, step, tensor, distance,
+    and the distance of the perturbed run as `self_distance`; "last" marks those of the last step looked at,
+    "first_out" the first tensor of a pair to leave its envelope.
     bn: a target whose batch norm is put into the NumPy network, compared with the plain one; this never stops.
     """
     few = replace(data, test_images=data.test_images[:TEST_IMAGES], test_labels=data.test_labels[:TEST_IMAGES])
@@ -94,12 +109,12 @@ def lockstep(
     for stop in looks(steps, per_epoch):
         before = {one.name: one.weights for one in runners}
         advance(runners, few, orders, done, stop, on_run, on_progress)
-        found = compare(runners, oneself, dtype, stop, seen)
+        found = compare(tensors_of(runners, few, activations), oneself, dtype, stop, seen)
         out = [one for one in found if not is_within(one)]
         if out and not bn:
             for one in runners:
                 one.weights = before[one.name]
-            found = first_step_out(runners, few, orders, done, stop, oneself, dtype, seen)
+            found = first_step_out(runners, few, orders, done, stop, oneself, dtype, seen, activations)
             return mark_last(records + found)
         records += found
         done = stop
@@ -114,7 +129,8 @@ def make_runners(names: list[str], dtype: str, seed: int, device: str, bn: str |
 
     def runner(name: str, label: str, weights: Weights, **options: Any) -> Runner:
         options |= {"dtype": dtype, "device": resolve_device(name, device)}
-        return Runner(label, weights, importlib.import_module(MODULES[name]).train, options)
+        module = importlib.import_module(MODULES[name])
+        return Runner(label, weights, module.train, module.inspect, options)
 
     runners = [runner(name, name, start) for name in names]
     oneself = SELF if SELF in names else names[0]
@@ -154,12 +170,13 @@ def first_step_out(
     oneself: str,
     dtype: str,
     seen: dict[str, float],
+    activations: bool,
 ) -> list[dict[str, Any]]:
     """The records of the first step after `done` at which a tensor is out of its envelope, that tensor marked."""
     found: list[dict[str, Any]] = []
     for step in range(done + 1, stop + 1):
         advance(runners, data, orders, step - 1, step)
-        found = compare(runners, oneself, dtype, step, seen)
+        found = compare(tensors_of(runners, data, activations), oneself, dtype, step, seen)
         out = [one for one in found if not is_within(one)]
         if out:
             max(out, key=share)["first_out"] = True
@@ -167,12 +184,18 @@ def first_step_out(
     return found
 
 
-def compare(runners: list[Runner], oneself: str, dtype: str, step: int, seen: dict[str, float]) -> list[dict[str, Any]]:
+def tensors_of(runners: list[Runner], data: Any, activations: bool) -> dict[str, Weights]:
+    return {one.name: one.tensors(data, activations) for one in runners}
+
+
+def compare(
+    tensors: dict[str, Weights], oneself: str, dtype: str, step: int, seen: dict[str, float]
+) -> list[dict[str, Any]]:
     """Distances after `step`. The yardstick of a tensor is the furthest that its perturbed self has been so far."""
-    weights = {one.name: one.weights for one in runners}
-    perturbed = weights.pop(PERTURBED)
+    others = {name: found for name, found in tensors.items() if name != PERTURBED}
+    perturbed = tensors[PERTURBED]
     for tensor in perturbed:
-        now = distance(perturbed[tensor], weights[oneself][tensor])
+        now = distance(perturbed[tensor], others[oneself][tensor])
         seen[tensor] = max(seen.get(tensor, 0.0), now, FLOOR * float(np.finfo(dtype).eps) / 2)
     return [
         {
@@ -181,14 +204,14 @@ def compare(runners: list[Runner], oneself: str, dtype: str, step: int, seen: di
             "dtype": dtype,
             "steps": step,
             "tensor": tensor,
-            "distance": distance(weights[a][tensor], weights[b][tensor]),
+            "distance": distance(others[a][tensor], others[b][tensor]),
             "self_distance": seen[tensor],
             "self": oneself,
             "allowed": ALLOWED,
             "last": False,
             "first_out": False,
         }
-        for a, b in combinations(weights, 2)
+        for a, b in combinations(others, 2)
         for tensor in perturbed
     ]
 

@@ -19,19 +19,33 @@ from harness.ledger import SCHEMA
 
 
 def lockstep(
-    steps: int, dtype: str, device: str, bn: str | None, data: Path | None, seed: int, json_file: Path | None
+    steps: int,
+    dtype: str,
+    device: str,
+    bn: str | None,
+    data: Path | None,
+    seed: int,
+    json_file: Path | None,
+    activations: bool,
 ) -> int:
     from harness.trainings import installed
 
     if dtype not in ("float64", "float32"):
         raise UsageError(f"--dtype must be float64 or float32, got {dtype!r}")
-    records = run_lockstep(load_data(data), installed(), steps, dtype, seed, device, bn)
+    records = run_lockstep(load_data(data), installed(), steps, dtype, seed, device, bn, activations)
     write_json(json_file, {"schema": SCHEMA, "environment": environment(), "lockstep": records})
     return AGREED if show_runs.lockstep(records) else FAULTY
 
 
 def run_lockstep(
-    data: Any, names: list[str], steps: int, dtype: str, seed: int, device: str = "cpu", bn: str | None = None
+    data: Any,
+    names: list[str],
+    steps: int,
+    dtype: str,
+    seed: int,
+    device: str = "cpu",
+    bn: str | None = None,
+    activations: bool = False,
 ) -> list[dict[str, Any]]:
     from harness import lockstep as lockstep_module
 
@@ -44,6 +58,7 @@ def run_lockstep(
             seed=seed,
             device=device,
             bn=bn,
+            activations=activations,
             on_run=lambda label: update(description=f"lockstep, {dtype}: {label}"),
             on_progress=lambda done: update(completed=done),
         )
@@ -73,11 +88,7 @@ def train(
     picture = out / "training.png"
     prepare_folder(out)
     found = load_data(data)
-    runs = [
-        run_training(name, found, epochs, one_seed, device, **how)
-        for one_seed in range(seed, seed + seeds)
-        for name in names
-    ]
+    runs = [run for name in names for run in run_trainings(name, found, epochs, seed, seeds, device, **how)]
     curves(runs, picture, found.is_sample)
     show.out.print(f"curves: {picture}", highlight=False)
     compared = {"accuracy": accuracy(runs), "equivalence": equivalence(runs)} if seeds > 1 else {}
@@ -86,6 +97,33 @@ def train(
     if compared:
         show_runs.accuracy(compared["accuracy"], compared["equivalence"])
     return AGREED
+
+
+def run_trainings(
+    name: str, data: Any, epochs: int, seed: int, seeds: int, device: str, **how: Any
+) -> list[dict[str, Any]]:
+    """`seeds` trainings from `seed` on: together where the framework can, else one after the other."""
+    from harness.seeds import TOGETHER, run_together
+
+    several = list(range(seed, seed + seeds))
+    if seeds == 1 or name not in TOGETHER:
+        return [run_training(name, data, epochs, one, device, **how) for one in several]
+    how = {key: value for key, value in how.items() if key != "compiled"}
+    with show.bar(f"training {name}, {seeds} seeds", seeds * epochs * len(data.train_images)) as update:
+        runs = run_together(
+            name,
+            data,
+            several,
+            epochs=epochs,
+            device=device,
+            on_progress=lambda done: update(completed=done),
+            on_epoch=lambda record: update(description=f"training {name}, {seeds} seeds: epoch {record['epoch']}"),
+            **how,
+        )
+    for run in runs:
+        run["is_sample"] = data.is_sample
+        show_runs.training(run)
+    return runs
 
 
 def run_training(name: str, data: Any, epochs: int, seed: int, device: str, **how: Any) -> dict[str, Any]:

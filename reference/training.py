@@ -94,6 +94,32 @@ def sgd_step(
     return loss, logits
 
 
+def inspect(
+    weights: Weights,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",  # noqa: ARG001 - as the other trainings take it
+    norm: Callable = BatchNorm,
+) -> tuple[Weights, Weights]:
+    """(gradients, activations) of one batch in training mode: the mean loss by every parameter; what layers pass on.
+
+    images: (n, 28, 28) uint8; labels: (n,) integers. Activations are those of bn1 to bn4, after the sigmoid,
+    (n, C, H, W) or (n, C), and the logits (n, 10) as dense3's.
+    """
+    net = LeNet(weights, dtype, norm)
+    logits, cache = net.forward(scaled(images, dtype), training=True)  # (10, n)
+    _, dlogits = cross_entropy(logits, labels)
+    activations = {}
+    for name in net.norms:
+        s = cache[name][0].T  # (C, H * W * n)
+        side = int((s.shape[1] // len(labels)) ** 0.5)
+        shape = (len(s), side, side, len(labels)) if side > 1 else (len(s), len(labels))
+        activations[name] = np.moveaxis(s.reshape(shape), -1, 0)  # (n, C, H, W) or (n, C)
+    return net.backward(dlogits, cache), activations | {"dense3": logits.T}
+
+
 def evaluate(net: LeNet, images: np.ndarray, labels: np.ndarray, batch_size: int, dtype: str) -> float:
     """The accuracy on images (N, 28, 28) in prediction mode."""
     correct = 0

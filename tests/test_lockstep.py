@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from reference import training as numpy_training
 from reference.lenet import LeNet, initial_weights
 
 torch = pytest.importorskip("torch")
+PARAMETERS = [name for name in initial_weights(0) if "moving" not in name]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,8 @@ def test_looks_are_powers_of_two_then_epochs():
 def test_numpy_and_pytorch_stay_together_over_epochs(data, dtype):
     records = lockstep(data, ["numpy", "torch"], steps=5, dtype=dtype)
     assert sorted({one["steps"] for one in records}) == [1, 2, 3, 5]
-    assert {one["tensor"] for one in records} == set(initial_weights(0))
+    gradients = {f"gradient of {name}" for name in PARAMETERS if name not in module.CANCELLED}
+    assert {one["tensor"] for one in records} == set(initial_weights(0)) | gradients
     assert not [one for one in records if not is_within(one)]
     assert all(one["last"] == (one["steps"] == 5) for one in records)
 
@@ -43,7 +46,7 @@ def test_numpy_and_pytorch_stay_together_over_epochs(data, dtype):
 def test_chunks_are_the_same_as_one_go(data, monkeypatch):
     """Looking on the way must not change where a training gets: compared bit for bit."""
     weights = []
-    monkeypatch.setattr(module, "compare", lambda runners, *_: weights.append(runners[0].weights) or [])
+    monkeypatch.setattr(module, "compare", lambda tensors, *_: weights.append(tensors["numpy"]) or [])
     monkeypatch.setattr(module, "mark_last", lambda records: records)
     lockstep(data, ["numpy"], steps=3)
     orders = module.batch_orders(600, 1, 0)
@@ -81,10 +84,47 @@ def test_the_first_step_and_tensor_out_are_named(data, monkeypatch):
 def test_nan_is_out():
     runners = module.make_runners(["numpy", "torch"], "float64", 0, "cpu", None)
     runners[0].weights["bn1.beta"] = np.full(6, np.nan)
-    found = compare(runners, "torch", "float64", 1, {})
+    found = compare({one.name: one.weights for one in runners}, "torch", "float64", 1, {})
     out = [one for one in found if not is_within(one)]
     assert [one["tensor"] for one in out] == ["bn1.beta"]
     assert max(found, key=share)["tensor"] == "bn1.beta"
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_gradients_and_activations_are_those_of_the_reference(data, name):
+    """Float64, from the same weights: all but the gradients that are zero, within a few hundred roundoffs."""
+    if name == "jax":
+        pytest.importorskip("flax")
+    images, labels = data.train_images[:64], data.train_labels[:64]
+    want = numpy_training.inspect(initial_weights(0), images, labels, dtype="float64")
+    got = importlib.import_module(module.MODULES[name]).inspect(initial_weights(0), images, labels, dtype="float64")
+    assert set(got[0]) == set(want[0]) == set(PARAMETERS)
+    assert list(got[1]) == list(want[1]) == ["bn1", "bn2", "bn3", "bn4", "dense3"]
+    for owed, found in zip(want, got, strict=True):
+        for tensor, array in owed.items():
+            assert found[tensor].shape == array.shape
+            if owed is want[0] and tensor in module.CANCELLED:
+                assert np.abs(found[tensor]).max() < 1e-13 > np.abs(array).max()
+            else:
+                assert module.distance(found[tensor], array) < 1e-13, tensor
+
+
+def test_the_gradients_are_what_a_step_subtracts(data):
+    images, labels = data.train_images[:64], data.train_labels[:64]
+    start = initial_weights(0)
+    grads, _ = numpy_training.inspect(start, images, labels, dtype="float64")
+    few = replace(data, train_images=images, train_labels=labels)
+    after = numpy_training.train(few, start, np.arange(64)[None], learning_rate=0.5, dtype="float64")["weights"]
+    for tensor, grad in grads.items():
+        np.testing.assert_allclose(start[tensor] - 0.5 * grad, after[tensor], rtol=0, atol=1e-14, err_msg=tensor)
+
+
+def test_activations_are_compared_where_asked_for(data):
+    records = lockstep(data, ["numpy", "torch"], steps=1, activations=True)
+    assert {one["tensor"] for one in records if one["tensor"].startswith("activation of ")} == {
+        f"activation of {layer}" for layer in ("bn1", "bn2", "bn3", "bn4", "dense3")
+    }
+    assert all(is_within(one) for one in records)
 
 
 def test_a_target_in_the_network_shows_what_its_convention_does(data):

@@ -71,6 +71,37 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(tmp_path, name):
     assert [[r[key] for key in figures] for r in one.history] == [[r[key] for key in figures] for r in other.history]
 
 
+def test_seeds_together_are_those_apart_and_go_on_bit_for_bit(tmp_path):
+    """JAX trains seeds as one program: each ends where it would alone but for rounding, and cut off, all the same."""
+    pytest.importorskip("flax")
+    from harness.seeds import run_together
+
+    options = {"device": "cpu", "epochs": EPOCHS}
+    whole = run_together("jax", few(), [3, 5], **options)
+    for mine in whole:
+        alone = run("jax", few(), seed=mine["seed"], **options)
+        for one, other in zip(mine["history"], alone["history"], strict=True):
+            assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    assert whole[0]["loss"] != whole[1]["loss"]
+
+    class CutOffError(Exception):
+        pass
+
+    def cut_off(record):
+        if record["epoch"] == 2:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        run_together("jax", few(), [3, 5], resume=tmp_path, on_epoch=cut_off, **options)
+    epochs = []
+    again = run_together(
+        "jax", few(), [3, 5], resume=tmp_path, on_epoch=lambda record: epochs.append(record["epoch"]), **options
+    )
+    assert epochs == [3, 4]
+    figures = ("loss", "train_accuracy", "test_accuracy", "gamma", "beta")
+    assert [[one[key] for key in figures] for one in again] == [[one[key] for key in figures] for one in whole]
+
+
 @pytest.fixture
 def written(tmp_path):
     """(path, recipe) of a small checkpoint."""

@@ -51,19 +51,19 @@ class LeNet(nnx.Module):
 
     def __call__(self, images):
         """images (N, 28, 28), pixels in [0, 1] -> logits (N, 10)."""
+        return self.activations(images)["dense3"]
+
+    def activations(self, images):
+        """What every hidden layer passes on, by its norm's name, and the logits, as dense3's."""
         x = images[..., None]  # (N, 28, 28, 1)
-        x = self.conv1(x)  # (N, 24, 24, 6)
-        x = jax.nn.sigmoid(self.bn1(x))  # (N, 24, 24, 6)
-        x = average_pool(x)  # (N, 12, 12, 6)
-        x = self.conv2(x)  # (N, 8, 8, 16)
-        x = jax.nn.sigmoid(self.bn2(x))  # (N, 8, 8, 16)
-        x = average_pool(x)  # (N, 4, 4, 16)
+        bn1 = jax.nn.sigmoid(self.bn1(self.conv1(x)))  # (N, 24, 24, 6)
+        x = average_pool(bn1)  # (N, 12, 12, 6)
+        bn2 = jax.nn.sigmoid(self.bn2(self.conv2(x)))  # (N, 8, 8, 16)
+        x = average_pool(bn2)  # (N, 4, 4, 16)
         x = x.reshape(-1, 256)  # (N, 256), in (H, W, C) order: dense1's weight is stored to match
-        x = self.dense1(x)  # (N, 120)
-        x = jax.nn.sigmoid(self.bn3(x))  # (N, 120)
-        x = self.dense2(x)  # (N, 84)
-        x = jax.nn.sigmoid(self.bn4(x))  # (N, 84)
-        return self.dense3(x)  # (N, 10)
+        bn3 = jax.nn.sigmoid(self.bn3(self.dense1(x)))  # (N, 120)
+        bn4 = jax.nn.sigmoid(self.bn4(self.dense2(bn3)))  # (N, 84)
+        return {"bn1": bn1, "bn2": bn2, "bn3": bn3, "bn4": bn4, "dense3": self.dense3(bn4)}  # logits: (N, 10)
 
     def load_weights(self, weights: Weights) -> None:
         """Take copies of `weights`, in the dtype that the module was made with."""

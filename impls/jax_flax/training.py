@@ -54,7 +54,7 @@ def train(
         raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
     where = jax.devices(device)[0]
     with full_precision(dtype), jax.default_device(where):
-        net = LeNet(weights, dtype, convolution_banded if device == "cpu" else convolution_plain)
+        net = LeNet(weights, dtype, convolution_for(device))
         params, stats = nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)
         net.eval()
         predicting = nnx.graphdef(net)
@@ -102,7 +102,7 @@ def train(
         return {
             "history": history,
             "weights": nnx.merge(training, params, stats).save_weights(),
-            "device": "cpu" if device == "cpu" else f"cuda:0 {where.device_kind}",
+            "device": device_name(device),
             "dtype": dtype,
             "compile_seconds": compile_seconds,
             "step": "XLA loop",
@@ -151,16 +151,58 @@ def run_steps(graph, params, stats, train_set, order, first, last, learning_rate
 
 def sgd_step(graph, params, stats, images, labels, learning_rate):
     """One step of SGD. Returns (params, stats, loss, logits), the last two from before the update."""
+    loss, activations, stats, grads = loss_and_grads(graph, params, stats, images, labels)
+    sgd = optax.sgd(learning_rate)  # without momentum it has no state to carry
+    updates, _ = sgd.update(grads, sgd.init(params), params)
+    return optax.apply_updates(params, updates), stats, loss, activations["dense3"]
+
+
+def loss_and_grads(graph, params, stats, images, labels):
+    """(loss, activations, the statistics moved, the gradient of every parameter) of a batch."""
 
     def loss_of(params):
         net = nnx.merge(graph, params, stats, copy=True)  # a copy, whose statistics this trace may move
-        logits = net(images)  # (n, 10)
-        return cross_entropy(logits, labels), (logits, nnx.state(net, nnx.BatchStat))
+        activations = net.activations(images)
+        return cross_entropy(activations["dense3"], labels), (activations, nnx.state(net, nnx.BatchStat))
 
-    (loss, (logits, stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
-    sgd = optax.sgd(learning_rate)  # without momentum it has no state to carry
-    updates, _ = sgd.update(grads, sgd.init(params), params)
-    return optax.apply_updates(params, updates), stats, loss, logits
+    (loss, (activations, moved)), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
+    return loss, activations, moved, grads
+
+
+def inspect(
+    weights: Weights, images: np.ndarray, labels: np.ndarray, *, dtype: str = "float32", device: str = "cpu"
+) -> tuple[Weights, Weights]:
+    """(gradients, activations) of one batch in training mode: the mean loss by every parameter; what layers pass on.
+
+    images: (n, 28, 28) uint8; labels: (n,) integers. Activations are those of bn1 to bn4, after the sigmoid,
+    (n, C, H, W) or (n, C), and the logits (n, 10) as dense3's.
+    """
+    with full_precision(dtype), jax.default_device(jax.devices(device)[0]):
+        net = LeNet(weights, dtype, convolution_for(device))
+        net.train()
+        graph, params, stats = nnx.graphdef(net), nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)
+        pixels = scaled(jnp.asarray(images), dtype)  # (n, 28, 28)
+        _, activations, _, grads = jax.jit(loss_and_grads, static_argnums=0)(
+            graph, params, stats, pixels, jnp.asarray(labels)
+        )
+        named = nnx.merge(graph, grads, stats).save_weights()  # gradients in the place of the parameters
+    found = {name: array for name, array in named.items() if "moving" not in name}
+    return found, {name: channels_first(np.asarray(array)) for name, array in activations.items()}
+
+
+def device_name(device: str) -> str:
+    """ "cpu", or "cuda:0 NAME"."""
+    return "cpu" if device == "cpu" else f"cuda:0 {jax.devices(device)[0].device_kind}"
+
+
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """(n, H, W, C) -> (n, C, H, W); (n, C) as it is."""
+    return np.moveaxis(x, -1, 1)
+
+
+def convolution_for(device: str) -> Callable:
+    """The form that is fast there."""
+    return convolution_banded if device == "cpu" else convolution_plain
 
 
 def batches_of(images: np.ndarray, labels: np.ndarray) -> list[tuple[jax.Array, jax.Array]]:

@@ -67,14 +67,17 @@ class LeNet(nn.Module):
         return getattr(module, part if hasattr(module, part) else NATIVE_NAMES[part])
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.bn1(self.conv1(images)).sigmoid()  # (N, 6, 24, 24)
-        x = AveragePool.apply(x)  # (N, 6, 12, 12)
-        x = self.bn2(self.conv2(x)).sigmoid()  # (N, 16, 8, 8)
-        x = AveragePool.apply(x)  # (N, 16, 4, 4)
-        x = x.flatten(1)  # (N, 256)
-        x = self.bn3(self.dense1(x)).sigmoid()  # (N, 120)
-        x = self.bn4(self.dense2(x)).sigmoid()  # (N, 84)
-        return self.dense3(x)  # (N, 10)
+        return self.activations(images)["dense3"]
+
+    def activations(self, images: Tensor) -> dict[str, Tensor]:
+        """What every hidden layer passes on, by its norm's name, and the logits, as dense3's."""
+        bn1 = self.bn1(self.conv1(images)).sigmoid()  # (N, 6, 24, 24)
+        x = AveragePool.apply(bn1)  # (N, 6, 12, 12)
+        bn2 = self.bn2(self.conv2(x)).sigmoid()  # (N, 16, 8, 8)
+        x = AveragePool.apply(bn2).flatten(1)  # (N, 16 * 4 * 4)
+        bn3 = self.bn3(self.dense1(x)).sigmoid()  # (N, 120)
+        bn4 = self.bn4(self.dense2(bn3)).sigmoid()  # (N, 84)
+        return {"bn1": bn1, "bn2": bn2, "bn3": bn3, "bn4": bn4, "dense3": self.dense3(bn4)}  # logits: (N, 10)
 
 
 class AveragePool(torch.autograd.Function):

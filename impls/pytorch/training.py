@@ -131,6 +131,34 @@ def sgd_step(
     return loss.detach(), logits.detach()
 
 
+def inspect(
+    weights: Weights,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    norm: Callable[[int, int], nn.Module] = our_norm,
+) -> tuple[Weights, Weights]:
+    """(gradients, activations) of one batch in training mode: the mean loss by every parameter; what layers pass on.
+
+    images: (n, 28, 28) uint8; labels: (n,) integers. Activations are those of bn1 to bn4, after the sigmoid,
+    (n, C, H, W) or (n, C), and the logits (n, 10) as dense3's.
+    """
+    with full_precision():
+        pixels, targets = to_device(images, labels, device)
+        net = make_net(weights, getattr(torch, dtype), device, norm)
+        activations = net.activations(scaled(pixels, getattr(torch, dtype)))
+        parameters = {name: net.tensor(name) for name in weights if "moving" not in name}
+        loss = cross_entropy(activations["dense3"], targets)
+        grads = torch.autograd.grad(loss, list(parameters.values()))
+    return to_numpy(dict(zip(parameters, grads, strict=True))), to_numpy(activations)
+
+
+def to_numpy(tensors: dict[str, Tensor]) -> Weights:
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+
+
 def evaluate(net: LeNet, images: Tensor, labels: Tensor, batch_size: int, dtype: torch.dtype) -> float:
     """The accuracy on images (N, 28, 28) in prediction mode."""
     net.eval()

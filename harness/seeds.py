@@ -1,0 +1,118 @@
+"""Several seeds of one framework trained as one program, where it can do that: JAX, by `vmap`.
+
+One checkpoint holds all of them, so that they go on together, and end bit for bit as if they had not been cut off.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import checkpoint
+from harness.errors import UsageError
+from harness.fashion_mnist import FashionMnist
+from harness.trainings import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    batch_orders,
+    recipe_of,
+    resolve_device,
+    said,
+    summary,
+)
+
+TOGETHER = {"jax": "impls.jax_flax.seeds"}
+"""framework -> the module whose `train_seeds` trains several at once"""
+
+Weights = dict[str, np.ndarray]
+
+
+def run_together(
+    name: str,
+    data: FashionMnist,
+    seeds: list[int],
+    *,
+    epochs: int,
+    device: str = "auto",
+    dtype: str = "float32",
+    on_progress: Callable[[int], None] | None = None,
+    on_epoch: Callable[[dict], None] | None = None,
+    resume: Path | None = None,
+    population: bool = False,
+) -> list[dict[str, Any]]:
+    """What `trainings.run` returns, one a seed. A record's seconds are the seed's share of an epoch of all.
+
+    on_progress: called with the examples done by all seeds; on_epoch: with the first seed's record.
+    """
+    from reference.lenet import initial_weights
+
+    where = resolve_device(name, device)
+    recipe = recipe_of(name, data, seeds[0], where, dtype, False) | {"seeds": seeds}
+    path = resume / f"{name}-seeds{'-'.join(map(str, seeds))}.npz" if resume else None
+    start = apart([initial_weights(seed) for seed in seeds])
+    found = (path and checkpoint.load(path, recipe)) or checkpoint.Checkpoint([], start, said(where, dtype))
+    history = list(found.history)  # an entry an epoch: a record a seed
+    if len(history) > epochs:
+        raise UsageError(f"{path} holds {len(history)} epochs, more than the {epochs} asked for")
+    if len(history) < epochs:
+
+        def keep(records: list[dict], weights: list[Weights]) -> None:
+            history.append(records)
+            if path:
+                checkpoint.save(path, recipe, checkpoint.Checkpoint(history, apart(weights), said(where, dtype)))
+            if on_epoch:
+                on_epoch(records[0])
+
+        orders = np.stack([batch_orders(len(data.train_images), epochs, seed)[len(history) :] for seed in seeds])
+        results = importlib.import_module(TOGETHER[name]).train_seeds(
+            data,
+            together(found.weights, len(seeds)),
+            orders,  # (seeds, epochs, n)
+            learning_rate=LEARNING_RATE,
+            batch_size=BATCH_SIZE,
+            dtype=dtype,
+            device=where,
+            first_epoch=len(history) + 1,
+            on_progress=on_progress,
+            on_epoch=keep,
+        )
+        meta = {key: results[0][key] for key in ("device", "dtype", "compile_seconds", "step")}
+        found = checkpoint.Checkpoint(history, apart([one["weights"] for one in results]), meta)
+    weights = together(found.weights, len(seeds))
+    if population and "population_test_accuracy" not in found.result:
+        from harness.accuracy import population_test_accuracy
+
+        found.result["population_test_accuracy"] = [population_test_accuracy(one, data) for one in weights]
+    if path:
+        checkpoint.save(path, recipe, found)
+    return [
+        summary(
+            name,
+            found.result | {"history": [records[k] for records in history], "weights": weights[k]} | mine(found, k),
+            len(data.train_images),
+            seed,
+        )
+        for k, seed in enumerate(seeds)
+    ]
+
+
+def mine(found: checkpoint.Checkpoint, k: int) -> dict[str, float]:
+    """What the result holds of seed k alone."""
+    of_all = found.result.get("population_test_accuracy")
+    return {"population_test_accuracy": of_all[k]} if of_all else {}
+
+
+def apart(weights: list[Weights]) -> Weights:
+    """One flat dict, the names of seed k's arrays behind "k/"."""
+    return {f"{k}/{name}": array for k, one in enumerate(weights) for name, array in one.items()}
+
+
+def together(flat: Weights, seeds: int) -> list[Weights]:
+    """The inverse of `apart`."""
+    return [
+        {name.split("/", 1)[1]: array for name, array in flat.items() if name.startswith(f"{k}/")} for k in range(seeds)
+    ]
