@@ -90,7 +90,6 @@ def check_and_probe(name: str, suite_name: str, seed: int) -> Checked:
 def record(ledger: Ledger, one: Checked) -> None:
     name = one.report.target
     told = target_as_dict(one.report) | {
-        "diagnosis": [],  # a guess from outside accuses nobody here: the snippets do
         "what": BUILT_IN[name].what,
         "versions": versions(name),
         "probed": one.probed.conventions.as_dict() if one.probed else None,

@@ -1,10 +1,15 @@
 """tinygrad.nn.BatchNorm, whose mode is global. It compiles with clang."""
 
-from tinygrad import Tensor, nn
+from tinygrad import Tensor, helpers, nn
+
+
+def mode(training):
+    """A context; releases before 0.14 had Tensor.train instead."""
+    return helpers.Context(TRAINING=int(training)) if hasattr(helpers, "TRAINING") else Tensor.train(training)
 
 
 class TinygradBatchNorm:
-    conventions = {"preset": "torch", "single_value": "any"}
+    conventions = {"preset": "torch"}
     dtypes = ("float64", "float32")
 
     def __init__(self, setup):
@@ -21,7 +26,7 @@ class TinygradBatchNorm:
         return self._step(Tensor(x), Tensor(dy), False)
 
     def _step(self, x, dy, training):
-        with Tensor.train(training):
+        with mode(training):
             y = self.layer(x)
             gradients = (y * dy).sum().gradient(x, self.layer.weight, self.layer.bias)
             Tensor.realize(y, *gradients, self.layer.running_mean, self.layer.running_var)

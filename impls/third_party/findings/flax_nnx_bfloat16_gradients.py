@@ -1,6 +1,6 @@
 # targets: flax-nnx, flax-nnx-two-pass
 # title: with dtype=bfloat16 the gradient of the float32 bias is summed in bfloat16
-# documented: not found in its documentation
+# documented: not found in its API page or its issues
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx

@@ -1,6 +1,6 @@
 # targets: keras-jax
 # title: a layer of dtype float64 computes in float32 on the JAX backend, with jax_enable_x64
-# documented: not found in its documentation
+# documented: not found in its API page or its issues
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"

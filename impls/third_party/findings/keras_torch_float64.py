@@ -1,6 +1,6 @@
 # targets: keras-torch
 # title: a layer of dtype float64 computes in float32 on the torch backend
-# documented: not found in its documentation
+# documented: not found in its API page or its issues
 import os
 
 os.environ["KERAS_BACKEND"] = "torch"

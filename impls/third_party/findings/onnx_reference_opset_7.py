@@ -1,6 +1,6 @@
 # targets: onnx-reference-7
 # title: the reference evaluator cannot run BatchNormalization of opset 7
-# documented: not found in its documentation
+# documented: not found in its API page or its issues
 import numpy as np
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator

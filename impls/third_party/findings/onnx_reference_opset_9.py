@@ -1,6 +1,6 @@
 # targets: onnx-reference-9
 # title: prediction normalizes by mean and var already moved towards the batch: 0.9 old + 0.1 new
-# documented: not found in its documentation
+# documented: not found; a fix is proposed in onnx/onnx pull request 8442 (open), the question was asked in issue 5799
 import numpy as np
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
