@@ -86,7 +86,8 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
         tmp_path / "ledger.jsonl", {"made": "today", "suite": "full", "seed": 0, "environment": ENVIRONMENT}
     )
     told = {"target": "numpy", "what": "a <b> | c", "versions": {"numpy": "2"}, "verdict": "agree", "seconds": 1.0}
-    ledger.add("target", told | {"probed": None, "unseen": []})
+    named = {"id": "eps_wrong", "text": "eps is <not> added", "cases": ["rank2"]}
+    ledger.add("target", told | {"probed": None, "unseen": [], "diagnosis": [named]})
     for cell in cells(reports[0]):
         ledger.add("cell", {"target": "numpy"} | cell)
     for pair in pairs(reports):
@@ -100,6 +101,8 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
     assert "a &lt;b&gt;" in page
     assert "x &lt; 1" in page
     assert "a <b>" not in page
+    assert 'title="eps is &lt;not&gt; added">eps_wrong' in page
+    assert "| eps_wrong |" in markdown.replace("\\_", "_")
     assert "```python\nx < 1\n# y\n```" in markdown
     assert "unproved" not in page + markdown
 
