@@ -1,6 +1,6 @@
 # targets: keras-torch
 # title: on torch, a mean far from zero makes the float32 variance wrong or negative, and y NaN
-# documented: not by the layer; the faster variance was chosen in keras-core pull request 866, with its instability named
+# documented: not by the layer; the faster variance was chosen in keras-core pull request 866, which says so
 import os
 
 os.environ["KERAS_BACKEND"] = "torch"
