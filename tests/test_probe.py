@@ -56,6 +56,27 @@ def test_every_preset_is_found_with_its_defaults(name):
     assert found.observed["variance"] == "two-pass or as good"
 
 
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_layer_that_computes_float64_in_float32_is_seen_in_float32(name):
+    class Narrow(following(PRESETS[name])):
+        def __init__(self, setup):
+            arrays = {
+                field: getattr(setup, field).astype("float32")
+                for field in ("gamma", "beta", "moving_mean", "moving_var")
+            }
+            super().__init__(replace(setup, dtype="float32", **arrays))
+
+        def train(self, x, dy):
+            return super().train(x.astype("float32"), dy.astype("float32"))
+
+        def eval(self, x, dy):
+            return super().eval(x.astype("float32"), dy.astype("float32"))
+
+    found = probe(InProcess(Narrow))
+    assert found.conventions == PRESETS[name]
+    assert found.unseen == []
+
+
 COMBINATIONS = list(
     product(("keep", "new"), ("biased", "unbiased"), ("inside_sqrt", "outside_sqrt"), (1, -1), (False, True))
 )
