@@ -20,12 +20,21 @@ class NoOracleError(Exception):
 
 
 def oracle_dtype(dtype: str) -> np.dtype:
-    """float64 judges float32 and 16 bits; longdouble judges float64. Raises NoOracleError where it is no wider."""
+    """float64 judges float32 and 16 bits; longdouble judges float64, or quadruple precision where that is no wider.
+
+    Windows and Apple silicon have no wide longdouble. Raises NoOracleError where numpy_quaddtype is missing as well.
+    """
     if dtype != "float64":
         return np.dtype(np.float64)
-    if not LONGDOUBLE_IS_WIDER:
-        raise NoOracleError("float64 needs a longdouble of more than 53 bits as its oracle; this machine has none")
-    return np.dtype(np.longdouble)
+    if LONGDOUBLE_IS_WIDER:
+        return np.dtype(np.longdouble)
+    try:
+        from numpy_quaddtype import QuadPrecDType
+    except ImportError as error:
+        raise NoOracleError(
+            "float64 needs an oracle of more than 53 bits, and longdouble has no more here: pip install numpy_quaddtype"
+        ) from error
+    return QuadPrecDType()
 
 
 class OracleLayer(BatchNorm):
@@ -56,6 +65,16 @@ class OracleLayer(BatchNorm):
     def train_no_grad_step(self, x: np.ndarray) -> dict[str, np.ndarray]:
         y, _ = self.train(x)
         return {"y": y}
+
+    def train_backward(self, dy: np.ndarray, cache: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return super().train_backward(dy, cache) if dy.size else self._nothing(dy)
+
+    def eval_backward(self, dy: np.ndarray, cache: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return super().eval_backward(dy, cache) if dy.size else self._nothing(dy)
+
+    def _nothing(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of an empty batch; numpy_quaddtype has no sum of nothing."""
+        return dy, np.zeros_like(self.beta), np.zeros_like(self.beta)  # dy's shape, (C,), (C,)
 
     def restore(self) -> None:
         """A layer built anew and given the saved state goes on as this one would."""

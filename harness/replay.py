@@ -96,7 +96,8 @@ def sensitivity(layer: type[OracleLayer], played: Played, conventions: Conventio
 
         def wobble(array: np.ndarray, rng: np.random.Generator = rng) -> np.ndarray:
             wide = array.astype(oracle_dtype(played.dtype))
-            return wide * (1 + ULPS * u * rng.choice([-1.0, 1.0], array.shape).astype(wide.dtype))
+            with np.errstate(invalid="ignore"):  # a NaN may well be among them
+                return wide * (1 + ULPS * u * rng.choice([-1.0, 1.0], array.shape).astype(wide.dtype))
 
         setups = tuple(
             replace(

@@ -1,0 +1,82 @@
+"""Where longdouble is no wider than float64, quadruple precision judges float64, to the same verdicts."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from harness import oracle
+from harness.catalogue import CASES
+from harness.oracle import NoOracleError, expect
+from reference.conventions import PRESETS
+from tests import in_process
+from tests.honest_variants import HONEST
+from tests.mutants import PAIRS, SINGLE, expected_ids
+
+NARROW = [case for case in CASES if "float64" in case.dtypes]
+
+
+@pytest.fixture
+def no_wide_longdouble(monkeypatch):
+    """As on Windows and on Apple silicon."""
+    monkeypatch.setattr(oracle, "LONGDOUBLE_IS_WIDER", False)
+    in_process.owed.cache_clear()
+    yield
+    in_process.owed.cache_clear()
+
+
+def owed(case, preset):
+    conventions = PRESETS[preset]
+    with np.errstate(all="ignore"):
+        return expect(case.make("float64", 0, conventions.momentum_for(case.new_weight)), conventions)
+
+
+@pytest.mark.skipif(not oracle.LONGDOUBLE_IS_WIDER, reason="this machine's longdouble is no wider than float64")
+@pytest.mark.parametrize("case", NARROW, ids=[case.id for case in NARROW])
+def test_both_oracles_owe_the_same(case, monkeypatch):
+    """Two implementations of wide arithmetic, by the processor and in software, within a hundredth of the bound."""
+    pytest.importorskip("numpy_quaddtype")
+    for preset in ("d2l", "torch"):
+        by_longdouble = owed(case, preset)
+        monkeypatch.setattr(oracle, "LONGDOUBLE_IS_WIDER", False)
+        by_quad = owed(case, preset)
+        monkeypatch.undo()
+        for one, other in zip(by_longdouble, by_quad, strict=True):
+            assert one.raises == other.raises
+            for name, want in one.values.items():
+                got = other.values[name]
+                head = want.astype(np.float64)  # by way of two float64: a cast from longdouble would keep but one
+                with np.errstate(all="ignore"):
+                    apart = np.abs(got - head - (want - head).astype(np.float64)).astype(np.float64)
+                both = np.isfinite(want) & np.isfinite(got)
+                assert (both | (got == head) | (np.isnan(want) & np.isnan(got))).all(), name
+                bound = one.bounds.get(name, np.zeros(want.shape))
+                near = apart <= 0.01 * bound + 1e-18 * np.abs(head)
+                assert (near | ~both).all(), name
+
+
+@pytest.mark.usefixtures("no_wide_longdouble")
+@pytest.mark.parametrize("variant", HONEST[::8], ids=lambda one: one.__name__)
+def test_an_honest_layer_agrees_in_float64(variant):
+    pytest.importorskip("numpy_quaddtype")
+    report = in_process.checked(variant, cases=NARROW, diagnosed=False)
+    assert report.verdict == "agree"
+    assert sum(one.dtype == "float64" and one.verdict == "agree" for one in report.judgements) > 500
+
+
+@pytest.mark.usefixtures("no_wide_longdouble")
+@pytest.mark.parametrize("mutant", [*SINGLE[::12], PAIRS[0]], ids=lambda one: one.__name__)
+def test_a_mutant_is_named(mutant):
+    pytest.importorskip("numpy_quaddtype")
+    report = in_process.checked(mutant)
+    assert {one["id"] for one in report.diagnosis} == expected_ids(mutant)
+
+
+@pytest.mark.usefixtures("no_wide_longdouble")
+def test_without_either_float64_is_not_judged_and_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy_quaddtype", None)
+    with pytest.raises(NoOracleError, match="pip install numpy_quaddtype"):
+        oracle.oracle_dtype("float64")
+    assert oracle.oracle_dtype("float32") == np.float64
