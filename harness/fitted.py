@@ -181,11 +181,13 @@ def fit(family: Family, played: list[Played], failing: list[Played], conventions
     best = int(np.argmin(misfits))
     if not np.isfinite(misfits[best]):
         return None
-    number = _golden(
-        lambda logarithm: distance(make(float(np.exp(logarithm))), trial, conventions),
-        float(np.log(grid[max(0, best - 1)])),
-        float(np.log(grid[min(len(grid) - 1, best + 1)])),
-    )
+
+    def misfit(logarithm: float) -> float:
+        return distance(make(float(np.exp(logarithm))), trial, conventions)
+
+    around = [float(np.log(grid[n])) for n in (max(0, best - 1), best, min(len(grid) - 1, best + 1))]
+    # A valley may be too narrow for the search, and 1 is on the grid: nobody averages.
+    number = min(_golden(misfit, around[0], around[2]), around[1], key=misfit)
     for digits in (1, 2, 3, 4, 6, 9, 17):
         rounded = float(f"{float(np.exp(number)):.{digits}g}")
         if fits(make(rounded), trial, conventions) and explains(make(rounded), played, conventions):

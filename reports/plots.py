@@ -197,7 +197,7 @@ def ladder(records: list[dict[str, Any]]) -> dict[str, Any] | None:
     logs = [math.log10(value) for value in seen if value is not None and 0 < value < math.inf]
     low, high = math.floor(min(logs, default=-1)), math.ceil(max(logs, default=0))
     high = max(high, low + 1)
-    width, left, right, top, pitch = 760, 150, 24, 24, 17
+    width, left, right, top, pitch = 786, 176, 24, 24, 17
 
     def across(value: float | None) -> float:
         """Zero sits at the left edge; what is not finite beyond the right one."""
