@@ -88,8 +88,8 @@ def table_of_mutants(rows, seeds):
     return [
         f"## {len(SINGLE)} mutants with one mistake, {len(PAIRS)} with two: {seeds} seeds each",
         "",
-        f"Flagged {share['flagged']:.1f}%, by the case that claims it {share['claimed']:.1f}%. "
-        f"Diagnosis exactly right {share['right']:.1f}%; the true id among the findings {share['named']:.1f}%.",
+        f"Flagged {share['flagged']:.2f}%, by the case that claims it {share['claimed']:.2f}%. "
+        f"Diagnosis exactly right {share['right']:.2f}%; the true id among the findings {share['named']:.2f}%.",
         "",
         "| mutant | truth | claimed by | flagged | claimed | right | found otherwise |",
         "|---|---|---|---:|---:|---:|---|",
