@@ -1,7 +1,7 @@
 """Suspects and evidence: which mistakes, of the simplest class that succeeds, explain every law observable.
 
 The classes, in this order: a fixed mistake; wrong axes told by y alone; a mistake with one fitted number; rounding by
-envelope; two fixed mistakes; a fixed mistake on a fast variance.
+envelope; two fixed mistakes; a fixed mistake on a fast variance; a fast variance in float32.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
         lambda: by_envelope(enveloped, evidence),
         lambda: pairs(singles, evidence),
         lambda: with_fast_variance(singles, enveloped, evidence),
+        lambda: by_envelope([envelopes.fast_in_float32(evidence.conventions)], evidence),
     ):
         found = list(candidates())
         if found:
@@ -157,7 +158,8 @@ def by_number(evidence: Evidence) -> Iterable[Suspect]:
 def by_envelope(enveloped: list[envelopes.Envelope], evidence: Evidence) -> Iterable[Suspect]:
     """The first envelope that holds everything: those that follow are wider."""
     for envelope in enveloped:
-        suspect = Suspect((envelope.id,), (OracleLayer,), envelope.detail, envelope)
+        ids = (envelope.id, envelope.also) if envelope.also else (envelope.id,)
+        suspect = Suspect(ids, (OracleLayer,), envelope.detail, envelope)
         if envelope.shows(evidence.failing, evidence.played) and evidence.explained_by(suspect):
             yield suspect
             return

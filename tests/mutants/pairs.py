@@ -48,6 +48,16 @@ class FastAndInverted(FastVariance, MomentumInvertedD2l):
     expected, case = ("fast_variance", "momentum_inverted"), "large_mean_1e4"
 
 
+class FastInFloat32(FastVariance):
+    """float64 in and out, E[x^2] - E[x]^2 in float32 inside, as Keras on torch."""
+
+    expected, case = ("fast_variance", "low_precision_stats"), "large_mean_1e4"
+
+    def statistics(self, x):
+        mean, var = super().statistics(x.astype(np.float32))
+        return mean.astype(self.work), var.astype(self.work)
+
+
 class MutatesAndDgamma(WritesIntoInput):
     """Once x is centred in place, dgamma is computed from it."""
 
