@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -131,3 +133,10 @@ def test_a_contestant_that_fails_says_which_and_why(monkeypatch):
     monkeypatch.setattr(throughput.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match="pip install torch torchvision"):
         throughput.measure(few, rounds=1)
+
+
+def test_peak_memory_is_the_workers_own_and_not_what_its_parent_holds():
+    held = np.ones(400_000_000, np.uint8)
+    told = "from harness.bench_worker import peak_memory_mb; print(peak_memory_mb())"
+    ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert float(ran.stdout) < held.nbytes / 1e6
