@@ -11,8 +11,8 @@ import json
 import os
 import resource
 import sys
-from time import perf_counter
 from pathlib import Path
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
 
