@@ -25,7 +25,8 @@ class Pair:
     dtype: str
     observable: str
     verdict: str  # "agree" | "declared" | "differ" | "inconclusive"
-    ratio: float | None  # greatest |a - b| / (bound of a + bound of b) where no convention separates them
+    ratio: float | None
+    """Greatest |a - b| / (bound of a + bound of b + what their conventions put between them, if that is less)."""
     case: str | None
     compared: int
     declared_by: list[str]
@@ -85,7 +86,8 @@ def _ratios(a: Played, b: Played) -> Iterator[tuple[str, float | None, bool]]:
             bound = want_a.bounds[name] + want_b.bounds[name]
             law = channels.reshape(1, -1, *[1] * (truth_a.ndim - 2)) if truth_a.ndim > 1 else channels
             with np.errstate(all="ignore"):
-                declared = bool((law & (np.abs(truth_a - truth_b) > bound)).any())
+                owed = np.abs(truth_a - truth_b).astype(np.float64)  # what the conventions alone put between them
+                declared = bool((law & (owed > bound)).any())
                 difference = np.abs(got_a.astype(truth_a.dtype) - got_b.astype(truth_a.dtype)).astype(np.float64)
                 proves = conclusive(bound, truth_a, unit.io if name in ("y", "dx") else unit.work)
             counted = law & proves & np.isfinite(truth_a.astype(np.float64))
@@ -93,6 +95,6 @@ def _ratios(a: Played, b: Played) -> Iterator[tuple[str, float | None, bool]]:
                 yield name, None, declared
             else:
                 with np.errstate(all="ignore"):
-                    ratios = np.where(difference == 0, 0.0, difference / bound)
+                    ratios = np.where(difference == 0, 0.0, difference / (bound + owed))
                 worst = np.where(counted, ratios, 0.0).max()
                 yield name, float(np.inf if np.isnan(worst) else worst), False
