@@ -17,8 +17,7 @@ from harness.built_in import BUILT_IN, is_installed
 from harness.catalogue import suite
 from harness.check import check_one
 from harness.isolate import CASE_SECONDS, IsolatedTarget
-
-AT_ONCE = 2
+from harness.matrix import AT_ONCE
 
 
 def found(name, cases):

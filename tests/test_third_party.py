@@ -103,6 +103,10 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
     assert "a <b>" not in page
     assert 'title="eps is &lt;not&gt; added">eps_wrong' in page
     assert "| eps_wrong |" in markdown.replace("\\_", "_")
+    lines = markdown.splitlines()
+    rules = [n for n, line in enumerate(lines) if line.startswith("|---")]
+    assert rules
+    assert all(lines[n - 1].count("|") == lines[n].count("|") for n in rules)  # or it is shown as no table
     assert "```python\nx < 1\n# y\n```" in markdown
     assert "unproved" not in page + markdown
 
