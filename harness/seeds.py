@@ -13,22 +13,20 @@ from typing import Any
 import numpy as np
 
 from harness import checkpoint
-from harness.errors import UsageError
 from harness.fashion_mnist import FashionMnist
 from harness.trainings import (
     BATCH_SIZE,
     LEARNING_RATE,
+    Weights,
     batch_orders,
+    go_on,
     recipe_of,
     resolve_device,
-    said,
     summary,
 )
 
 TOGETHER = {"jax": "impls.jax_flax.seeds"}
 """framework -> the module whose `train_seeds` trains several at once"""
-
-Weights = dict[str, np.ndarray]
 
 
 def run_together(
@@ -53,35 +51,28 @@ def run_together(
     where = resolve_device(name, device)
     recipe = recipe_of(name, data, seeds[0], where, dtype, False) | {"seeds": seeds}
     path = resume / f"{name}-seeds{'-'.join(map(str, seeds))}.npz" if resume else None
-    start = apart([initial_weights(seed) for seed in seeds])
-    found = (path and checkpoint.load(path, recipe)) or checkpoint.Checkpoint([], start, said(where, dtype))
-    history = list(found.history)  # an entry an epoch: a record a seed
-    if len(history) > epochs:
-        raise UsageError(f"{path} holds {len(history)} epochs, more than the {epochs} asked for")
-    if len(history) < epochs:
 
-        def keep(records: list[dict], weights: list[Weights]) -> None:
-            history.append(records)
-            if path:
-                checkpoint.save(path, recipe, checkpoint.Checkpoint(history, apart(weights), said(where, dtype)))
-            if on_epoch:
-                on_epoch(records[0])
-
-        orders = np.stack([batch_orders(len(data.train_images), epochs, seed)[len(history) :] for seed in seeds])
+    def train(found: checkpoint.Checkpoint, keep: Callable[[list[dict], Weights], None]) -> dict[str, Any]:
+        done = len(found.history)  # an entry an epoch: a record a seed
         results = importlib.import_module(TOGETHER[name]).train_seeds(
             data,
             together(found.weights, len(seeds)),
-            orders,  # (seeds, epochs, n)
+            np.stack([batch_orders(len(data.train_images), epochs, seed)[done:] for seed in seeds]),
             learning_rate=LEARNING_RATE,
             batch_size=BATCH_SIZE,
             dtype=dtype,
             device=where,
-            first_epoch=len(history) + 1,
+            first_epoch=done + 1,
             on_progress=on_progress,
-            on_epoch=keep,
+            on_epoch=lambda records, weights: keep(records, apart(weights)),
         )
-        meta = {key: results[0][key] for key in ("device", "dtype", "compile_seconds", "step")}
-        found = checkpoint.Checkpoint(history, apart([one["weights"] for one in results]), meta)
+        return results[0] | {"weights": apart([one["weights"] for one in results])}
+
+    def of_first(records: list[dict]) -> None:
+        if on_epoch:
+            on_epoch(records[0])
+
+    found = go_on(path, recipe, apart([initial_weights(seed) for seed in seeds]), epochs, train, of_first)
     weights = together(found.weights, len(seeds))
     if population and "population_test_accuracy" not in found.result:
         from harness.accuracy import population_test_accuracy
@@ -92,7 +83,9 @@ def run_together(
     return [
         summary(
             name,
-            found.result | {"history": [records[k] for records in history], "weights": weights[k]} | mine(found, k),
+            found.result
+            | {"history": [records[k] for records in found.history], "weights": weights[k]}
+            | mine(found, k),
             len(data.train_images),
             seed,
         )

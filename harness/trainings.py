@@ -35,6 +35,9 @@ PUBLISHED = {
 }
 
 
+Weights = dict[str, np.ndarray]
+
+
 class DeviceError(UsageError):
     """A device that was asked for and is not there."""
 
@@ -103,36 +106,23 @@ def run(
     where = resolve_device(name, device)
     recipe = recipe_of(name, data, seed, where, dtype, compiled)
     path = resume / f"{name}-seed{seed}.npz" if resume else None
-    found = path and checkpoint.load(path, recipe)
-    found = found or checkpoint.Checkpoint([], initial_weights(seed), said(where, dtype))
-    if len(found.history) > epochs:
-        raise UsageError(f"{path} holds {len(found.history)} epochs, more than the {epochs} asked for")
-    if len(found.history) < epochs:
-        history = list(found.history)
 
-        def keep(record: dict, weights: dict[str, np.ndarray]) -> None:
-            history.append(record)
-            if path:
-                checkpoint.save(path, recipe, checkpoint.Checkpoint(history, weights, said(where, dtype)))
-            if on_epoch:
-                on_epoch(record)
-
-        module = importlib.import_module(MODULES[name])
-        result = module.train(
+    def train(found: checkpoint.Checkpoint, keep: Callable[[dict, Weights], None]) -> dict[str, Any]:
+        return importlib.import_module(MODULES[name]).train(
             data,
             found.weights,
-            batch_orders(len(data.train_images), epochs, seed)[len(history) :],
+            batch_orders(len(data.train_images), epochs, seed)[len(found.history) :],
             learning_rate=LEARNING_RATE,
             batch_size=BATCH_SIZE,
             dtype=dtype,
             device=where,
-            first_epoch=len(history) + 1,
+            first_epoch=len(found.history) + 1,
             on_progress=on_progress,
             on_epoch=keep,
             **({"compiled": True} if compiled and name == "torch" else {}),
         )
-        meta = {key: result[key] for key in ("device", "dtype", "compile_seconds", "step")}
-        found = checkpoint.Checkpoint(history, result["weights"], meta)
+
+    found = go_on(path, recipe, initial_weights(seed), epochs, train, on_epoch)
     if population and "population_test_accuracy" not in found.result:
         from harness.accuracy import population_test_accuracy
 
@@ -142,6 +132,40 @@ def run(
     return summary(
         name, found.result | {"history": found.history, "weights": found.weights}, len(data.train_images), seed
     )
+
+
+def go_on(
+    path: Path | None,
+    recipe: dict[str, Any],
+    start: Weights,
+    epochs: int,
+    train: Callable[[Any, Callable[[Any, Weights], None]], dict[str, Any]],
+    on_epoch: Callable[[Any], None] | None,
+) -> Any:
+    """The checkpoint after `epochs`: what `path` holds, or a fresh start, trained on to there and kept every epoch.
+
+    train: called with the checkpoint to go on from and with what to call after each epoch, with its entry of the
+    history and the weights; returns the weights with "device", "dtype", "compile_seconds", "step".
+    """
+    from harness import checkpoint
+
+    meta = said(recipe["device"], recipe["dtype"])
+    found = (path and checkpoint.load(path, recipe)) or checkpoint.Checkpoint([], start, meta)
+    if len(found.history) > epochs:
+        raise UsageError(f"{path} holds {len(found.history)} epochs, more than the {epochs} asked for")
+    if len(found.history) == epochs:
+        return found
+    history = list(found.history)
+
+    def keep(entry: Any, weights: Weights) -> None:
+        history.append(entry)
+        if path:
+            checkpoint.save(path, recipe, checkpoint.Checkpoint(history, weights, meta))
+        if on_epoch:
+            on_epoch(entry)
+
+    result = train(found, keep)
+    return checkpoint.Checkpoint(history, result["weights"], {key: result[key] for key in meta})
 
 
 def said(device: str, dtype: str) -> dict[str, Any]:
