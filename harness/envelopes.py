@@ -26,7 +26,7 @@ FAR = 50.0
 """From this mean/std on, E[x^2] - E[x]^2 loses digits that the catalogue's bounds notice."""
 PARAMETERS = ("gamma", "beta", "moving_mean", "moving_var")
 FEW, MANY, ONE_SIDED = 512, 30, 0.9
-"""Values a channel in which a sum does not stall yet; errors enough to tell sides by; the mean sign that is one side."""
+"""Values a channel in which a sum does not stall yet; errors enough to tell sides by; a mean sign that is one side."""
 FLOAT16_MAX = float(ml_dtypes.finfo(np.float16).max)
 
 
