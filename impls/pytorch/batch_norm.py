@@ -148,10 +148,11 @@ class NormalizeByBatch(torch.autograd.Function):
             centered, var = x - mean, mean  # x's shape, stat
             y = centered.clone()  # x's shape
         else:
-            mean = x.mean(axes, keepdim=True, dtype=work)  # stat
+            n = x.numel() // len(gamma)
+            mean = sum_over(axes, x, work) / n  # stat
             centered = x - mean  # x's shape, working dtype
             y = centered.square()  # x's shape; its memory is y's, for now it holds the squares
-            var = y.mean(axes, keepdim=True)  # stat
+            var = sum_over(axes, y, work) / n  # stat
         scale = inverse_std(var, eps, conventions)  # stat
         # From x - mean, never x * a + b: that difference would cancel where mean is large against std.
         torch.mul(centered, gamma.view(stat) * scale, out=y)  # x's shape
@@ -168,9 +169,9 @@ class NormalizeByBatch(torch.autograd.Function):
         centered, var, scale, gamma = ctx.saved_tensors
         stat, axes = scale.shape, ctx.axes
         n = max(1, centered.numel() // scale.numel())
-        dbeta = dy.sum(axes, keepdim=True, dtype=centered.dtype)  # stat
+        dbeta = sum_over(axes, dy, centered.dtype)  # stat
         dx = dy * centered  # x's shape; its memory is dx's, for now it holds the products
-        dgamma = dx.sum(axes, keepdim=True) * scale  # stat
+        dgamma = sum_over(axes, dx, centered.dtype) * scale  # stat
         slope = variance_slope(var, scale, ctx.eps_at)  # stat or 1
         # dx = gamma * scale * (dy - dbeta/n - x_hat * slope * dgamma/n), with x_hat = centered * scale
         torch.mul(centered, scale * slope * dgamma / n, out=dx)
@@ -203,6 +204,18 @@ class NormalizeByMoving(torch.autograd.Function):
         dgamma = (dy * centered).sum(ctx.axes) * scale.flatten()  # (C,)
         dx = dy * (gamma.view(scale.shape) * scale)  # x's shape
         return dx.to(dy.dtype), dgamma.to(gamma.dtype), dbeta.to(gamma.dtype), None, None, None, None
+
+
+def sum_over(axes: list[int], x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The sum of x, of shape stat: within each example, then over the examples.
+
+    Every other operation gives a thread the same examples of a batch. So does this one, and not channels, whose
+    values the thread would have to fetch from another core.
+    """
+    first, *rest = axes  # the examples' axis, and those within an example
+    if rest:
+        x = x.sum(rest, keepdim=True, dtype=dtype)  # (N, C, 1, ...) or (N, 1, ..., C)
+    return x.sum(first, keepdim=True, dtype=dtype)  # stat
 
 
 def inverse_std(var: Tensor, eps: float, conventions: Conventions) -> Tensor:
