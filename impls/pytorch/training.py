@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from impls.pytorch.lenet import LeNet, Weights, our_norm
+from reference.training import keep_freed_memory
 
 PROGRESS_EVERY = 16  # steps
 
@@ -54,6 +55,7 @@ def train(
     before that: first steps, in which libraries load and choose kernels, and whose traces are removed.
     """
     kind = getattr(torch, dtype)
+    keep_freed_memory()
     with full_precision():
         train_images, train_labels = to_device(data.train_images, data.train_labels, device)
         test_images, test_labels = to_device(data.test_images, data.test_labels, device)
