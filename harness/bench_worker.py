@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.core_distance import core_distance
 from harness.trainings import BATCH_SIZE, LEARNING_RATE
 
 MATMUL = 2048
@@ -28,14 +30,23 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a framework prints must not be taken for an answer
-    contestant = None if spec["module"] == "matmul" else Contestant(spec)
+    answer_to = answerer(spec)
     for line in sys.stdin:
         try:
-            answer = contestant.round(int(line)) if contestant else matmul_rate(spec)
+            answer = answer_to(int(line))
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def answerer(spec: dict[str, Any]) -> Callable[[int], dict[str, Any]]:
+    """What answers the number of a round: a contestant, or one of the two instruments."""
+    if spec["module"] == "matmul":
+        return lambda _: {"flops": matmul_rate(spec["device"])}
+    if spec["module"] == "cores":
+        return lambda _: {"ns": core_distance()}
+    return Contestant(spec).round
 
 
 class Contestant:
@@ -99,9 +110,9 @@ def threads() -> int:
     return torch.get_num_threads() if torch else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
 
 
-def matmul_rate(spec: dict[str, Any]) -> dict[str, float]:
+def matmul_rate(device: str) -> float:
     """FLOP/s of a large float32 matrix product: the limit of a training's arithmetic. The best of several."""
-    if spec["device"] == "cuda":
+    if device == "cuda":
         import torch
 
         from impls.pytorch.training import full_precision
@@ -125,7 +136,7 @@ def matmul_rate(spec: dict[str, Any]) -> dict[str, float]:
         started = perf_counter()
         product()
         seconds.append(perf_counter() - started)
-    return {"flops": 2 * MATMUL**3 / min(seconds)}
+    return 2 * MATMUL**3 / min(seconds)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from harness.core_distance import distance_range
 from harness.show import coloured, out
 
 
@@ -87,16 +88,29 @@ def throughput(records: list[dict[str, Any]]) -> None:
     for clock in dict.fromkeys(one["clock"] for one in records):
         mine = [one for one in records if one["clock"] == clock]
         control = f"control {spread(mine[0]['control'])}"
-        out.print(f"[bold]{clock.replace('_', ' ')}[/], against: {mine[0]['against']}; {control}", highlight=False)
+        apart = (
+            "; cores {:.0f} to {:.0f} ns from each other and back".format(*found)
+            if (found := distance_range(mine))
+            else ""
+        )
+        heading = f"[bold]{clock.replace('_', ' ')}[/], against: {mine[0]['against']}; {control}{apart}"
+        out.print(heading, highlight=False, soft_wrap=True)
         for one in mine:
             met = {None: "", True: f", aim {one['aim']} met", False: f", [red]aim {one['aim']} missed[/]"}[one["met"]]
             out.print(
                 f"  {escape(one['name'])}: {one['examples_per_second']:,.0f} examples/s, ratio {spread(one['ratio'])}, "
-                f"{one['decision']}{met}; by CPU time {one['cpu_ratio']:.2f}, compile {one['compile_seconds']:.1f} s, "
-                f"{one['memory_mb']:,.0f} MB, {one['limit_share']:.0%} of the matmul rate",
+                f"{one['decision']}{met}{near(one)}; by CPU time {one['cpu_ratio']:.2f}, "
+                f"compile {one['compile_seconds']:.1f} s, {one['memory_mb']:,.0f} MB, {one['limit_share']:.0%} of the matmul rate",
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def near(one: dict[str, Any]) -> str:
+    """The ratio where cores were near, if they were not always."""
+    if one["ratio_near"] is None or one["rounds_near"] == one["rounds"]:
+        return ""
+    return f"; {one['ratio_near']['median']:.2f} in the {one['rounds_near']} rounds with near cores"
 
 
 def layers(records: list[dict[str, Any]]) -> None:

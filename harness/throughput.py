@@ -3,6 +3,8 @@
 A round is one short epoch with its evaluation, by each contestant in turn; the turn is reversed every round. What is
 claimed is the median of the ratios within rounds, with quartiles. The baseline runs twice in every round: how far
 it is from itself is the control, and a claim that is smaller than the control's spread is INCONCLUSIVE.
+Beside each turn stands how far its cores were from each other (`core_distance.py`), and beside the ratio the one of
+the rounds in which they were near.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ LOSS_TOLERANCE = 1e-3
 AIMS = {("torch", "end_to_end"): 3.0, ("jax", "end_to_end"): 3.0, ("numpy", "end_to_end"): 1.0} | {
     (name, "step"): 1.5 for name in ("torch", "jax")
 }
+NEAR = 1.5
+"""times the least distance of a run; far is from 1.7 times on, where it was seen"""
 FLOP_PER_EXAMPLE = 3 * 2 * (24 * 24 * 6 * 25 + 8 * 8 * 16 * 150 + 256 * 120 + 120 * 84 + 84 * 10) - 2 * 24 * 24 * 6 * 25
 """LeNet's convolutions and dense layers, forward and twice that backward, less the images' gradient: 1.5 million."""
 
@@ -87,13 +91,17 @@ def measure(
             name: stack.enter_context(worker(one.module, one.options, device_of(name, device), folder / "data.npz"))
             for name, one in here.items()
         }
+        cores = stack.enter_context(worker("cores", {}, device, folder / "data.npz"))
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in here}
         for number in range(rounds + 1):  # the first warms up
             names = list(here) if number % 2 else list(reversed(here))
             for name in names:
                 if on_round:
                     on_round(number, name)
-                found[name].append(ask(processes[name], number, name))
+                before = ask(cores, number, "cores")["ns"]
+                answer = ask(processes[name], number, name)
+                after = ask(cores, number, "cores")["ns"]
+                found[name].append(answer | {"core_distance_ns": before and max(before, after)})
         limit = ask(stack.enter_context(worker("matmul", {}, device, folder / "data.npz")), 0, "matmul")["flops"]
     return {"records": compare(found, min(IMAGES, len(data.train_images)), limit), "rounds": found}
 
@@ -149,44 +157,74 @@ def ask(process: subprocess.Popen, number: int, name: str) -> dict[str, Any]:
 
 def compare(found: dict[str, list[dict[str, Any]]], examples: int, limit: float) -> list[dict[str, Any]]:
     """A record a contestant and clock. The first round warmed up and is left out of all but the losses."""
+    near = near_rounds(found)
     records = []
-    for clock, (key, against) in CLOCKS.items():
+    for clock, (_, against) in CLOCKS.items():
         if against not in found:
             continue
-        control = spread([b[key] / a[key] for a, b in zip(found[BASELINE][1:], found[AGAIN][1:], strict=True)])
+        control = spread(ratios(clock, found[AGAIN], found[BASELINE]))
         for name, rounds in found.items():
-            base = found[against]
-            ratio = spread([b[key] / a[key] for a, b in zip(rounds[1:], base[1:], strict=True)])
-            cpu = spread([b["cpu_seconds"] / a["cpu_seconds"] for a, b in zip(rounds[1:], base[1:], strict=True)])
-            speed = examples / statistics.median(one[key] for one in rounds[1:])
-            agrees = all(same_loss(a, b) for a, b in zip(rounds, base, strict=True))
-            last, aim = rounds[-1], AIMS.get((name.removesuffix(", compiled"), clock))
-            decided = decision(ratio, control) if agrees else "DISAGREES"
-            records.append(
-                {
-                    "bench": "training",
-                    "name": name,
-                    "clock": clock,
-                    "against": against,
-                    "examples_per_second": speed,
-                    "ratio": ratio,
-                    "control": control,
-                    "decision": decided,
-                    "aim": aim,
-                    "met": None if aim is None or decided in UNDECIDED else ratio["median"] >= aim,
-                    "cpu_ratio": cpu["median"],
-                    "compile_seconds": rounds[0]["compile_seconds"],
-                    "memory_mb": last["memory_mb"],
-                    "limit_share": speed * FLOP_PER_EXAMPLE / limit,
-                    "matmul_flops": limit,
-                    "rounds": len(rounds) - 1,
-                    "examples": examples,
-                    "threads": last["threads"],
-                    "device": last["device"],
-                    "how": last["how"],
-                }
-            )
+            record = {"bench": "training", "name": name, "clock": clock, "against": against, "control": control}
+            aim = AIMS.get((name.removesuffix(", compiled"), clock))
+            record |= claim(clock, rounds, found[against], control, aim) | resources(rounds, found[against])
+            record |= by_distance(ratios(clock, rounds, found[against]), near[name] & near[against], rounds)
+            speed = examples / statistics.median(one[CLOCKS[clock][0]] for one in rounds[1:])
+            record |= {"examples": examples, "examples_per_second": speed}
+            record |= {"limit_share": speed * FLOP_PER_EXAMPLE / limit, "matmul_flops": limit}
+            records.append(record)
     return records
+
+
+def ratios(clock: str, rounds: list[dict[str, Any]], base: list[dict[str, Any]]) -> list[float]:
+    """How many times faster than the base, in each round but the first."""
+    key = CLOCKS[clock][0]
+    return [b[key] / a[key] for a, b in zip(rounds[1:], base[1:], strict=True)]
+
+
+def claim(
+    clock: str,
+    rounds: list[dict[str, Any]],
+    base: list[dict[str, Any]],
+    control: dict[str, float],
+    aim: float | None,
+) -> dict[str, Any]:
+    """The ratio and what can be said of it."""
+    ratio = spread(ratios(clock, rounds, base))
+    agrees = all(same_loss(a, b) for a, b in zip(rounds, base, strict=True))
+    decided = decision(ratio, control) if agrees else "DISAGREES"
+    met = None if aim is None or decided in UNDECIDED else ratio["median"] >= aim
+    return {"ratio": ratio, "decision": decided, "aim": aim, "met": met}
+
+
+def resources(rounds: list[dict[str, Any]], base: list[dict[str, Any]]) -> dict[str, Any]:
+    """What it took, and where it ran."""
+    cpu = [b["cpu_seconds"] / a["cpu_seconds"] for a, b in zip(rounds[1:], base[1:], strict=True)]
+    last = rounds[-1]
+    kept = {key: last[key] for key in ("memory_mb", "threads", "device", "how")}
+    kept |= {"cpu_ratio": statistics.median(cpu), "compile_seconds": rounds[0]["compile_seconds"]}
+    return kept | {"rounds": len(rounds) - 1}
+
+
+def by_distance(ratios: list[float], near: set[int], rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """The ratio of the rounds with near cores alone; the distances of all. None where there is nothing to say."""
+    chosen = [ratio for number, ratio in enumerate(ratios, start=1) if number in near]
+    distances = [one["core_distance_ns"] for one in rounds[1:]]
+    return {
+        "ratio_near": spread(chosen) if chosen else None,
+        "rounds_near": len(chosen),
+        "core_distance_ns": None if None in distances else spread(distances),
+    }
+
+
+def near_rounds(found: dict[str, list[dict[str, Any]]]) -> dict[str, set[int]]:
+    """The rounds in which a contestant's cores were about as near as they ever were in this run."""
+    distances = {name: [one["core_distance_ns"] for one in rounds] for name, rounds in found.items()}
+    known = [ns for row in distances.values() for ns in row if ns is not None]
+    least = min(known, default=0.0)
+    return {
+        name: {number for number, ns in enumerate(row) if ns is not None and ns <= NEAR * least}
+        for name, row in distances.items()
+    }
 
 
 UNDECIDED = ("INCONCLUSIVE", "DISAGREES")

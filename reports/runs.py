@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from harness.core_distance import distance_range
 from harness.ledger import number
 
 Record = dict[str, Any]
@@ -107,7 +108,7 @@ def _band(record: Record) -> Record:
 
 
 def throughput(records: list[Record]) -> list[Record]:
-    """A table a clock: {"clock", "against", "control", "rows"}."""
+    """A table a clock; "distance" is that of the cores, (lowest, highest quartile) in ns, where it was measured."""
     mine = [one for one in records if one["bench"] == "training"]
     return [
         {
@@ -116,6 +117,7 @@ def throughput(records: list[Record]) -> list[Record]:
             "control": rows[0]["control"],
             "rounds": rows[0]["rounds"],
             "matmul": rows[0]["matmul_flops"],
+            "distance": distance_range(rows),
             "rows": rows,
         }
         for clock in dict.fromkeys(one["clock"] for one in mine)

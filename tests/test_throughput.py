@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -57,7 +58,7 @@ def test_the_tutorials_loop_is_the_same_training(data, options):
 
 def rounds(seconds, loss=1.0, **changes):
     record = {"loss": loss, "cpu_seconds": 1.0, "compile_seconds": 0.5, "memory_mb": 1.0, "threads": 1}
-    record |= {"device": "cpu", "how": "eager"} | changes
+    record |= {"device": "cpu", "how": "eager", "core_distance_ns": None} | changes
     return [record | {"seconds": value, "step_seconds": value / 2} for value in [99.0, *seconds]]  # the first warms up
 
 
@@ -99,6 +100,34 @@ def test_the_step_is_held_against_the_loop_with_resident_data():
     found["numpy"] = rounds([1.0, 1.0])
     one = by_name(compare(found, 6000, 1e11), "step")["numpy"]
     assert (one["against"], one["ratio"]["median"]) == (RESIDENT, 2.0)
+
+
+def test_rounds_with_near_cores_are_told_apart():
+    """Near to within 1.5 times the least distance of the run, in both turns: here in the second round alone."""
+    base, ours = rounds([4.0, 4.0, 4.0]), rounds([2.0, 1.0, 2.0])
+    for one, ns in zip(base, (350, 180, 190, 340), strict=True):
+        one["core_distance_ns"] = ns
+    for one, ns in zip(ours, (180, 350, 200, 180), strict=True):
+        one["core_distance_ns"] = ns
+    one = by_name(compare({BASELINE: base, AGAIN: base, "torch": ours}, 6000, 1e11))["torch"]
+    assert (one["ratio"]["median"], one["ratio_near"]["median"], one["rounds_near"]) == (2.0, 4.0, 1)
+    assert one["core_distance_ns"] == spread([350, 200, 180])
+
+
+def test_distances_that_cannot_be_measured_leave_the_ratio():
+    found = {BASELINE: rounds([1.0, 1.0]), AGAIN: rounds([1.0, 1.0]), "torch": rounds([0.25, 0.25])}
+    one = by_name(compare(found, 6000, 1e11))["torch"]
+    assert one["ratio"]["median"] == 4.0
+    assert (one["ratio_near"], one["rounds_near"], one["core_distance_ns"]) == (None, 0, None)
+
+
+def test_the_distance_of_cores_is_some_hundred_nanoseconds():
+    code = "from harness.core_distance import core_distance; print(core_distance())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    if len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2:
+        assert found == "None"
+    else:
+        assert 20 < float(found) < 1e5
 
 
 def test_contestants_run_in_turn_and_the_turn_is_reversed(monkeypatch):

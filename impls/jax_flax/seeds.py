@@ -14,7 +14,6 @@ from flax import nnx
 
 from impls.jax_flax.lenet import LeNet, Weights
 from impls.jax_flax.training import (
-    batches_of,
     convolution_for,
     count_correct_in,
     device_name,
@@ -50,7 +49,7 @@ def train_seeds(
         params, stats = (stacked([nnx.state(net, kind) for net in nets]) for kind in (nnx.Param, nnx.BatchStat))
         training, predicting = in_mode(nets[0], "train"), in_mode(nets[0], "eval")
         train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
-        test_set = batches_of(data.test_images, data.test_labels)
+        test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
         rate = jnp.asarray(learning_rate, dtype)
 
         started = perf_counter()
@@ -138,8 +137,7 @@ def steps_of_all(graph, params, stats, train_set, orders, first, last, learning_
     return jax.vmap(of_one)(params, stats, orders)
 
 
-def evaluate_all(graph, params, stats, batches) -> np.ndarray:
+def evaluate_all(graph, params, stats, test_set) -> np.ndarray:
     """The accuracy of every seed, (seeds,)."""
     count = jax.vmap(partial(count_correct_in, graph), in_axes=(0, 0, None, None))
-    correct = [count(params, stats, images, labels) for images, labels in batches]
-    return np.sum(correct, axis=0) / sum(len(labels) for _, labels in batches)
+    return np.asarray(count(params, stats, *test_set)) / len(test_set[1])

@@ -61,7 +61,7 @@ def train(
         net.train()
         training = nnx.graphdef(net)
         train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
-        test_set = batches_of(data.test_images, data.test_labels)
+        test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
         rate = jnp.asarray(learning_rate, dtype)
 
         started = perf_counter()
@@ -205,24 +205,30 @@ def convolution_for(device: str) -> Callable:
     return convolution_banded if device == "cpu" else convolution_plain
 
 
-def batches_of(images: np.ndarray, labels: np.ndarray) -> list[tuple[jax.Array, jax.Array]]:
-    starts = range(0, len(images), EVALUATION_BATCH)
-    return [
-        (jnp.asarray(images[start : start + EVALUATION_BATCH]), jnp.asarray(labels[start : start + EVALUATION_BATCH]))
-        for start in starts
-    ]
-
-
-def evaluate(graph, params, stats, batches) -> float:
-    """The accuracy in prediction mode on batches of (images, labels). All are under way before one is awaited."""
-    correct = [count_correct_in(graph, params, stats, images, labels) for images, labels in batches]
-    return sum(int(n) for n in correct) / sum(len(labels) for _, labels in batches)
+def evaluate(graph, params, stats, test_set) -> float:
+    """The accuracy in prediction mode on (images (N, 28, 28), labels (N,))."""
+    return int(count_correct_in(graph, params, stats, *test_set)) / len(test_set[1])
 
 
 @partial(jax.jit, static_argnums=0)
 def count_correct_in(graph, params, stats, images, labels):
+    """How many are predicted right: full batches in a loop, one call for all, then the rest."""
     net = nnx.merge(graph, params, stats)
-    return count_correct(net(scaled(images, net.dense3.weight.dtype)), labels)
+
+    def count(batch):
+        images, labels = batch  # (n, 28, 28), (n,)
+        return count_correct(net(scaled(images, net.dense3.weight.dtype)), labels)
+
+    full, rest = divmod(len(images), EVALUATION_BATCH)
+    batches, last = split((images, labels), full, EVALUATION_BATCH)
+    correct = jax.lax.map(count, batches).sum()
+    return correct + count(last) if rest else correct
+
+
+def split(arrays, batches: int, size: int):
+    """(`batches` batches of this size along a new first axis, what is left), of every array."""
+    head = [array[: batches * size].reshape(batches, size, *array.shape[1:]) for array in arrays]
+    return head, [array[batches * size :] for array in arrays]
 
 
 def scaled(images, dtype):
