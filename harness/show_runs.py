@@ -100,7 +100,8 @@ def throughput(records: list[dict[str, Any]]) -> None:
             out.print(
                 f"  {escape(one['name'])}: {one['examples_per_second']:,.0f} examples/s, ratio {spread(one['ratio'])}, "
                 f"{one['decision']}{met}{near(one)}; by CPU time {one['cpu_ratio']:.2f}, "
-                f"compile {one['compile_seconds']:.1f} s, {one['memory_mb']:,.0f} MB, {one['limit_share']:.0%} of the matmul rate",
+                f"compile {one['compile_seconds']:.1f} s, {one['memory_mb']:,.0f} MB, "
+                f"{one['limit_share']:.0%} of the matmul rate",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -164,9 +164,13 @@ def compare(found: dict[str, list[dict[str, Any]]], examples: int, limit: float)
             continue
         control = spread(ratios(clock, found[AGAIN], found[BASELINE]))
         for name, rounds in found.items():
-            record = {"bench": "training", "name": name, "clock": clock, "against": against, "control": control}
+            record: dict[str, Any] = {"bench": "training", "name": name, "clock": clock, "against": against}
             aim = AIMS.get((name.removesuffix(", compiled"), clock))
-            record |= claim(clock, rounds, found[against], control, aim) | resources(rounds, found[against])
+            record |= (
+                {"control": control}
+                | claim(clock, rounds, found[against], control, aim)
+                | resources(rounds, found[against])
+            )
             record |= by_distance(ratios(clock, rounds, found[against]), near[name] & near[against], rounds)
             speed = examples / statistics.median(one[CLOCKS[clock][0]] for one in rounds[1:])
             record |= {"examples": examples, "examples_per_second": speed}
