@@ -164,14 +164,12 @@ def compare(found: dict[str, list[dict[str, Any]]], examples: int, limit: float)
             continue
         control = spread(ratios(clock, found[AGAIN], found[BASELINE]))
         for name, rounds in found.items():
+            base, aim = found[against], AIMS.get((name.removesuffix(", compiled"), clock))
             record: dict[str, Any] = {"bench": "training", "name": name, "clock": clock, "against": against}
-            aim = AIMS.get((name.removesuffix(", compiled"), clock))
-            record |= (
-                {"control": control}
-                | claim(clock, rounds, found[against], control, aim)
-                | resources(rounds, found[against])
-            )
-            record |= by_distance(ratios(clock, rounds, found[against]), near[name] & near[against], rounds)
+            record["control"] = control
+            record |= claim(clock, rounds, base, control, aim)
+            record |= resources(rounds, base)
+            record |= by_distance(ratios(clock, rounds, base), near[name] & near[against], rounds)
             speed = examples / statistics.median(one[CLOCKS[clock][0]] for one in rounds[1:])
             record |= {"examples": examples, "examples_per_second": speed}
             record |= {"limit_share": speed * FLOP_PER_EXAMPLE / limit, "matmul_flops": limit}
