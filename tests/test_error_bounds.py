@@ -13,6 +13,7 @@ import pytest
 from reference.error_bounds import eval_bounds, moving_bound, precision_of, train_bounds
 from reference.summation_error import summation_error
 from tests import bounds_experiment as experiment
+from tests.bounds_cases import random_batch
 from tests.honest_algorithms import HONEST, backwards, eight_lanes, sequential, tree, two_pass, value_sorted
 
 TABLE = Path(__file__).resolve().parents[1] / "reference" / "error_bounds_table.md"
@@ -53,7 +54,7 @@ def test_fast_variance_is_no_finding_where_it_is_good_enough():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_honest_algorithms_against_fifty_digits(dtype):
-    b = experiment.random_batch(np.random.default_rng(5), dtype, 40, max_n=12)
+    b = random_batch(np.random.default_rng(5), dtype, 40, max_n=12)
     _, bound = experiment.expected_and_bounds(b)
     with mpmath.workdps(50):
         for algorithm in HONEST:
