@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 from time import perf_counter
 from typing import Any
 
@@ -27,6 +28,7 @@ def core_distance() -> float | None:
     line = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the child
     child = os.fork()
     if child == 0:
+        signal.alarm(60)  # an orphan would wait for ever
         os.sched_setaffinity(0, {cpus[1]})
         for _ in range(BURSTS * HANDOVERS):
             while line[0] == 0:
@@ -38,6 +40,7 @@ def core_distance() -> float | None:
         seconds = [burst(line) for _ in range(BURSTS)]
     finally:
         os.sched_setaffinity(0, cpus)
+        os.kill(child, signal.SIGKILL)  # it has ended, unless a burst was broken off
         os.waitpid(child, 0)
     return min(seconds) / HANDOVERS * 1e9
 

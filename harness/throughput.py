@@ -167,9 +167,10 @@ def compare(found: dict[str, list[dict[str, Any]]], examples: int, limit: float)
             base, aim = found[against], AIMS.get((name.removesuffix(", compiled"), clock))
             record: dict[str, Any] = {"bench": "training", "name": name, "clock": clock, "against": against}
             record["control"] = control
-            record |= claim(clock, rounds, base, control, aim)
+            paired = ratios(clock, rounds, base)
+            record |= claim(paired, rounds, base, control, aim)
             record |= resources(rounds, base)
-            record |= by_distance(ratios(clock, rounds, base), near[name] & near[against], rounds)
+            record |= by_distance(paired, near[name] & near[against], rounds)
             speed = examples / statistics.median(one[CLOCKS[clock][0]] for one in rounds[1:])
             record |= {"examples": examples, "examples_per_second": speed}
             record |= {"limit_share": speed * FLOP_PER_EXAMPLE / limit, "matmul_flops": limit}
@@ -184,14 +185,14 @@ def ratios(clock: str, rounds: list[dict[str, Any]], base: list[dict[str, Any]])
 
 
 def claim(
-    clock: str,
+    ratios: list[float],
     rounds: list[dict[str, Any]],
     base: list[dict[str, Any]],
     control: dict[str, float],
     aim: float | None,
 ) -> dict[str, Any]:
     """The ratio and what can be said of it."""
-    ratio = spread(ratios(clock, rounds, base))
+    ratio = spread(ratios)
     agrees = all(same_loss(a, b) for a, b in zip(rounds, base, strict=True))
     decided = decision(ratio, control) if agrees else "DISAGREES"
     met = None if aim is None or decided in UNDECIDED else ratio["median"] >= aim
