@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -111,14 +112,26 @@ def key_figures(ledger: tables.Ledger, matrices: Any, locked: Any, trained: Any)
         verdict = ("all in range" if all(judged) else "NOT all in range") if judged else "not judged"
         verdict = "SAMPLE DATA" if ledger["header"][0]["is_sample"] else verdict
         epochs = tables.listed(dict.fromkeys(str(one["epochs"]) for one in trained))
-        accuracies = ", ".join(f"{one['implementation']} {fixed(one['train_accuracy'])}" for one in trained)
-        losses = " · ".join(fixed(one["loss"]) for one in trained)
-        add("final loss", losses, f"train accuracy {accuracies}; epochs: {epochs}, {verdict}")
+        losses = " · ".join(fixed(loss) for loss in averages(trained, "loss").values())
+        accuracies = said_of(averages(trained, "train_accuracy"), 3)
+        seeds = len({one["seed"] for one in trained})
+        over = f", mean of {seeds} seeds" if seeds > 1 else ""
+        add(f"final loss{over}", losses, f"train accuracy {accuracies}; epochs: {epochs}, {verdict}")
         best = max(trained, key=lambda one: one["examples_per_second"])
-        rest = ", ".join(f"{one['implementation']} {fixed(one['examples_per_second'], 0)}" for one in trained)
-        why = f"{best['implementation']} on {best['device']}; end to end: {rest}"
+        rest = said_of(averages(trained, "examples_per_second"), 0)
+        why = f"{best['implementation']} on {best['device']}; end to end{over}: {rest}"
         add("fastest training", fixed(best["examples_per_second"], 0), why, "examples/s")
     return found
+
+
+def averages(trained: Any, key: str) -> dict[str, float]:
+    """Implementation -> the mean over its seeds."""
+    names = dict.fromkeys(one["implementation"] for one in trained)
+    return {name: statistics.fmean(one[key] for one in trained if one["implementation"] == name) for name in names}
+
+
+def said_of(values: dict[str, float], digits: int) -> str:
+    return ", ".join(f"{name} {fixed(value, digits)}" for name, value in values.items())
 
 
 def others(ledger: tables.Ledger) -> str:

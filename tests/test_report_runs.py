@@ -41,3 +41,15 @@ def test_lockstep_shows_its_last_look_and_how_it_got_there(tmp_path):
     assert page.count("Step by step, in") == 2
     found["lockstep"][2]["distance"] = 1e-9  # out on the way: still wrong, however it ends
     assert title(made(tmp_path, found)[0]).startswith("✗Something of ours is wrong")
+
+
+def test_the_key_figures_of_several_seeds_are_their_means(tmp_path):
+    found = sample.records()
+    found["training"] = [
+        {**found["training"][0], "implementation": name, "seed": seed, "loss": loss, "examples_per_second": speed}
+        for name, seed, loss, speed in [("numpy", 0, 0.25, 1000), ("numpy", 1, 0.27, 3000), ("jax", 0, 0.28, 5000)]
+    ]
+    text = Page(made(tmp_path, found)[0]).text
+    assert "final loss, mean of 2 seeds" in text
+    assert "0.260 · 0.280" in text
+    assert "numpy 2,000, jax 5,000" in text
