@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from harness.case import Case, Script
-from harness.isolate import CASE_SECONDS, Death, IsolatedTarget
-from harness.oracle import Expected, NoOracleError, expect
-from harness.play import Observation
-from harness.smoke import smoke
-from harness.target import Description, TargetError
-from harness.verdict import NOT_RUN, UNSUPPORTED, Judgement, judge, overall
+from harness.cases.case import Case, Script
+from harness.judge.oracle import Expected, NoOracleError, expect
+from harness.judge.verdict import NOT_RUN, UNSUPPORTED, Judgement, judge, overall
+from harness.targets.isolate import CASE_SECONDS, Death, IsolatedTarget
+from harness.targets.load import Description, TargetError
+from harness.targets.play import Observation
+from harness.targets.smoke import smoke
 from reference.conventions import Conventions, conventions_from
 
 OnCase = Callable[[str, str], None]
@@ -91,7 +91,7 @@ def check_one(
     on_case: OnCase | None = None,
 ) -> TargetReport:
     """Judge one target. A target that cannot be loaded is a report as well."""
-    from harness.diagnose import diagnose, observations_to_notes
+    from harness.diagnose.diagnose import diagnose, observations_to_notes
 
     report = TargetReport(name)
     try:
@@ -121,7 +121,7 @@ def settle_conventions(
         return conventions_from(as_preset), f"--as {as_preset}", []
     if description.conventions is not None:
         return conventions_from(description.conventions), "declared", []
-    from harness.probe import probe
+    from harness.probe.probe import probe
 
     found = probe(isolated)
     return found.conventions, "probed", found.notes

@@ -12,11 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from harness import pytest_options
-from harness.built_in import BUILT_IN, OWN, is_installed
-from harness.catalogue import CASES
+from harness.cases.catalogue import CASES
 from harness.check import TargetReport, check_one
-from harness.isolate import IsolatedTarget
-from harness.verdict import Judgement
+from harness.judge.verdict import Judgement
+from harness.targets.built_in import BUILT_IN, OWN, is_installed
+from harness.targets.isolate import IsolatedTarget
 
 TARGETS = (*OWN, "torch-native")
 """What must agree. The other built-in targets have findings: `bnproof check flax-nnx`, or --bn flax-nnx."""

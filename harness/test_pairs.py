@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.pairs import compare_pairs
+from harness.judge.pairs import compare_pairs
 
 
 def test_pair(checked, pair, record_property):

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.fashion_mnist import load
-from harness.trainings import installed, run
+from harness.train.fashion_mnist import load
+from harness.train.trainings import installed, run
 
 IMAGES = 2048
 

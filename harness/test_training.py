@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.fashion_mnist import load
-from harness.lockstep import distance, lockstep, one_ulp_off
-from harness.trainings import installed
+from harness.train.fashion_mnist import load
+from harness.train.lockstep import distance, lockstep, one_ulp_off
+from harness.train.trainings import installed
 
 STEPS = 12
 

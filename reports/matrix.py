@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.ledger import read
+from harness.record.ledger import read
 from reports.render import html_environment, markdown_environment, markdown_text
 
 OBSERVABLES = (

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from harness.ledger import number
+from harness.record.ledger import number
 
 MEASURES = (("loss", "loss"), ("train_accuracy", "train accuracy"), ("test_accuracy", "test accuracy"))
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5")

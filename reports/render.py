@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.ledger import number, read
+from harness.record.ledger import number, read
 from reports import plots, tables
 from reports import runs as runs_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from harness.core_distance import distance_range
-from harness.ledger import number
+from harness.bench.core_distance import distance_range
+from harness.record.ledger import number
 
 Record = dict[str, Any]
 LABELLED = (1, 4, 16, 64, 235, 705)  # steps that keep apart on a logarithmic axis

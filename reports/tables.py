@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.ledger import number
+from harness.record.ledger import number
 
 Record = dict[str, Any]
 Ledger = dict[str, list[Record]]

@@ -4,12 +4,12 @@ from functools import cache
 
 import numpy as np
 
-from harness.catalogue import CASES
+from harness.cases.catalogue import CASES
 from harness.check import Played, TargetReport
-from harness.diagnose import diagnose
-from harness.oracle import NoOracleError, expect
-from harness.play import play
-from harness.verdict import judge
+from harness.diagnose.diagnose import diagnose
+from harness.judge.oracle import NoOracleError, expect
+from harness.judge.verdict import judge
+from harness.targets.play import play
 from reference.conventions import conventions_from
 
 

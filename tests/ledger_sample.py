@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.ledger import Ledger
+from harness.record.ledger import Ledger
 
 Record = dict[str, Any]
 HOSTILE = "<script>alert(1)</script>|`x`\"]]>'\n# head [a](http://evil.example) **b** <!-- &lt; {{ 7 * 7 }}"

@@ -13,11 +13,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.built_in import BUILT_IN, is_installed
-from harness.catalogue import suite
+from harness.cases.catalogue import suite
 from harness.check import check_one
-from harness.isolate import CASE_SECONDS, IsolatedTarget
-from harness.matrix import AT_ONCE
+from harness.cli.matrix import AT_ONCE
+from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 
 
 def found(name, cases):

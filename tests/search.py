@@ -13,11 +13,11 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from harness.case import Case, gaussian, relu_zeros, wide_scales, with_constant_channel
-from harness.oracle import expect
-from harness.play import play
-from harness.target import is_installed, load
-from harness.verdict import judge
+from harness.cases.case import Case, gaussian, relu_zeros, wide_scales, with_constant_channel
+from harness.judge.oracle import expect
+from harness.judge.verdict import judge
+from harness.targets.load import is_installed, load
+from harness.targets.play import play
 from reference.conventions import D2L
 
 OWN = ("numpy", "torch", "jax")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.accuracy import accuracy, equivalence, interval, population_statistics, two_one_sided
-from harness.fashion_mnist import load_sample
-from harness.trainings import installed, run
+from harness.train.accuracy import accuracy, equivalence, interval, population_statistics, two_one_sided
+from harness.train.fashion_mnist import load_sample
+from harness.train.trainings import installed, run
 from reference.lenet import LeNet, initial_weights
 from reference.training import scaled
 
@@ -94,5 +94,5 @@ def test_a_kept_run_is_not_trained_again(tmp_path, monkeypatch):
     assert "numpy" in installed()
     first = run("numpy", few, epochs=1, resume=tmp_path, population=True)
     assert 0 <= first["population_test_accuracy"] <= 1
-    monkeypatch.setattr("harness.trainings.importlib.import_module", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr("harness.train.trainings.importlib.import_module", lambda _: pytest.fail("trained again"))
     assert run("numpy", few, epochs=1, resume=tmp_path, population=True) == first

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.case import numpy_dtype
-from harness.catalogue import BY_ID, CASES, UNREACHABLE, suite
-from harness.mistakes.known import KNOWN, NOT_REPLAYED, TEXTS
-from harness.oracle import expect
-from harness.replay import replayed
-from harness.verdict import conclusive
+from harness.cases.case import numpy_dtype
+from harness.cases.catalogue import BY_ID, CASES, UNREACHABLE, suite
+from harness.diagnose.mistakes.known import KNOWN, NOT_REPLAYED, TEXTS
+from harness.diagnose.replay import replayed
+from harness.judge.oracle import expect
+from harness.judge.verdict import conclusive
 from reference.batch_norm import BatchNorm
 from reference.conventions import PRESETS, Conventions
 from reference.error_bounds import precision_of

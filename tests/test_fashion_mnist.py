@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from harness import fashion_mnist
-from harness.fashion_mnist import ENVIRONMENT, FILES, DataError, File, load, load_sample
+from harness.train import fashion_mnist
+from harness.train.fashion_mnist import ENVIRONMENT, FILES, DataError, File, load, load_sample
 
 
 @pytest.fixture

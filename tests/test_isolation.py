@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalogue import BY_ID
+from harness.cases.catalogue import BY_ID
 from harness.check import check, check_one
-from harness.isolate import Death, IsolatedTarget
-from harness.target import TargetError
+from harness.targets.isolate import Death, IsolatedTarget
+from harness.targets.load import TargetError
 
 TARGETS = Path(__file__).parent / "targets.py"
 CASES = tuple(BY_ID[name] for name in ("rank2", "rank4", "all_axes_equal", "five_steps", "odd_batch"))

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from harness.check import TargetReport
+from harness.cli.summary import summary
 from harness.errors import UsageError
-from harness.known import excuse, read_known, stale
-from harness.summary import summary
-from harness.verdict import Judgement
+from harness.judge.known import excuse, read_known, stale
+from harness.judge.verdict import Judgement
 
 TARGETS = Path(__file__).parent / "targets.py"
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from harness.ledger import Ledger, LedgerError, number, plain, read
+from harness.record.ledger import Ledger, LedgerError, number, plain, read
 
 
 def written(path, records=2):

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import lockstep as module
 from harness.errors import UsageError
-from harness.fashion_mnist import load_sample
-from harness.lockstep import compare, is_within, lockstep, looks, share
-from harness.target_norm import target_norm
+from harness.train import lockstep as module
+from harness.train.fashion_mnist import load_sample
+from harness.train.lockstep import compare, is_within, lockstep, looks, share
+from harness.train.target_norm import target_norm
 from reference import training as numpy_training
 from reference.lenet import LeNet, initial_weights
 
@@ -162,7 +162,7 @@ def test_channels_last_and_higher_ranks_are_shaped_for_the_target(ranks):
         def stats(self):
             return {"moving_mean": np.full(3, 7.0), "moving_var": np.ones(3)}
 
-    from harness.target_norm import TargetNorm
+    from harness.train.target_norm import TargetNorm
     from reference.conventions import conventions_from
 
     Seen.ranks = ranks

@@ -5,9 +5,9 @@ import warnings
 
 import pytest
 
-from harness.catalogue import BY_ID, CASES
-from harness.diagnose import diagnose
-from harness.mistakes.known import TEXTS
+from harness.cases.catalogue import BY_ID, CASES
+from harness.diagnose.diagnose import diagnose
+from harness.diagnose.mistakes.known import TEXTS
 from tests.honest_variants import HONEST
 from tests.in_process import checked
 from tests.mutants import PAIRS, SINGLE, expected_ids

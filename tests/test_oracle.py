@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from harness import oracle
-from harness.catalogue import CASES
-from harness.oracle import NoOracleError, expect
+from harness.cases.catalogue import CASES
+from harness.judge import oracle
+from harness.judge.oracle import NoOracleError, expect
 from reference.conventions import PRESETS
 from tests import in_process
 from tests.honest_variants import HONEST

@@ -5,13 +5,13 @@ from itertools import product
 
 import pytest
 
-from harness.catalogue import BY_ID
+from harness.cases.catalogue import BY_ID
 from harness.check import check_one
-from harness.isolate import IsolatedTarget
-from harness.play import play
-from harness.probe import probe
-from harness.target import describe, is_installed
-from harness.translate import translation
+from harness.probe.probe import probe
+from harness.probe.translate import translation
+from harness.targets.isolate import IsolatedTarget
+from harness.targets.load import describe, is_installed
+from harness.targets.play import play
 from reference.conventions import PRESETS, conventions_from, same_behaviour
 from reference.under_test import NumpyBatchNorm
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import target as target_module
-from harness.catalogue import BY_ID
+from harness.cases.catalogue import BY_ID
 from harness.check import check
-from harness.play import play
-from harness.smoke import script
-from harness.target import TargetError, describe, load
+from harness.targets import load as target_module
+from harness.targets.load import TargetError, describe, load
+from harness.targets.play import play
+from harness.targets.smoke import script
 
 HERE = Path(__file__).parent
 TORCH, JAX, NUMPY = (str(HERE / f"layers_{name}.py") for name in ("torch", "jax", "numpy"))

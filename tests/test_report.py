@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.ledger import LedgerError
+from harness.record.ledger import LedgerError
 from reports.plots import curves, linear_ticks
 from reports.render import fixed, markdown_text, render, short
 from tests import ledger_sample as sample

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import checkpoint
-from harness.fashion_mnist import load_sample
-from harness.trainings import installed, recipe_of, run
+from harness.train import checkpoint
+from harness.train.fashion_mnist import load_sample
+from harness.train.trainings import installed, recipe_of, run
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, SEED, IMAGES = 4, 3, 300  # two batches an epoch, the second a short one
@@ -24,8 +24,8 @@ import sys, time
 sys.path.insert(0, "tests")
 from pathlib import Path
 from test_resume import EPOCHS, SEED, few
-from harness.trainings import run
-from harness import checkpoint
+from harness.train.trainings import run
+from harness.train import checkpoint
 save = checkpoint.save
 def slowly(*arguments):
     save(*arguments)
@@ -74,7 +74,7 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(tmp_path, name):
 def test_seeds_together_are_those_apart_and_go_on_bit_for_bit(tmp_path):
     """JAX trains seeds as one program: each ends where it would alone but for rounding, and cut off, all the same."""
     pytest.importorskip("flax")
-    from harness.seeds import run_together
+    from harness.train.seeds import run_together
 
     options = {"device": "cpu", "epochs": EPOCHS}
     whole = run_together("jax", few(), [3, 5], **options)

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.built_in import BUILT_IN, is_installed
-from harness.case import DEFAULT_DTYPES
-from harness.isolate import IsolatedTarget
-from harness.play import play
-from harness.smoke import script, smoke
-from harness.target import TargetError, describe, load
+from harness.cases.case import DEFAULT_DTYPES
+from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.isolate import IsolatedTarget
+from harness.targets.load import TargetError, describe, load
+from harness.targets.play import play
+from harness.targets.smoke import script, smoke
 from reference.conventions import conventions_from
 
 HERE = Path(__file__).parent

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.built_in import BUILT_IN, OTHERS, is_installed
-from harness.catalogue import BY_ID
+from harness.cases.catalogue import BY_ID
 from harness.check import check
-from harness.ledger import Ledger
-from harness.matrix import SNIPPETS, cells, code, heading, pairs, run_snippet
-from harness.verdict import AGREE
+from harness.cli.matrix import SNIPPETS, cells, code, heading, pairs, run_snippet
+from harness.judge.verdict import AGREE
+from harness.record.ledger import Ledger
+from harness.targets.built_in import BUILT_IN, OTHERS, is_installed
 from reports.matrix import render
 
 CASES = tuple(BY_ID[name] for name in ("rank4", "five_steps"))

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness import throughput
+from harness.bench import throughput
+from harness.bench.throughput import AGAIN, BASELINE, RESIDENT, Contestant, compare, decision, spread
 from harness.errors import UsageError
-from harness.fashion_mnist import load_sample
-from harness.throughput import AGAIN, BASELINE, RESIDENT, Contestant, compare, decision, spread
+from harness.train.fashion_mnist import load_sample
 from reference import training as numpy_training
 from reference.lenet import initial_weights
 
@@ -122,7 +122,7 @@ def test_distances_that_cannot_be_measured_leave_the_ratio():
 
 
 def test_the_distance_of_cores_is_some_hundred_nanoseconds():
-    code = "from harness.core_distance import core_distance; print(core_distance())"
+    code = "from harness.bench.core_distance import core_distance; print(core_distance())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     if len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2:
         assert found == "None"
@@ -166,6 +166,6 @@ def test_a_contestant_that_fails_says_which_and_why(monkeypatch):
 
 def test_peak_memory_is_the_workers_own_and_not_what_its_parent_holds():
     held = np.ones(400_000_000, np.uint8)
-    told = "from harness.bench_worker import peak_memory_mb; print(peak_memory_mb())"
+    told = "from harness.bench.worker import peak_memory_mb; print(peak_memory_mb())"
     ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert float(ran.stdout) < held.nbytes / 1e6

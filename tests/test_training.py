@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.fashion_mnist import load_sample
+from harness.train.fashion_mnist import load_sample
 from reference import training as numpy_training
 from reference.lenet import initial_weights
 

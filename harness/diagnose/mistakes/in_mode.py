@@ -1,0 +1,29 @@
+"""A mistake that is made in one mode only: right in training and wrong in prediction, or the other way round."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.judge.oracle import OracleLayer
+
+
+def everywhere_or_in_one(*mistakes: type[OracleLayer]) -> tuple[type[OracleLayer], ...]:
+    """Each mistake in both modes, in training only, in prediction only."""
+    return tuple(variant for one in mistakes for variant in (one, only_in("train", one), only_in("eval", one)))
+
+
+def only_in(mode: str, mistake: type[OracleLayer]) -> type[OracleLayer]:
+    """`mistake` whose methods step aside, to what lies below them, in the other mode ("train" or "eval")."""
+    chain = [c for c in mistake.__mro__ if issubclass(c, OracleLayer) and c is not OracleLayer]
+    names = {name for c in chain for name in vars(c) if not name.startswith("_") and callable(vars(c)[name])}
+    made = type(f"{mistake.__name__}In{mode.title()}", (mistake,), {"__doc__": f"{mistake.__name__} in {mode} only."})
+    for name in names:
+        setattr(made, name, _guarded(name, mode, made, chain[-1]))
+    return made
+
+
+def _guarded(name: str, mode: str, made: type[OracleLayer], last: type[OracleLayer]) -> Any:
+    def method(self: Any, *args: Any) -> Any:
+        return getattr(super(made if self.playing == mode else last, self), name)(*args)
+
+    return method

@@ -1,0 +1,252 @@
+"""Mistakes in which statistics are used in which mode, in what is saved, and in what two layers share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.judge.oracle import OracleLayer
+from reference.batch_norm import from_rows, to_rows
+
+
+class EvalUsesBatchStats(OracleLayer):
+    """Prediction normalizes by the batch; its gradient treats the statistics as constants."""
+
+    def eval(self, x):
+        rows = to_rows(x, 1)
+        y, cache = self.normalize(rows, *self.used(*self.batch_statistics(rows)))
+        return from_rows(y, x.shape, 1), cache
+
+    def used(self, mean, var):
+        return mean, var
+
+
+class EvalUsesBatchMean(EvalUsesBatchStats):
+    def used(self, mean, var):  # noqa: ARG002
+        return mean, self.moving_var
+
+
+class EvalUsesBatchVar(EvalUsesBatchStats):
+    def used(self, mean, var):  # noqa: ARG002
+        return self.moving_mean, var
+
+
+class EvalIsTrainingWithoutUpdate(EvalUsesBatchStats):
+    """As the first, with the training gradient."""
+
+    def eval_backward(self, dy, cache):
+        return OracleLayer.train_backward(self, dy, cache)
+
+
+class EvalIsTraining(OracleLayer):
+    """Prediction is a training step: batch statistics, training gradient, and the moving statistics move."""
+
+    def eval_step(self, x, dy):
+        return self.train_step(x, dy)
+
+
+class EvalIsTrainingForward(OracleLayer):
+    """As above; prediction's gradient is right for the statistics that it used."""
+
+    def eval(self, x):
+        return self.train(x)
+
+
+class TrainUsesMovingStats(OracleLayer):
+    """Training normalizes by the moving statistics as they were before this batch."""
+
+    use_updated = False
+
+    def train(self, x):
+        rows = to_rows(x, 1)
+        before = self.moving_mean, self.moving_var
+        self.update(*self.batch_statistics(rows), len(rows))
+        after = self.moving_mean, self.moving_var
+        y, cache = self.normalize(rows, *self.chosen(*(after if self.use_updated else before), rows))
+        return from_rows(y, x.shape, 1), cache
+
+    def chosen(self, mean, var, rows):  # noqa: ARG002
+        return mean, var
+
+    def train_backward(self, dy, cache):
+        return OracleLayer.eval_backward(self, dy, cache)
+
+
+class TrainUsesUpdatedStats(TrainUsesMovingStats):
+    """Training normalizes by the moving statistics after this batch has moved them."""
+
+    use_updated = True
+
+
+class _TrainingGradient(OracleLayer):
+    def train_backward(self, dy, cache):
+        return OracleLayer.train_backward(self, dy, cache)
+
+
+class TrainUsesMovingStatsTrainingGradient(_TrainingGradient, TrainUsesMovingStats):
+    """As the first, with the training gradient."""
+
+
+class TrainUsesUpdatedStatsTrainingGradient(_TrainingGradient, TrainUsesUpdatedStats):
+    """As the second, with the training gradient."""
+
+
+class TrainUsesMovingVar(TrainUsesMovingStatsTrainingGradient):
+    """The batch's mean with the moving variance."""
+
+    def chosen(self, mean, var, rows):  # noqa: ARG002
+        return self.batch_statistics(rows)[0], var
+
+
+class TrainUsesUpdatedVar(TrainUsesMovingVar):
+    use_updated = True
+
+
+class TrainUsesMovingMean(TrainUsesMovingStatsTrainingGradient):
+    """The moving mean with the batch's variance."""
+
+    def chosen(self, mean, var, rows):  # noqa: ARG002
+        return mean, self.batch_statistics(rows)[1]
+
+
+class TrainUsesUpdatedMean(TrainUsesMovingMean):
+    use_updated = True
+
+
+class TrainGradientUsesMovingStats(OracleLayer):
+    """y is right; the gradients are computed with the moving statistics as they are after the step."""
+
+    by_updated = True
+
+    def train_step(self, x, dy):
+        before = self.moving_mean, self.moving_var
+        values = super().train_step(x, dy)
+        used = (self.moving_mean, self.moving_var) if self.by_updated else before
+        _, cache = self.normalize(to_rows(x, 1), *used)
+        dx, dgamma, dbeta = self.train_backward(dy, cache)
+        return values | {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+
+
+class TrainGradientUsesOldMovingStats(TrainGradientUsesMovingStats):
+    by_updated = False
+
+
+class TrainIsPrediction(OracleLayer):
+    """Training is prediction: moving statistics, which stay as they are, and prediction's gradient."""
+
+    def train_step(self, x, dy):
+        return OracleLayer.eval_step(self, x, dy)
+
+    def train_no_grad_step(self, x):
+        return {"y": OracleLayer.eval(self, x)[0]}
+
+
+class ModesSwapped(TrainIsPrediction):
+    """Training is prediction and prediction is training."""
+
+    def eval_step(self, x, dy):
+        return OracleLayer.train_step(self, x, dy)
+
+
+class ModeFollowsGrad(OracleLayer):
+    """With gradients on, prediction is training; with gradients off, training is prediction."""
+
+    def eval_step(self, x, dy):
+        return self.train_step(x, dy)
+
+    def train_no_grad_step(self, x):
+        y, _ = self.eval(x)
+        return {"y": y}
+
+
+class NoGradIsEval(OracleLayer):
+    """Training with gradients off is prediction; the rest is right."""
+
+    def train_no_grad_step(self, x):
+        y, _ = self.eval(x)
+        return {"y": y}
+
+
+class NoGradIsFrozen(OracleLayer):
+    """Training with gradients off normalizes by the batch, but does not move the statistics."""
+
+    def train_no_grad_step(self, x):
+        kept = self.average_mean, self.average_var, self.updates
+        values = super().train_no_grad_step(x)
+        self.average_mean, self.average_var, self.updates = kept
+        return values
+
+
+class StateNotSaved(OracleLayer):
+    """A restored layer starts from mean 0 and variance 1: only gamma and beta were saved."""
+
+    def restore(self):
+        self.average_mean = np.zeros_like(self.average_mean)
+        self.average_var = np.ones_like(self.average_var)
+        self.updates = 0
+        super().restore()
+
+
+class VarNotSaved(OracleLayer):
+    def restore(self):
+        self.average_var = np.ones_like(self.average_var)
+        super().restore()
+
+
+class MeanNotSaved(OracleLayer):
+    def restore(self):
+        self.average_mean = np.zeros_like(self.average_mean)
+        super().restore()
+
+
+class CounterNotSaved(OracleLayer):
+    """The averages are saved, the number of updates that debiasing divides by is not."""
+
+    acts_through = ("debiased", "not_debiased", "momentum_wrong")
+
+    def restore(self):
+        self.updates = 0
+        super().restore()
+
+
+class ParametersNotSaved(OracleLayer):
+    def restore(self):
+        self.gamma, self.beta = np.ones_like(self.gamma), np.zeros_like(self.beta)
+        super().restore()
+
+
+class GammaNotSaved(OracleLayer):
+    def restore(self):
+        self.gamma = np.ones_like(self.gamma)
+        super().restore()
+
+
+class BetaNotSaved(OracleLayer):
+    def restore(self):
+        self.beta = np.zeros_like(self.beta)
+        super().restore()
+
+
+class NothingSaved(ParametersNotSaved, StateNotSaved):
+    pass
+
+
+class StatsShared(OracleLayer):
+    """The moving statistics lie with the class: layers alive at once share them."""
+
+    shared: dict[str, np.ndarray] = {}  # noqa: RUF012 (shared on purpose)
+
+    @property
+    def average_mean(self):
+        return self.shared["mean"]
+
+    @average_mean.setter
+    def average_mean(self, value):
+        self.shared["mean"] = value
+
+    @property
+    def average_var(self):
+        return self.shared["var"]
+
+    @average_var.setter
+    def average_var(self, value):
+        self.shared["var"] = value

@@ -1,0 +1,232 @@
+"""Mistakes in the moving statistics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.judge.oracle import OracleLayer
+from reference.batch_norm import to_rows
+
+
+class MomentumInverted(OracleLayer):
+    def weights(self):
+        keep, new = super().weights()
+        return new, keep
+
+
+class _OneAverage(OracleLayer):
+    """Another update for one of the two averages, named by `wrong`; the other is updated as it should be."""
+
+    wrong = "var"
+
+    def mistaken(self, old, batch):  # noqa: ARG002
+        return batch
+
+    def update(self, mean, var, n):
+        old = self.average_mean, self.average_var
+        super().update(mean, var, n)
+        if self.wrong == "mean":
+            self.average_mean = self.mistaken(old[0], mean)
+        else:
+            bessel = n / (n - 1) if self.conventions.moving_var == "unbiased" and n > 1 else 1
+            self.average_var = self.mistaken(old[1], var * bessel)
+
+
+class VarMomentumInverted(_OneAverage):
+    def mistaken(self, old, batch):
+        keep, new = self.weights()
+        return new * old + keep * batch
+
+
+class MeanMomentumInverted(VarMomentumInverted):
+    wrong = "mean"
+
+
+class VarFrozen(_OneAverage):
+    def mistaken(self, old, batch):  # noqa: ARG002
+        return old
+
+
+class MeanFrozen(VarFrozen):
+    wrong = "mean"
+
+
+class NewNotWeighted(OracleLayer):
+    """keep * old + new value, whole."""
+
+    def weights(self):
+        keep, new = super().weights()
+        return keep, new / new if new else keep / keep
+
+
+class OldNotWeighted(OracleLayer):
+    """old value, whole, + new weight * batch."""
+
+    def weights(self):
+        keep, new = super().weights()
+        return (keep / keep if keep else new / new), new
+
+
+class CumulativeAverage(OracleLayer):
+    """The plain mean of all batches so far, whatever the momentum: the t-th weighs 1/t."""
+
+    first = 1
+
+    def weights(self):
+        new = self.average_mean.dtype.type(1) / (self.updates + self.first)
+        return 1 - new, new
+
+
+class CumulativeAverageOfStart(CumulativeAverage):
+    """As above, the starting values counted as one batch."""
+
+    first = 2
+
+
+class FirstBatchReplaces(OracleLayer):
+    """The first batch takes the place of the starting values."""
+
+    def weights(self):
+        keep, new = super().weights()
+        return (keep, new) if self.updates else (keep - keep, keep + new)
+
+
+class StartsFromZero(OracleLayer):
+    """The first update starts from zero, whatever the starting values were."""
+
+    def update(self, mean, var, n):
+        if self.updates == 0:
+            self.average_mean, self.average_var = np.zeros_like(mean), np.zeros_like(var)
+        super().update(mean, var, n)
+
+
+class StdAveraged(OracleLayer):
+    """The standard deviation is averaged where the variance is meant."""
+
+    def update(self, mean, var, n):
+        super().update(mean, np.sqrt(var), n)
+
+
+class StatsFrozen(OracleLayer):
+    def update(self, mean, var, n):
+        pass
+
+
+class FrozenAfterFirst(OracleLayer):
+    """Only the first update counts."""
+
+    def update(self, mean, var, n):
+        if self.updates == 0:
+            super().update(mean, var, n)
+
+
+class StatsUpdatedTwice(OracleLayer):
+    def update(self, mean, var, n):
+        super().update(mean, var, n)
+        super().update(mean, var, n)
+
+
+class CountedTwice(OracleLayer):
+    """The averages move once, and the counter that debiasing divides by moves twice."""
+
+    def update(self, mean, var, n):
+        super().update(mean, var, n)
+        self.updates += 1
+
+
+class StatsUpdatedInEval(OracleLayer):
+    """Prediction moves the statistics after it has used them."""
+
+    def eval(self, x):
+        y, cache = super().eval(x)
+        rows = to_rows(x, 1)
+        self.update(*self.batch_statistics(rows), len(rows))
+        return y, cache
+
+
+class StatsUpdatedBeforeEval(OracleLayer):
+    """Prediction moves the statistics first, then uses them."""
+
+    def eval(self, x):
+        rows = to_rows(x, 1)
+        self.update(*self.batch_statistics(rows), len(rows))
+        return super().eval(x)
+
+
+class _Debias(OracleLayer):
+    said = True
+
+    def debiases(self):
+        return self.said
+
+    def debiased(self, average):
+        conventions = self.conventions
+        self.conventions = replace(conventions, debias=self.debiases())
+        result = super().debiased(average)
+        self.conventions = conventions
+        return result
+
+
+class Debiased(_Debias):
+    said = True
+
+
+class DebiasedFromZero(Debiased, StartsFromZero):
+    """As above; the averages start from zero, whatever the starting values were."""
+
+
+class DebiasedAtOnce(OracleLayer):
+    """Divided by 1 - momentum^t before any update as well, that is by zero."""
+
+    def debiased(self, average):
+        keep, _ = self.weights()
+        return average / (1 - keep**self.updates)
+
+
+class DebiasedWhenUsed(_Debias):
+    """Prediction uses the debiased statistics; those that are shown are plain."""
+
+    in_use = False
+
+    def debiases(self):
+        return self.in_use
+
+    def eval(self, x):
+        self.in_use = True
+        try:
+            return super().eval(x)
+        finally:
+            self.in_use = False
+
+
+class DebiasedWhenShown(DebiasedWhenUsed):
+    """Prediction uses the plain statistics; those that are shown are debiased."""
+
+    def debiases(self):
+        return not self.in_use
+
+
+class NotDebiased(_Debias):
+    said = False
+
+
+class _Miscounted(OracleLayer):
+    off_by = 1
+
+    def debiased(self, average):
+        if self.updates == 0:
+            return average
+        keep, _ = self.weights()
+        return average / (1 - keep ** (self.updates + self.off_by))
+
+
+class DebiasedOneAhead(_Miscounted):
+    """Divided by 1 - momentum^(t + 1)."""
+
+
+class DebiasedOneBehind(_Miscounted):
+    """Divided by 1 - momentum^(t - 1)."""
+
+    off_by = -1

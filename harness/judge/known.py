@@ -1,0 +1,59 @@
+"""Known differences: a file of `case: reason` lines that do not count against a target, for as long as they differ.
+
+Strict: an id that is no case is a usage error (exit status 2); an entry whose case was played and no longer differs for
+any target fails the check (exit status 1), so that the file shrinks as the library gets better.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from harness.cases.catalogue import BY_ID
+from harness.check import TargetReport
+from harness.errors import UsageError
+from harness.judge.verdict import DIFFER, NOTED, RAISED
+
+
+def read_known(path: Path) -> dict[str, str]:
+    """{case: reason}; # starts a comment line. Raises UsageError that names the line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--known: cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        case, _, reason = (part.strip() for part in line.partition(":"))
+        where = f"--known: {path}, line {number}"
+        if not reason:
+            raise UsageError(f"{where}: expected 'case: reason', got {line.strip()!r}")
+        if case not in BY_ID:
+            near = difflib.get_close_matches(case, BY_ID, n=1, cutoff=0)
+            raise UsageError(f"{where}: no case is called {case!r}; did you mean {near[0]!r}?")
+        if case in found:
+            raise UsageError(f"{where}: {case!r} is listed twice")
+        found[case] = reason
+    return found
+
+
+def excuse(report: TargetReport, known: dict[str, str]) -> set[str]:
+    """Turn what is listed into notes; returns the cases that did differ. A crash or a hang cannot be listed."""
+    differed: set[str] = set()
+    for one in report.judgements:
+        if one.case in known and one.counts_against and one.verdict in (DIFFER, RAISED):
+            differed.add(one.case)
+            one.verdict = NOTED
+            one.message = f"known: {known[one.case]}"
+    report.diagnosis = [one for one in report.diagnosis if not set(one["cases"]) <= differed]
+    report.notes += [{"id": "known", "text": f"{case}: {known[case]}"} for case in known if case in differed]
+    return differed
+
+
+def stale(reports: list[TargetReport], known: dict[str, str], differed: set[str]) -> list[str]:
+    """The entries whose case some target played, and that differed for none."""
+    played = {
+        one.case for report in reports for one in report.judgements if one.verdict not in ("unsupported", "not_run")
+    }
+    return [case for case in known if case in played and case not in differed]

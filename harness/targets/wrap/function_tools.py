@@ -1,0 +1,82 @@
+"""What torch, jax and numpy need to call a function and take its gradients."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+
+class NumpyTools:
+    """No gradients; what the function returns or writes in place is what is judged."""
+
+    name = "NumPy"
+
+    @staticmethod
+    def no_grad() -> Any:
+        return contextlib.nullcontext()
+
+    @staticmethod
+    def tensor(x: np.ndarray, dtype: str | None) -> Any:
+        return x if dtype else x.copy()
+
+    @staticmethod
+    def array(value: Any) -> Any:
+        return value
+
+    @staticmethod
+    def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:  # noqa: ARG004
+        y, kept = forward(x, gamma, beta)
+        return y, (), kept
+
+
+class JaxTools(NumpyTools):
+    name = "JAX"
+
+    @staticmethod
+    def tensor(x: np.ndarray, dtype: str | None) -> Any:  # noqa: ARG004
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        return jax.numpy.asarray(x)
+
+    @staticmethod
+    def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:
+        import jax
+
+        y, backward, kept = jax.vjp(forward, x, gamma, beta, has_aux=True)
+        return y, backward(dy), kept
+
+
+class TorchTools(NumpyTools):
+    name = "torch"
+
+    @staticmethod
+    def no_grad() -> Any:
+        import torch
+
+        return torch.no_grad()
+
+    @staticmethod
+    def tensor(x: np.ndarray, dtype: str | None) -> Any:
+        import torch
+
+        from harness.targets.wrap.torch_module import DTYPES, to_torch
+
+        return to_torch(x, DTYPES[dtype]) if dtype else torch.from_numpy(x.copy())
+
+    @staticmethod
+    def array(value: Any) -> Any:
+        from harness.targets.wrap.torch_module import to_numpy
+
+        return to_numpy(value)
+
+    @staticmethod
+    def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:
+        leaves = [one.detach().requires_grad_() for one in (x, gamma, beta)]
+        y, kept = forward(*leaves)
+        if not y.requires_grad:
+            return y, (), kept
+        y.backward(dy)
+        return y.detach(), tuple(leaf.grad for leaf in leaves), tuple(one.detach() for one in kept)

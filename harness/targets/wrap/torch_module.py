@@ -1,0 +1,141 @@
+"""A torch nn.Module behind the contract."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.targets.wrap import common
+
+DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
+RANKS = ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm2d, (4,)), (nn.BatchNorm3d, (5,)))
+
+
+def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> type:
+    """A class or factory of a module -> an implementation under test. `given`: settings to build it with."""
+    kind = target if isinstance(target, type) else object
+    native = issubclass(kind, nn.modules.batchnorm._BatchNorm) and kind.__module__.startswith("torch.nn.")
+    ranks = next((ranks for base, ranks in RANKS if issubclass(kind, base)), None)
+    attributes = common.declared(
+        target, conventions="torch" if native else None, dtypes=tuple(DTYPES) if native else None, ranks=ranks
+    )
+    members = {"target": staticmethod(target), "given": given or {}, "adapter_notes": {}, **attributes}
+    if not getattr(target, "trains", True):
+        members |= {"train": None, "train_no_grad": None}
+    return type(common.called(target), (TorchModule,), members)
+
+
+class TorchModule:
+    """The wrapper of one module; `target` builds it."""
+
+    adapter = "a torch module"
+    adapter_notes: dict[str, str]
+    target: Callable[..., nn.Module]
+    given: dict[str, Any]
+
+    def __init__(self, setup: Any) -> None:
+        self.dtype = DTYPES[setup.dtype]
+        wide = torch.promote_types(self.dtype, torch.float32)
+        arguments = common.arguments(self.target, setup, {"dtype": wide, "device": None}, self.given)
+        self.layer = self.target(**arguments)
+        if not isinstance(self.layer, nn.Module):
+            raise common.AdapterError(f"{common.called(self.target)} made a {type(self.layer).__name__}, not a module")
+        self.layer.to(wide)
+        common.set_numbers(self.layer, setup, arguments, trains=self.train is not None)
+        seen = {path: tuple(value.shape) for path, value in tensors(self.layer).items()}
+        self.found = common.find_arrays(seen, setup.num_features)
+        common.require(self.found, ("gamma", "beta"), seen, common.called(type(self.layer)))
+        self.adapter_notes["wrapped"] = common.mapping_note(self.adapter, self.found)
+        for ours, path in self.found.items():
+            set_tensor(self.layer, path, torch.from_numpy(getattr(setup, ours)))
+        common.check_read_back(setup, {name: to_numpy(self._tensor(name)) for name in self.found})
+        self.stats = self._stats if "moving_mean" in self.found or "moving_var" in self.found else None
+
+    def _tensor(self, ours: str) -> Tensor:
+        owner, _, name = self.found[ours].rpartition(".")
+        return getattr(self.layer.get_submodule(owner), name)
+
+    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        return self._step(x, dy, True)
+
+    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        return self._step(x, dy, False)
+
+    def train_no_grad(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        with torch.no_grad():
+            return {"y": to_numpy(self._call(to_torch(x, self.dtype), True))}
+
+    def _call(self, x: Tensor, training: bool) -> Tensor:
+        self.layer.train(training)
+        y = self.layer(x, **common.mode_argument(self.layer.forward, training))
+        if not isinstance(y, Tensor):
+            raise common.AdapterError(f"the module returned a {type(y).__name__}, not a tensor")
+        if y.shape != x.shape:
+            raise common.AdapterError(f"y has shape {tuple(y.shape)}, x {tuple(x.shape)}: not a batch norm?")
+        return y
+
+    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:
+        self.layer.zero_grad()
+        leaf = to_torch(x, self.dtype).requires_grad_()
+        y = self._call(leaf, training)
+        result = {"y": to_numpy(y)}
+        if y.requires_grad:
+            y.backward(to_torch(dy, self.dtype))
+            gradients = {"dx": leaf.grad, "dgamma": self._tensor("gamma").grad, "dbeta": self._tensor("beta").grad}
+            result |= {name: to_numpy(value) for name, value in gradients.items() if value is not None}
+        return {name: value if name in ("y", "dx") else value.ravel() for name, value in result.items()}
+
+    def _stats(self) -> dict[str, np.ndarray]:
+        names = [name for name in ("moving_mean", "moving_var") if name in self.found]
+        return {name: to_numpy(self._tensor(name)).ravel() for name in names}
+
+    def state(self) -> dict[str, Any]:
+        return copy.deepcopy(self.layer.state_dict())
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.layer.load_state_dict(state)
+
+
+def tensors(layer: nn.Module) -> dict[str, Tensor]:
+    """Parameters, buffers and plain attributes, by path."""
+    found: dict[str, Tensor] = {}
+    for prefix, module in layer.named_modules():
+        mine = {**module._parameters, **module._buffers, **vars(module)}
+        found |= {
+            f"{prefix}.{name}".strip("."): value
+            for name, value in mine.items()
+            if isinstance(value, Tensor) and value.is_floating_point()
+        }
+    return found
+
+
+def set_tensor(layer: nn.Module, path: str, value: Tensor) -> None:
+    owner_path, _, name = path.rpartition(".")
+    owner = layer.get_submodule(owner_path)
+    old = getattr(owner, name)
+    if old.dtype != value.dtype:  # a plain attribute, which `layer.to` does not reach
+        setattr(owner, name, value.clone().reshape(old.shape))
+    else:
+        with torch.no_grad():
+            old.copy_(value.reshape(old.shape))
+
+
+def to_torch(x: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """A tensor with x's values and strides; 16 bits go by way of float32, which holds them exactly."""
+    if dtype in (torch.bfloat16, torch.float16):
+        return torch.from_numpy(x.astype(np.float32)).to(dtype)
+    return torch.from_numpy(x if x.flags.writeable else x.copy())
+
+
+def to_numpy(value: Tensor) -> np.ndarray:
+    value = value.detach().cpu()
+    if value.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return value.float().numpy().astype(ml_dtypes.bfloat16)
+    return value.numpy()
