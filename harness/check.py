@@ -1,153 +1,119 @@
-"""Targets through a suite: each case played in the target's own process, judged here, compared in pairs."""
+"""Targets through a suite: each case is played on the target's own player, judged here, and diagnosed at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from harness.cases.case import Case, Script
-from harness.judge.oracle import Expected, NoOracleError, expect
-from harness.judge.verdict import NOT_RUN, UNSUPPORTED, Judgement, judge, overall
-from harness.targets.isolate import CASE_SECONDS, Death, IsolatedTarget
-from harness.targets.load import Description, TargetError
-from harness.targets.play import Observation
+from harness.cases.case import Case
+from harness.diagnose.diagnose import diagnose
+from harness.diagnose.notes import notes_on
+from harness.findings import Note
+from harness.judge.judge import judge, place_of
+from harness.judge.judgement import Judgement, Reason, Verdict
+from harness.judge.oracle import NoOracleError
+from harness.judge.prepare import prepare
+from harness.judge.report import PlayedCase, TargetReport
+from harness.probe.probe import probe
+from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
+from harness.targets.load import TargetError
+from harness.targets.player import Death, Description, Player
 from harness.targets.smoke import smoke
 from reference.conventions import Conventions, conventions_from
 
 OnCase = Callable[[str, str], None]
+"""Called with a target's name and what it is about to play."""
 
 
-@dataclass
-class Played:
-    """One case in one dtype: what went in, what was owed, what came."""
+@dataclass(frozen=True)
+class CheckOptions:
+    """What a suite is run with. The timeout is in seconds a case."""
 
-    case: Case
-    dtype: str
-    script: Script
-    expected: list[Expected]
-    seen: Observation
-    judgements: list[Judgement]
-
-
-@dataclass
-class TargetReport:
-    """All that is known of one target after a suite."""
-
-    target: str
-    conventions: Conventions | None = None
-    source: str = ""  # "declared" | "probed" | "--as PRESET"
-    description: Description | None = None
-    load_error: str | None = None
-    played: list[Played] = field(default_factory=list)
-    judgements: list[Judgement] = field(default_factory=list)
-    notes: list[dict[str, str]] = field(default_factory=list)
-    diagnosis: list[dict] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        return "not_loaded" if self.load_error else overall(self.judgements)
+    cases: tuple[Case, ...]
+    seed: int = 0
+    timeout: float = CASE_SECONDS
+    as_preset: str | None = None
+    on_case: OnCase | None = None
+    diagnosed: bool = True
+    """Whether failures are explained. That takes seconds, where verdicts alone take none."""
+    layer: str = ""
+    """Where in each target, a model, the layer is: "1", or "block.norm"."""
 
 
 def plan(cases: tuple[Case, ...], description: Description) -> Iterator[tuple[Case, str]]:
     """(case, dtype) pairs, float64 before the rest: that separates a convention from mere precision."""
-    wide_first = sorted(description.dtypes, key=lambda dtype: dtype != "float64")
-    for dtype in wide_first:
+    for dtype in sorted(description.dtypes, key=lambda dtype: dtype != "float64"):
         for case in cases:
             if dtype in case.dtypes:
                 yield case, dtype
 
 
-def check(
-    names: list[str],
-    cases: tuple[Case, ...],
-    *,
-    seed: int = 0,
-    timeout: float = CASE_SECONDS,
-    as_preset: str | None = None,
-    on_case: OnCase | None = None,
-) -> Iterator[TargetReport]:
+def check(names: list[str], options: CheckOptions) -> Iterator[TargetReport]:
     """One report a target, in the order given. The next target's process starts while this one is judged."""
     started: dict[int, IsolatedTarget] = {}
     try:
-        for number, name in enumerate(names):
+        for number in range(len(names)):
             for ahead in range(number, min(number + 2, len(names))):
                 if ahead not in started:
-                    started[ahead] = IsolatedTarget(names[ahead], timeout)
-            isolated = started[number]
-            yield check_one(name, isolated, cases, seed=seed, as_preset=as_preset, on_case=on_case)
-            isolated.close()
+                    started[ahead] = IsolatedTarget(names[ahead], options.timeout, options.layer)
+            yield check_target(started[number], options)
+            started[number].close()
     finally:
-        for isolated in started.values():
-            isolated.close()
+        for player in started.values():
+            player.close()
 
 
-def check_one(
-    name: str,
-    isolated: IsolatedTarget,
-    cases: tuple[Case, ...],
-    *,
-    seed: int = 0,
-    as_preset: str | None = None,
-    on_case: OnCase | None = None,
-) -> TargetReport:
+def check_target(player: Player, options: CheckOptions) -> TargetReport:
     """Judge one target. A target that cannot be loaded is a report as well."""
-    from harness.diagnose.diagnose import diagnose, observations_to_notes
-
-    report = TargetReport(name)
+    report = TargetReport(player.name)
     try:
-        isolated.describe()
-        report.description, smoke_notes = smoke(isolated)
-        report.notes += smoke_notes
-        report.conventions, report.source, notes = settle_conventions(isolated, report.description, as_preset)
-        report.notes += notes
+        player.describe()
+        report.description, refusals = smoke(player)
+        report.conventions, report.source, notes = settle_conventions(player, report.description, options.as_preset)
+        report.notes += [*refusals, *notes]
     except (TargetError, ValueError) as error:
         report.load_error = str(error)
         return report
-    for case, dtype in plan(cases, report.description):
-        if on_case:
-            on_case(name, f"{case.id} {dtype}")
-        one = check_case(isolated, case, dtype, seed, report)
-        report.judgements += one
-    report.diagnosis = diagnose(report)
-    report.notes += observations_to_notes(report, isolated)
+    for case, dtype in plan(options.cases, report.description):
+        if options.on_case:
+            options.on_case(player.name, f"{case.id} {dtype}")
+        report.judgements += check_case(player, case, dtype, options.seed, report)
+    if options.diagnosed:
+        report.diagnosis = diagnose(report)
+    report.notes += [*notes_on(report), *player.notes()]
     return report
 
 
 def settle_conventions(
-    isolated: IsolatedTarget, description: Description, as_preset: str | None
-) -> tuple[Conventions, str, list[dict[str, str]]]:
+    player: Player, description: Description, as_preset: str | None
+) -> tuple[Conventions, str, list[Note]]:
     """(conventions, where they come from, notes): what --as says, else what is declared, else what is probed."""
     if as_preset:
         return conventions_from(as_preset), f"--as {as_preset}", []
     if description.conventions is not None:
         return conventions_from(description.conventions), "declared", []
-    from harness.probe.probe import probe
-
-    found = probe(isolated)
-    return found.conventions, "probed", found.notes
+    probed = probe(player)
+    return probed.conventions, "probed", probed.notes
 
 
-def check_case(isolated: IsolatedTarget, case: Case, dtype: str, seed: int, report: TargetReport) -> list[Judgement]:
+def check_case(player: Player, case: Case, dtype: str, seed: int, report: TargetReport) -> list[Judgement]:
     """Play and judge one case; what keeps it from being judged is its only judgement."""
     assert report.conventions is not None
     assert report.description is not None
-
-    def unjudged(verdict: str, message: str) -> list[Judgement]:
-        kind = "policy" if case.policy == "all" else "law"
-        return [Judgement(case.id, dtype, None, None, None, kind, verdict, message=message)]
-
+    place = place_of(case, dtype)
     if case.ndim not in report.description.ranks:
-        return unjudged(UNSUPPORTED, f"the target takes no rank {case.ndim}")
-    if isolated.given_up:
-        return unjudged(NOT_RUN, f"given up after {isolated.deaths} deaths or hangs")
-    script = case.make(dtype, seed, report.conventions.momentum_for(case.new_weight))
+        message = f"the target takes no rank {case.ndim}"
+        return [place.judgement(Verdict.unsupported, Reason.rank_not_taken, message)]
+    if player.given_up:
+        message = f"given up after {player.deaths} deaths or hangs"
+        return [place.judgement(Verdict.not_run, Reason.given_up, message)]
     try:
-        expected = expect(script, report.conventions)
+        prepared = prepare(case, dtype, seed, report.conventions)
     except NoOracleError as error:
-        return unjudged(NOT_RUN, str(error))
-    answer = isolated.play(script, report.conventions.channel_axis)
+        return [place.judgement(Verdict.not_run, Reason.no_oracle, str(error))]
+    answer = player.play(prepared.script, report.conventions.channel_axis)
     if isinstance(answer, Death):
-        return unjudged(answer.verdict, answer.message)
-    judgements = judge(case, script, expected, answer)
-    report.played.append(Played(case, dtype, script, expected, answer, judgements))
+        return [place.judgement(Verdict(answer.cause.value), Reason.died, answer.message)]
+    judgements = judge(case, prepared.script, prepared.expected, answer)
+    report.played.append(PlayedCase(case, dtype, prepared.script, prepared.expected, answer, judgements))
     return judgements

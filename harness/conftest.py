@@ -13,8 +13,9 @@ import pytest
 
 from harness import pytest_options
 from harness.cases.catalogue import CASES
-from harness.check import TargetReport, check_one
-from harness.judge.verdict import Judgement
+from harness.check import CheckOptions, check_target
+from harness.judge.judgement import Judgement
+from harness.judge.report import TargetReport
 from harness.targets.built_in import BUILT_IN, OWN, is_installed
 from harness.targets.isolate import IsolatedTarget
 
@@ -81,7 +82,7 @@ class Checked:
 
 def _checked(name: str) -> TargetReport:
     with IsolatedTarget(name) as isolated:
-        return check_one(name, isolated, CASES)
+        return check_target(isolated, CheckOptions(CASES))
 
 
 @pytest.fixture(scope="session")

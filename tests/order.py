@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.cases.catalogue import suite
-from harness.check import check_one
+from harness.check import CheckOptions, check_target
 from harness.cli.matrix import AT_ONCE
 from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
@@ -23,9 +23,13 @@ from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 def found(name, cases):
     """All that is decided of a target. Error/bound is left out: threads may add in another order each time."""
     with IsolatedTarget(name, CASE_SECONDS) as isolated:
-        report = check_one(name, isolated, cases)
+        report = check_target(isolated, CheckOptions(cases))
     verdicts = {f"{j.case} {j.dtype} {j.step} {j.op} {j.observable} {j.kind}": j.verdict for j in report.judgements}
-    return {"verdict": report.verdict, "judgements": verdicts, "diagnosis": [one["id"] for one in report.diagnosis]}
+    return {
+        "verdict": report.verdict,
+        "judgements": verdicts,
+        "diagnosis": [finding.id for finding in report.diagnosis],
+    }
 
 
 def in_order(names, suite_name):

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.cases.case import Case, gaussian, relu_zeros, wide_scales, with_constant_channel
+from harness.judge.judge import judge
 from harness.judge.oracle import expect
-from harness.judge.verdict import judge
 from harness.targets.load import is_installed, load
 from harness.targets.play import play
 from reference.conventions import D2L

@@ -16,8 +16,9 @@ from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 
+from harness.judge.prepare import forget_prepared
 from tests.honest_variants import HONEST
-from tests.in_process import checked, owed
+from tests.in_process import checked
 from tests.mutants import PAIRS, SINGLE, expected_ids
 
 
@@ -27,7 +28,7 @@ def mutants_at(seed):
     for mutant in SINGLE + PAIRS:
         report = checked(mutant, seed)
         failing = {one.case for one in report.judgements if one.counts_against}
-        found = sorted(finding["id"] for finding in report.diagnosis)
+        found = sorted(finding.id for finding in report.diagnosis)
         rows.append((mutant.__name__, seed, bool(failing), mutant.case in failing, found))
     return rows
 
@@ -51,7 +52,7 @@ def rows_of(seed, work, keep):
         return json.loads(path.read_text())
     with warnings.catch_warnings(action="ignore"):
         rows = work(seed)
-    owed.cache_clear()
+    forget_prepared()
     if path:
         path.write_text(json.dumps(rows))
     return rows

@@ -10,12 +10,13 @@ from harness.cases.case import numpy_dtype
 from harness.cases.catalogue import BY_ID, CASES, UNREACHABLE, suite
 from harness.diagnose.mistakes.known import KNOWN, NOT_REPLAYED, TEXTS
 from harness.diagnose.replay import replayed
-from harness.judge.oracle import expect
-from harness.judge.verdict import conclusive
+from harness.judge.judge import conclusive
+from harness.judge.oracle import NoOracleError, expect
+from harness.judge.prepare import prepare
 from reference.batch_norm import BatchNorm
 from reference.conventions import PRESETS, Conventions
 from reference.error_bounds import precision_of
-from tests.in_process import checked, owed
+from tests.in_process import checked
 from tests.mutants import SINGLE, expected_ids
 
 IDS = [
@@ -91,10 +92,11 @@ def moved(known, variant, dtype):
 
 
 def moved_in(case, variant, dtype, conventions):
-    prepared = owed(case.id, dtype, 0, conventions)
-    if prepared is None:
+    try:
+        prepared = prepare(case, dtype, 0, conventions)
+    except NoOracleError:
         pytest.skip("no type that is wide enough to judge float64 here")
-    _, script, expected = prepared
+    script, expected = prepared.script, prepared.expected
     pretended = Pretended(case, dtype, script, expected)
     most, unit = 0.0, precision_of(dtype)
     for values, owed_here in zip(replayed(variant, pretended, conventions), expected, strict=False):
@@ -121,7 +123,7 @@ class Pretended:
 
     def __init__(self, case, dtype, script, expected):
         self.case, self.dtype, self.script, self.expected = case, dtype, script, expected
-        self.seen = self
+        self.observation = self
         self.steps = script.steps
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.cases.catalogue import BY_ID
-from harness.check import check, check_one
-from harness.targets.isolate import Death, IsolatedTarget
+from harness.check import CheckOptions, check, check_target
+from harness.targets.isolate import IsolatedTarget
 from harness.targets.load import TargetError
+from harness.targets.player import Death
 
 TARGETS = Path(__file__).parent / "targets.py"
 CASES = tuple(BY_ID[name] for name in ("rank2", "rank4", "all_axes_equal", "five_steps", "odd_batch"))
@@ -20,7 +21,7 @@ def target(name: str) -> str:
 @pytest.fixture(scope="module")
 def verdicts():
     names = ["Good", "Segfaults", "Hangs", "HangsWhenWarm", "Exits", "Raises", "NothingSupported"]
-    reports = check([target(name) for name in names], CASES, timeout=1.0)
+    reports = check([target(name) for name in names], CheckOptions(CASES, timeout=1.0))
     return dict(zip(names, reports, strict=True))
 
 
@@ -76,7 +77,7 @@ def test_exhausted_memory_ends_the_process_not_the_suite():
         isolated.describe()
         answer = isolated.play(BY_ID["rank4"].make("float64", 0, 0.875), 1)
         assert isinstance(answer, Death)
-        assert answer.verdict == "crashed"
+        assert answer.cause == "crashed"
         assert "0.5 GiB" in answer.message
         again = isolated.play(BY_ID["rank2"].make("float64", 0, 0.875), 1)
         assert not isinstance(again, Death)
@@ -85,9 +86,9 @@ def test_exhausted_memory_ends_the_process_not_the_suite():
 def test_output_and_changed_global_state_are_notes():
     for name, identity in (("Prints", "prints"), ("ChangesGlobals", "global_state_changed")):
         with IsolatedTarget(target(name)) as isolated:
-            report = check_one(name, isolated, (BY_ID["rank2"],))
+            report = check_target(isolated, CheckOptions((BY_ID["rank2"],)))
         assert report.verdict == "agree"
-        assert identity in [note["id"] for note in report.notes]
+        assert identity in [note.id for note in report.notes]
 
 
 @pytest.mark.parametrize(

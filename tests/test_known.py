@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.check import TargetReport
 from harness.cli.summary import summary
 from harness.errors import UsageError
+from harness.findings import Finding
+from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.known import excuse, read_known, stale
-from harness.judge.verdict import Judgement
+from harness.judge.report import TargetReport
 
 TARGETS = Path(__file__).parent / "targets.py"
 
@@ -22,17 +23,20 @@ def bnproof(*arguments):
 
 def report(**verdicts):
     """A target that was played on these cases, with these verdicts."""
-    judged = [Judgement(case, "float32", 0, "train", "y", "law", verdict) for case, verdict in verdicts.items()]
+    judged = [
+        Judgement(case, "float32", 0, "train", "y", Kind.law, Verdict(verdict), Reason.beyond_bound)
+        for case, verdict in verdicts.items()
+    ]
     failing = [case for case, verdict in verdicts.items() if verdict != "agree"]
-    return TargetReport("it", judgements=judged, diagnosis=[{"id": "eps_wrong", "text": "t", "cases": failing}])
+    return TargetReport("it", judgements=judged, diagnosis=[Finding("eps_wrong", "t", tuple(failing))])
 
 
 def test_listed_differences_do_not_count():
     one, known = report(rank2="differ", rank3="raised", rank4="agree"), {"rank2": "ticket 7", "rank3": "ticket 8"}
     assert excuse(one, known) == {"rank2", "rank3"}
-    assert one.verdict == "agree"
+    assert one.verdict == "known"
     assert one.diagnosis == []
-    assert [note["text"] for note in one.notes] == ["rank2: ticket 7", "rank3: ticket 8"]
+    assert [note.text for note in one.notes] == ["rank2: ticket 7", "rank3: ticket 8"]
     assert stale([one], known, {"rank2", "rank3"}) == []
     assert "ticket 7" in summary([one], [])
 

@@ -43,8 +43,8 @@ def test_a_mutant_is_flagged_by_its_case_and_named_truly(mutant):
     seconds = time.process_time() - started
     assert report.verdict in ("differ", "raised")
     assert mutant.case in {one.case for one in report.judgements if one.counts_against}
-    assert {finding["id"] for finding in report.diagnosis} == expected_ids(mutant)
-    assert all(finding["cases"] and finding["text"] for finding in report.diagnosis)
+    assert {finding.id for finding in report.diagnosis} == expected_ids(mutant)
+    assert all(finding.cases and finding.text for finding in report.diagnosis)
     assert seconds < SECONDS
 
 
@@ -62,23 +62,23 @@ def test_a_finding_of_a_pair_names_the_cases_that_need_it(mutant):
     """No finding claims a case in which the target is right; together they claim every case in which it is wrong."""
     report = checked(mutant)
     wrong = {one.case for one in report.judgements if one.counts_against}
-    claimed = set().union(*(finding["cases"] for finding in report.diagnosis))
+    claimed = set().union(*(finding.cases for finding in report.diagnosis))
     assert claimed <= wrong
     assert mutant.case in claimed
 
 
 def test_each_of_two_mistakes_claims_its_own_cases():
     pair = next(mutant for mutant in PAIRS if mutant.__name__ == "SwappedAndUnsaved")
-    cases = {finding["id"]: finding["cases"] for finding in checked(pair).diagnosis}
-    assert cases["state_not_saved"] == ["save_and_restore"]
+    cases = {finding.id: finding.cases for finding in checked(pair).diagnosis}
+    assert cases["state_not_saved"] == ("save_and_restore",)
     assert len(cases["dgamma_dbeta_swapped"]) > len(CASES) / 2
 
 
 def test_a_deviation_that_no_mistake_explains_is_not_guessed_at():
     mutant = next(mutant for mutant in SINGLE if mutant.expected == "unexplained")
     (finding,) = checked(mutant).diagnosis
-    assert finding["id"] == "unexplained"
-    assert "rank2" in finding["cases"]
+    assert finding.id == "unexplained"
+    assert "rank2" in finding.cases
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_a_deviation_that_no_mistake_explains_is_not_guessed_at():
 def test_the_fitted_number_is_told(name, number):
     mutant = next(mutant for mutant in SINGLE if mutant.__name__ == name)
     (finding,) = checked(mutant).diagnosis
-    assert number in finding["text"]
+    assert number in finding.text
 
 
 def test_a_fitted_number_needs_two_cases():
     mutant = next(mutant for mutant in SINGLE if mutant.__name__ == "MomentumHardCoded")
     (finding,) = checked(mutant, cases=(BY_ID["five_steps"],)).diagnosis
-    assert finding["id"] == "unexplained"
+    assert finding.id == "unexplained"

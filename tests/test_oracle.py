@@ -10,9 +10,10 @@ import pytest
 from harness.cases.catalogue import CASES
 from harness.judge import oracle
 from harness.judge.oracle import NoOracleError, expect
+from harness.judge.prepare import forget_prepared
 from reference.conventions import PRESETS
-from tests import in_process
 from tests.honest_variants import HONEST
+from tests.in_process import checked
 from tests.mutants import PAIRS, SINGLE, expected_ids
 
 NARROW = [case for case in CASES if "float64" in case.dtypes]
@@ -22,12 +23,12 @@ NARROW = [case for case in CASES if "float64" in case.dtypes]
 def no_wide_longdouble(monkeypatch):
     """As on Windows and on Apple silicon."""
     monkeypatch.setattr(oracle, "LONGDOUBLE_IS_WIDER", False)
-    in_process.owed.cache_clear()
+    forget_prepared()
     yield
-    in_process.owed.cache_clear()
+    forget_prepared()
 
 
-def owed(case, preset):
+def expected_of(case, preset):
     conventions = PRESETS[preset]
     with np.errstate(all="ignore"):
         return expect(case.make("float64", 0, conventions.momentum_for(case.new_weight)), conventions)
@@ -39,9 +40,9 @@ def test_both_oracles_owe_the_same(case, monkeypatch):
     """Two implementations of wide arithmetic, by the processor and in software, within a hundredth of the bound."""
     pytest.importorskip("numpy_quaddtype")
     for preset in ("d2l", "torch"):
-        by_longdouble = owed(case, preset)
+        by_longdouble = expected_of(case, preset)
         monkeypatch.setattr(oracle, "LONGDOUBLE_IS_WIDER", False)
-        by_quad = owed(case, preset)
+        by_quad = expected_of(case, preset)
         monkeypatch.undo()
         for one, other in zip(by_longdouble, by_quad, strict=True):
             assert one.raises == other.raises
@@ -61,7 +62,7 @@ def test_both_oracles_owe_the_same(case, monkeypatch):
 @pytest.mark.parametrize("variant", HONEST[::8], ids=lambda one: one.__name__)
 def test_an_honest_layer_agrees_in_float64(variant):
     pytest.importorskip("numpy_quaddtype")
-    report = in_process.checked(variant, cases=NARROW, diagnosed=False)
+    report = checked(variant, cases=NARROW, diagnosed=False)
     assert report.verdict == "agree"
     assert sum(one.dtype == "float64" and one.verdict == "agree" for one in report.judgements) > 500
 
@@ -70,8 +71,8 @@ def test_an_honest_layer_agrees_in_float64(variant):
 @pytest.mark.parametrize("mutant", [*SINGLE[::12], PAIRS[0]], ids=lambda one: one.__name__)
 def test_a_mutant_is_named(mutant):
     pytest.importorskip("numpy_quaddtype")
-    report = in_process.checked(mutant)
-    assert {one["id"] for one in report.diagnosis} == expected_ids(mutant)
+    report = checked(mutant)
+    assert {finding.id for finding in report.diagnosis} == expected_ids(mutant)
 
 
 @pytest.mark.usefixtures("no_wide_longdouble")

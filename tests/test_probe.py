@@ -6,31 +6,14 @@ from itertools import product
 import pytest
 
 from harness.cases.catalogue import BY_ID
-from harness.check import check_one
+from harness.check import CheckOptions, check_target
 from harness.probe.probe import probe
 from harness.probe.translate import translation
+from harness.targets.in_process import InProcessTarget
 from harness.targets.isolate import IsolatedTarget
-from harness.targets.load import describe, is_installed
-from harness.targets.play import play
+from harness.targets.load import is_installed
 from reference.conventions import PRESETS, conventions_from, same_behaviour
 from reference.under_test import NumpyBatchNorm
-
-
-class InProcess:
-    """Stands in for IsolatedTarget where a process a target would only cost time."""
-
-    def __init__(self, target):
-        self.target = target
-        self.given_up, self.deaths, self.notes = False, 0, {}
-
-    def describe(self):
-        return describe(self.target)
-
-    def play(self, script, channel_axis):
-        return play(self.target, script, channel_axis)
-
-    def printed(self):
-        return ""
 
 
 def following(conventions):
@@ -49,7 +32,7 @@ def following(conventions):
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_is_found_with_its_defaults(name):
-    found = probe(InProcess(following(PRESETS[name])))
+    found = probe(InProcessTarget(following(PRESETS[name])))
     assert found.conventions == PRESETS[name]
     assert found.differs == []
     assert found.unseen == []
@@ -72,7 +55,7 @@ def test_a_layer_that_computes_float64_in_float32_is_seen_in_float32(name):
         def eval(self, x, dy):
             return super().eval(x.astype("float32"), dy.astype("float32"))
 
-    found = probe(InProcess(Narrow))
+    found = probe(InProcessTarget(Narrow))
     assert found.conventions == PRESETS[name]
     assert found.unseen == []
 
@@ -92,7 +75,7 @@ def test_every_combination_is_found(momentum, moving_var, eps_at, channel_axis, 
         channel_axis=channel_axis,
         debias=debias,
     )
-    assert same_behaviour(probe(InProcess(following(conventions))).conventions, conventions) == []
+    assert same_behaviour(probe(InProcessTarget(following(conventions))).conventions, conventions) == []
 
 
 @pytest.mark.parametrize(
@@ -118,12 +101,12 @@ def test_the_frameworks_own_layers(target, preset, variance):
 
 def test_a_combination_of_no_framework_names_the_nearest_and_what_differs():
     conventions = conventions_from({"preset": "d2l", "moving_var": "unbiased"})
-    found = probe(InProcess(following(conventions)))
-    note = next(one for one in found.notes if one["id"] == "unknown_combination")
+    found = probe(InProcessTarget(following(conventions)))
+    note = next(one for one in found.notes if one.id == "unknown_combination")
     assert found.nearest == "d2l"
     assert found.differs == ["moving_var"]
-    assert "no known framework does this" in note["text"]
-    assert "moving_var as torch" in note["text"]
+    assert "no known framework does this" in note.text
+    assert "moving_var as torch" in note.text
 
 
 def test_defaults_that_a_class_refuses_to_show_are_said_to_be_invisible():
@@ -135,9 +118,9 @@ def test_defaults_that_a_class_refuses_to_show_are_said_to_be_invisible():
                 raise ValueError("eps is needed")
             super().__init__(setup)
 
-    found = probe(InProcess(Refuses))
+    found = probe(InProcessTarget(Refuses))
     assert {"default_eps", "default_momentum"} <= set(found.unseen)
-    assert any(one["id"] == "defaults_not_visible" and "eps is needed" in one["text"] for one in found.notes)
+    assert any(one.id == "defaults_not_visible" and "eps is needed" in one.text for one in found.notes)
 
 
 def test_prediction_only_shows_what_it_can():
@@ -148,14 +131,14 @@ def test_prediction_only_shows_what_it_can():
         def eval(self, x, dy):
             return {"y": self._right.eval(x, dy)["y"]}
 
-    found = probe(InProcess(PredictionOnly))
+    found = probe(InProcessTarget(PredictionOnly))
     assert set(found.unseen) >= {"momentum", "moving_var", "debias"}
     assert found.conventions.eps_at == "inside_sqrt"
 
 
 def test_an_undeclared_target_is_judged_by_what_was_probed():
-    target = InProcess(following(PRESETS["torch"]))
-    report = check_one("undeclared", target, (BY_ID["rank4"], BY_ID["two_values"], BY_ID["one_value"]))
+    target = InProcessTarget(following(PRESETS["torch"]))
+    report = check_target(target, CheckOptions((BY_ID["rank4"], BY_ID["two_values"], BY_ID["one_value"])))
     assert report.source == "probed"
     assert report.verdict == "agree"
 

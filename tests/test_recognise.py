@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness.cases.catalogue import BY_ID
-from harness.check import check
+from harness.check import CheckOptions, check
 from harness.targets import load as target_module
 from harness.targets.load import TargetError, describe, load
 from harness.targets.play import play
@@ -29,7 +29,7 @@ needs_keras = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reas
 
 
 def checked(*names):
-    return list(check(list(names), CASES))
+    return list(check(list(names), CheckOptions(CASES)))
 
 
 # name, then what its conventions must come out as, and where they come from
@@ -73,7 +73,7 @@ def test_recognised_and_right(name, momentum, moving_var, axis, source):
     assert one.verdict == "agree", [j for j in one.judgements if j.counts_against][:2]
     assert (one.conventions.momentum, one.conventions.moving_var) == (momentum, moving_var)
     assert (one.conventions.channel_axis, one.source) == (axis, source)
-    assert any(note["id"] == "wrapped" for note in one.notes)
+    assert any(note.id == "wrapped" for note in one.notes)
 
 
 @needs_torch
@@ -92,7 +92,7 @@ def test_statistics_in_plain_attributes_are_found_and_their_loss_is_seen():
 @needs_torch
 def test_ranks_that_a_layer_refuses_are_told():
     (one,) = checked(f"{TORCH}:ImagesOnly")
-    refused = [note["text"] for note in one.notes if note["id"] == "refuses"]
+    refused = [note.text for note in one.notes if note.id == "refuses"]
     assert len(refused) == 3
     assert all("images only" in text for text in refused)
 
@@ -138,7 +138,7 @@ def test_a_linen_module_without_a_mode_is_the_adapters_failure():
 
 
 def test_a_function_without_a_mode_predicts_nothing():
-    (one,) = check([f"{NUMPY}:training_only"], (BY_ID["rank4"],))
+    (one,) = check([f"{NUMPY}:training_only"], CheckOptions((BY_ID["rank4"],)))
     assert one.load_error is None
     assert one.verdict == "unsupported"
     assert "tells training from prediction" in one.judgements[0].message

@@ -33,7 +33,7 @@ def test_narrowing_outlives_the_process():
     with IsolatedTarget(f"{TORCH}:ImagesOnly") as isolated:
         description, notes = smoke(isolated)
         assert description.ranks == (4,)
-        assert [note["id"] for note in notes] == ["refuses"] * 3
+        assert [note.id for note in notes] == ["refuses"] * 3
         isolated._stop()
         isolated.play(script("train", 4, "float32"), 1)
         assert isolated.describe().ranks == (4,)

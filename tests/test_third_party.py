@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.cases.catalogue import BY_ID
-from harness.check import check
+from harness.check import CheckOptions, check
 from harness.cli.matrix import SNIPPETS, cells, code, heading, pairs, run_snippet
-from harness.judge.verdict import AGREE
+from harness.judge.judgement import Verdict
 from harness.record.ledger import Ledger
 from harness.targets.built_in import BUILT_IN, OTHERS, is_installed
 from reports.matrix import render
@@ -36,9 +36,9 @@ def test_every_library_has_a_file_and_a_pip_line(name):
 @pytest.mark.parametrize("name", QUICK_ENOUGH)
 def test_agrees_on_ordinary_numbers(name):
     need(name)
-    (one,) = check([name], CASES)
+    (one,) = check([name], CheckOptions(CASES))
     assert one.load_error is None
-    assert one.verdict == AGREE, [j for j in one.judgements if j.counts_against][:2]
+    assert one.verdict == Verdict.agree, [j for j in one.judgements if j.counts_against][:2]
 
 
 def test_verdicts_do_not_depend_on_the_order():
@@ -46,8 +46,8 @@ def test_verdicts_do_not_depend_on_the_order():
         name for name in ("numpy", "onnx-reference-15", "torchvision-frozen", "onnx-reference-9") if is_installed(name)
     ]
     cases = (BY_ID["rank4"],)
-    first = {one.target: one for one in check(names, cases)}
-    again = {one.target: one for one in check(names[::-1], cases)}
+    first = {one.target: one for one in check(names, CheckOptions(cases))}
+    again = {one.target: one for one in check(names[::-1], CheckOptions(cases))}
     for name in names:
         assert first[name].verdict == again[name].verdict
         assert [j.as_dict() for j in first[name].judgements] == [j.as_dict() for j in again[name].judgements]
@@ -81,7 +81,7 @@ def test_a_snippet_that_shows_nothing_is_not_published(tmp_path):
 
 
 def test_the_pages_come_from_the_ledger_alone(tmp_path):
-    reports = list(check(["numpy"], CASES))
+    reports = list(check(["numpy"], CheckOptions(CASES)))
     ledger = Ledger(
         tmp_path / "ledger.jsonl", {"made": "today", "suite": "full", "seed": 0, "environment": ENVIRONMENT}
     )

@@ -82,8 +82,9 @@ def check(
     from harness.cli import commands
 
     status = commands.check(
-        [f"{one}#{layer}" for one in targets] if layer else targets,
+        targets,
         suite.value, case, seed, timeout, as_preset, input_file, json_file, known_file=known, markdown_file=markdown,
+        layer=layer or "",
     )  # fmt: skip
     raise typer.Exit(status)
 

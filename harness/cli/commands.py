@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.cases.catalogue import BY_ID, suite
-from harness.check import TargetReport
+from harness.check import CheckOptions
 from harness.check import check as check_targets
 from harness.cli import show
 from harness.cli.output import AGREED, DIED, FAULTY, NOTHING_JUDGED, USAGE, write_json
 from harness.errors import UsageError
-from harness.judge.verdict import CRASHED, DIFFER, RAISED, TIMED_OUT, counts
+from harness.judge.judgement import Verdict, counts
+from harness.judge.report import TargetReport
 from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
-
-JUDGED_BAD = (DIFFER, RAISED)
 
 
 def check(
@@ -29,6 +29,7 @@ def check(
     json_file: Path | None,
     known_file: Path | None = None,
     markdown_file: Path | None = None,
+    layer: str = "",
 ) -> int:
     """Exit status: 2 before 3 before 1 before 4 before 0."""
     from harness.judge.known import excuse, read_known, stale
@@ -50,11 +51,14 @@ def check(
     with show.bar("starting", None) as update:
         for one in check_targets(
             targets,
-            cases,
-            seed=seed,
-            timeout=timeout,
-            as_preset=as_preset,
-            on_case=lambda name, case: update(description=f"{name}: {case}", advance=1),
+            CheckOptions(
+                cases,
+                seed,
+                timeout,
+                as_preset,
+                on_case=lambda name, case: update(description=f"{name}: {case}", advance=1),
+                layer=layer,
+            ),
         ):
             reports.append(one)
             differed |= excuse(one, known)
@@ -107,11 +111,11 @@ def exit_status(reports: list[TargetReport]) -> int:
     verdicts = {one.verdict for one in reports}
     if any(one.load_error for one in reports):
         return USAGE
-    if verdicts & {CRASHED, TIMED_OUT}:
+    if verdicts & {Verdict.crashed, Verdict.timed_out}:
         return DIED
-    if verdicts & set(JUDGED_BAD):
+    if verdicts & {Verdict.differ, Verdict.raised}:
         return FAULTY
-    return AGREED if verdicts == {"agree"} else NOTHING_JUDGED
+    return AGREED if verdicts <= {Verdict.agree, Verdict.known} else NOTHING_JUDGED
 
 
 def target_as_dict(one: TargetReport) -> dict[str, Any]:
@@ -126,8 +130,8 @@ def target_as_dict(one: TargetReport) -> dict[str, Any]:
         "error": one.load_error,
         "versions": one.description.versions if one.description else {},
         "counts": counts(one.judgements),
-        "diagnosis": one.diagnosis,
-        "notes": one.notes,
+        "diagnosis": [asdict(finding) for finding in one.diagnosis],
+        "notes": [asdict(note) for note in one.notes],
     }
 
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from harness.bench.throughput import ROUNDS
 from harness.cases.catalogue import suite
-from harness.check import TargetReport, check
+from harness.check import CheckOptions, check
 from harness.cli import show, show_runs
 from harness.cli.commands import target_as_dict
 from harness.cli.run_commands import run_lockstep, run_throughput, run_trainings
 from harness.judge.pairs import compare_pairs
+from harness.judge.report import TargetReport
 from harness.record.environment import environment
 from harness.record.ledger import Ledger, plain
 from harness.targets.built_in import BUILT_IN, OWN, is_installed
@@ -144,9 +145,11 @@ def agreement(ledger: Ledger, suite_name: str, seed: int) -> list[TargetReport]:
     with show.bar("agreement", None) as update:
         for one in check(
             names,
-            suite(suite_name),
-            seed=seed,
-            on_case=lambda name, case: update(description=f"{name}: {case}", advance=1),
+            CheckOptions(
+                suite(suite_name),
+                seed,
+                on_case=lambda name, case: update(description=f"{name}: {case}", advance=1),
+            ),
         ):
             reports.append(one)
             ledger.add("target", target_as_dict(one))

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases.catalogue import suite
-from harness.check import TargetReport, check_one
+from harness.check import CheckOptions, check_target
 from harness.cli import show
 from harness.cli.commands import target_as_dict
-from harness.judge.pairs import compare_pairs
-from harness.judge.verdict import WORST_FIRST
+from harness.judge.judgement import SEVERITY, Judgement, Kind
+from harness.judge.pairs import PAIR_SEVERITY, compare_pairs
+from harness.judge.report import TargetReport
+from harness.observables import column
 from harness.place import ROOT
 from harness.probe.probe import Probed, probe
 from harness.record.environment import environment
@@ -81,7 +83,7 @@ def check_and_probe(name: str, suite_name: str, seed: int) -> Checked:
     """The suite under the declared conventions; then the conventions as they show from outside."""
     started = time.monotonic()
     with IsolatedTarget(name, CASE_SECONDS) as isolated:
-        report = check_one(name, isolated, suite(suite_name), seed=seed)
+        report = check_target(isolated, CheckOptions(suite(suite_name), seed))
         probed = None
         if not report.load_error and not isolated.given_up:
             probed = probe(isolated)
@@ -117,10 +119,9 @@ def cells(report: TargetReport) -> Iterator[dict[str, Any]]:
     """The worst law judgement of each dtype, mode and observable."""
     worst: dict[tuple[str, str], Any] = {}
     for one in report.judgements:
-        if one.kind != "law" or one.op is None or one.op == "restore":
+        if one.kind is not Kind.law or one.op is None or one.op == "restore":
             continue
-        mode = "eval " if one.op == "eval" and not (one.observable or "").startswith("moving") else ""
-        key = one.dtype, f"{mode}{one.observable or 'y'}"
+        key = one.dtype, column(one.observable or "y", one.op)
         if key not in worst or _badness(one) > _badness(worst[key]):
             worst[key] = one
     for (dtype, observable), one in worst.items():
@@ -128,15 +129,14 @@ def cells(report: TargetReport) -> Iterator[dict[str, Any]]:
         yield {"dtype": dtype, "observable": observable} | {name: getattr(one, name) for name in kept}
 
 
-def _badness(one: Any) -> tuple[int, float]:
-    order = [*reversed(WORST_FIRST)]
-    return (order.index(one.verdict) + 1 if one.verdict in order else 0, one.ratio or 0.0)
+def _badness(one: Judgement) -> tuple[int, float]:
+    return -SEVERITY.index(one.verdict), one.ratio or 0.0
 
 
 def pairs(reports: list[TargetReport]) -> list[dict[str, Any]]:
     """One record a pair of targets: the same, different as declared, or different otherwise, and where."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    order = ("inconclusive", "agree", "declared", "differ")
+    order = PAIR_SEVERITY[::-1]
     for one in compare_pairs(reports):
         pair = found.setdefault(
             (one.a, one.b),

@@ -192,7 +192,7 @@ def bench_layer(rounds: int, device: str, json_file: Path | None) -> int:
 def bench_suite(targets: list[str], suite_name: str, rounds: int, json_file: Path | None) -> int:
     """How long the suite takes a target: the median, and all rounds, each in a process of its own."""
     from harness.cases.catalogue import suite as cases
-    from harness.check import check
+    from harness.check import CheckOptions, check
     from harness.targets.load import BUILT_IN, is_installed
 
     names = targets or [name for name in BUILT_IN if is_installed(name)]
@@ -202,7 +202,7 @@ def bench_suite(targets: list[str], suite_name: str, rounds: int, json_file: Pat
         for number in range(rounds):
             with show.bar(f"{name}, round {number + 1}", None):
                 started = perf_counter()
-                (report,) = check([name], cases(suite_name))
+                (report,) = check([name], CheckOptions(cases(suite_name)))
                 seconds.append(perf_counter() - started)
                 judged = len(report.judgements)
         median = statistics.median(seconds)

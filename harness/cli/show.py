@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from harness.check import TargetReport
-from harness.judge.verdict import Judgement, counts
+from harness.judge.judgement import Judgement, Kind, Verdict, counts
+from harness.judge.report import TargetReport
+from harness.observables import column
 
 COLOURS = {"agree": "green", "inconclusive": "yellow", "unsupported": "yellow", "not_run": "yellow"}
 FAILURES_SHOWN = 5
@@ -62,9 +63,9 @@ def report(one: TargetReport) -> None:
         pieces = [f"{name} {ratio:.2g}" for name, ratio in worst.items()]
         out.print("  largest error/bound: " + ", ".join(pieces), highlight=False, soft_wrap=True)
     for finding in one.diagnosis:
-        out.print(f"  [red]{finding['id']}[/]: {escape(finding['text'])}", soft_wrap=True)
+        out.print(f"  [red]{finding.id}[/]: {escape(finding.text)}", soft_wrap=True)
     for note in one.notes:
-        out.print(f"  [yellow]note[/] {note['id']}: {escape(note['text'])}", soft_wrap=True)
+        out.print(f"  [yellow]note[/] {note.id}: {escape(note.text)}", soft_wrap=True)
     failures(one.judgements)
 
 
@@ -78,8 +79,13 @@ def worst_ratios(judgements: list[Judgement]) -> dict[str, float]:
     """The largest error/bound of each observable among the law judgements that prove something."""
     worst: dict[str, float] = {}
     for one in judgements:
-        if one.kind == "law" and one.verdict in ("agree", "differ") and one.ratio is not None and one.observable:
-            name = f"{'eval ' if one.op == 'eval' and not one.observable.startswith('moving') else ''}{one.observable}"
+        if (
+            one.kind is Kind.law
+            and one.verdict in (Verdict.agree, Verdict.differ)
+            and one.ratio is not None
+            and one.observable
+        ):
+            name = column(one.observable, one.op)
             worst[name] = max(worst.get(name, 0.0), one.ratio)
     return worst
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.check import TargetReport
 from harness.cli.show import worst_ratios
-from harness.judge.verdict import counts
+from harness.judge.judgement import counts
+from harness.judge.report import TargetReport
 from reports.render import markdown_text
 
 FAILURES_SHOWN = 10
@@ -38,8 +38,8 @@ def summary(reports: list[TargetReport], stale: list[str]) -> str:
 def _details(one: TargetReport) -> list[str]:
     if one.load_error:
         return [f"- error: {markdown_text(one.load_error)}"]
-    lines = [f"- ✗ **{markdown_text(found['id'])}**: {markdown_text(found['text'])}" for found in one.diagnosis]
-    lines += [f"- note **{markdown_text(note['id'])}**: {markdown_text(note['text'])}" for note in one.notes]
+    lines = [f"- ✗ **{markdown_text(found.id)}**: {markdown_text(found.text)}" for found in one.diagnosis]
+    lines += [f"- note **{markdown_text(note.id)}**: {markdown_text(note.text)}" for note in one.notes]
     failed = {(j.case, j.dtype): j for j in one.judgements if j.counts_against}
     for j in list(failed.values())[:FAILURES_SHOWN]:
         said = (

@@ -2,184 +2,180 @@
 
 In this order, the first class that succeeds: a fixed mistake; a mistake with one fitted number, which must hold over
 two cases; rounding mistakes by envelope; two fixed mistakes; a fixed mistake and one of rounding. None: `unexplained`.
-Ties inside a class are listed together. What is a yes or no (a modified input, a wrong shape) is set aside first.
+Ties inside a class are listed together. What no arithmetic explains (a modified input, a wrong shape) is set aside
+first, by the reason that the judgement gives.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from harness.check import Played, TargetReport
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
-from harness.diagnose.suspects import Evidence, Suspect, raises, search
+from harness.diagnose.suspects import Evidence, Suspect, search
+from harness.findings import Finding
+from harness.judge.judgement import WRONG_FORM, Judgement, Reason, Verdict
 from harness.judge.oracle import OracleLayer
-from harness.judge.verdict import CRASHED, DIFFER, RAISED, TIMED_OUT, Judgement
+from harness.judge.report import PlayedCase, TargetReport, failing
 from reference.conventions import Conventions
 
-Finding = dict[str, Any]
 SIXTEEN_BITS = ("bfloat16", "float16")
 SINGLE_VALUE = "one_value"
 """How the ids of the cases with one value per channel begin: they are judged on their own."""
+WITH_FIRST_MESSAGE = ("wrong_form", "non_finite_output", "unexplained")
+"""Findings that say little by themselves: the message of the first failure is added to their text."""
 
 
 def diagnose(report: TargetReport) -> list[Finding]:
-    """The findings of a target: {"id", "text", "cases"}. Empty where no law judgement failed."""
-    failed = [one for one in report.judgements if one.counts_against]
-    findings, failed = set_aside(failed)
-    failed = [one for one in failed if one.verdict in (DIFFER, RAISED)]
+    """The findings of a target. Empty where no law judgement failed."""
+    findings, failed = set_aside(failing(report.judgements))
+    failed = [judgement for judgement in failed if judgement.verdict in (Verdict.differ, Verdict.raised)]
     if not failed:
         return findings
     assert report.conventions is not None
-    settled = {one["id"]: one["cases"] for one in findings}
+    settled = {case for finding in findings for case in finding.cases}
     suspects: list[Suspect] = []
     for sixteen_bits in (False, True):  # what 16 bits do to a sum is another matter than what a formula does
-        mine = [one for one in failed if (one.dtype in SIXTEEN_BITS) is sixteen_bits]
-        played = [one for one in report.played if (one.dtype in SIXTEEN_BITS) is sixteen_bits]
-        if mine:
-            more, suspects = explain(played, mine, report.conventions, settled, suspects)
-            _add(findings, more)
-    if any(one["id"] == "wrong_axis" for one in findings):  # a result of another shape is what that leads to
-        findings = [one for one in findings if one["id"] != "wrong_form"]
+        failed_here = [judgement for judgement in failed if (judgement.dtype in SIXTEEN_BITS) is sixteen_bits]
+        played_here = [played for played in report.played if (played.dtype in SIXTEEN_BITS) is sixteen_bits]
+        if failed_here:
+            explanation = explain(played_here, failed_here, report.conventions, settled, suspects)
+            findings, suspects = merged(findings, explanation.findings), explanation.suspects
+    if any(finding.id == "wrong_axis" for finding in findings):  # a result of another shape is what that leads to
+        findings = [finding for finding in findings if finding.id != "wrong_form"]
     return findings
 
 
-def _add(findings: list[Finding], more: list[Finding]) -> None:
-    """One finding an id."""
-    known = {one["id"]: one for one in findings}
-    for one in more:
-        if one["id"] in known:
-            known[one["id"]]["cases"] = list(dict.fromkeys(known[one["id"]]["cases"] + one["cases"]))
-        else:
-            findings.append(one)
+def merged(findings: list[Finding], more: list[Finding]) -> list[Finding]:
+    """One finding an id, with the cases of both."""
+    by_id = {finding.id: finding for finding in findings}
+    for finding in more:
+        earlier = by_id.get(finding.id)
+        cases = distinct([*(earlier.cases if earlier else ()), *finding.cases])
+        by_id[finding.id] = replace(earlier or finding, cases=cases)
+    return list(by_id.values())
 
 
 def set_aside(failed: list[Judgement]) -> tuple[list[Finding], list[Judgement]]:
-    """The yes-or-no findings, and the failures that are left to explain."""
+    """The findings that follow from a reason alone, and the failures that are left to explain."""
     rest: list[Judgement] = []
-    kinds: dict[str, list[Judgement]] = {}
-    for one in failed:
-        kind = yes_or_no(one)
-        if kind is None:
-            rest.append(one)
+    by_id: dict[str, list[Judgement]] = {}
+    for judgement in failed:
+        identity = id_by_reason(judgement)
+        if identity is None:
+            rest.append(judgement)
         else:
-            kinds.setdefault(kind, []).append(one)
-    return [finding(kind, ones) for kind, ones in kinds.items()], rest
+            by_id.setdefault(identity, []).append(judgement)
+    return [finding(identity, judgements) for identity, judgements in by_id.items()], rest
 
 
-def yes_or_no(one: Judgement) -> str | None:
+def id_by_reason(judgement: Judgement) -> str | None:
     """The id of a failure that needs no replaying."""
-    if one.verdict in (CRASHED, TIMED_OUT):
-        return None
-    message = one.message or ""
-    if "was modified" in message or (one.case == "read_only_input" and "read-only" in message):
+    if judgement.reason is Reason.input_modified:
         return "input_mutated"
-    if message.startswith(("expected shape", "expected dtype", "expected a", "unknown name")):
+    if judgement.reason in WRONG_FORM:
         return "wrong_form"
-    if one.verdict == RAISED and one.op == "restore":
+    if judgement.reason is Reason.step_failed and judgement.op == "restore":
         return "state_not_saved"
     return None
 
 
+@dataclass(frozen=True)
+class Explanation:
+    """What explains the failures of some dtypes: the findings, and the suspects behind them."""
+
+    findings: list[Finding]
+    suspects: list[Suspect] = field(default_factory=list)
+
+
 def explain(
-    played: list[Played],
+    played: list[PlayedCase],
     failed: list[Judgement],
     conventions: Conventions,
-    settled: dict[str, list[str]],
+    settled: set[str],
     earlier: list[Suspect],
-) -> tuple[list[Finding], list[Suspect]]:
-    """The simplest class of mistakes that explains every law observable of every case, and the mistakes as suspects.
+) -> Explanation:
+    """The simplest class of mistakes that explains every law observable of every case.
 
-    What has explained other dtypes is asked first: it needs no failure of its own here.
+    What has explained other dtypes (`earlier`) is asked first: it needs no failure of its own here. `settled` are the
+    cases in which an exception is a finding already, so that nothing is left to replay.
     """
-    law = [one for one in played if one.case.policy != "all" and not _raised_and_settled(one, settled)]
-    evidence = Evidence([one for one in law if not one.case.id.startswith(SINGLE_VALUE)], conventions)
-    single_value = [one for one in failed if one.case.startswith(SINGLE_VALUE)]
-    others = [one for one in failed if not one.case.startswith(SINGLE_VALUE)]
+    law = [case for case in played if case.case.policy != "all" and not (case.raised and case.case.id in settled)]
+    single_value = [judgement for judgement in failed if judgement.case.startswith(SINGLE_VALUE)]
+    others = [judgement for judgement in failed if not judgement.case.startswith(SINGLE_VALUE)]
     if not others:
-        return [finding("single_value_wrong", single_value)], []
-    raised = [one for one in evidence.played if raises(one)]
-    found, stray = [one for one in earlier if all(evidence.fits(one, case) for case in evidence.played)], []
-    found = found or search(evidence, fixed_only=bool(raised))
-    if not found and raised and len(raised) < len(evidence.failing):
+        return Explanation([finding("single_value_wrong", single_value)])
+    evidence = Evidence([case for case in law if not case.case.id.startswith(SINGLE_VALUE)], conventions)
+    raised = [case for case in evidence.played if case.raised]
+    stray: list[Judgement] = []
+    suspects = [suspect for suspect in earlier if all(evidence.fits(suspect, case) for case in evidence.played)]
+    suspects = suspects or search(evidence, fixed_only=bool(raised))
+    if not suspects and raised and len(raised) < len(evidence.failing):
         evidence = evidence.without(raised)
-        stray = [one for one in others if one.verdict == RAISED]
-        found = search(evidence)
-    if not found:
-        lost = all((one.message or "").startswith("not finite") for one in others)
-        return [finding("non_finite_output" if lost else "unexplained", failed)], []
-    findings = _findings(found, evidence, [one for one in others if one not in stray])
-    wrong = {(one.case, one.dtype) for one in single_value}
-    single = [one for one in law if (one.case.id, one.dtype) in wrong]
-    if single_value and not _covers_single_value(found, evidence, single, single_value):
+        stray = [judgement for judgement in others if judgement.verdict is Verdict.raised]
+        suspects = search(evidence)
+    if not suspects:
+        lost = all(judgement.reason is Reason.not_finite for judgement in others)
+        return Explanation([finding("non_finite_output" if lost else "unexplained", failed)])
+    findings = findings_of(suspects, evidence, [judgement for judgement in others if judgement not in stray])
+    if single_value and not covers_single_value(suspects, evidence, law, single_value):
         findings.append(finding("single_value_wrong", single_value))
-    if stray and not any(one["id"] == "wrong_axis" for one in findings):  # wrong axes may fit no shape
+    if stray and not any(finding.id == "wrong_axis" for finding in findings):  # wrong axes may fit no shape
         findings.append(finding("unexplained", stray))
-    return findings, found
+    return Explanation(findings, suspects)
 
 
-def _raised_and_settled(one: Played, settled: dict[str, list[str]]) -> bool:
-    """An exception that is a finding by itself leaves nothing to replay."""
-    return raises(one) and any(one.case.id in cases for cases in settled.values())
-
-
-def _covers_single_value(
-    found: list[Suspect], evidence: Evidence, single: list[Played], failed: list[Judgement]
+def covers_single_value(
+    suspects: list[Suspect], evidence: Evidence, law: list[PlayedCase], failed: list[Judgement]
 ) -> bool:
     """Whether what was found also accounts for the failures with one value per channel."""
-    ids = {identity for one in found for identity in one.ids}
-    by_n_minus_1 = any(known.single_value for known in KNOWN if known.id in ids)
-    lost = all(one.verdict == RAISED or (one.message or "").startswith("not finite") for one in failed)
-    if (by_n_minus_1 and lost) or "wrong_axis" in ids:
+    ids = {identity for suspect in suspects for identity in suspect.ids}
+    divides_by_n_minus_1 = any(known.single_value for known in KNOWN if known.id in ids)
+    lost = all(judgement.verdict is Verdict.raised or judgement.reason is Reason.not_finite for judgement in failed)
+    if (divides_by_n_minus_1 and lost) or "wrong_axis" in ids:
         return True
-    return any(all(evidence.fits(one, case) for case in single) for one in found)
+    wrong = {(judgement.case, judgement.dtype) for judgement in failed}
+    cases = [case for case in law if (case.case.id, case.dtype) in wrong]
+    return any(all(evidence.fits(suspect, case) for case in cases) for suspect in suspects)
 
 
-def _findings(found: list[Suspect], evidence: Evidence, failed: list[Judgement]) -> list[Finding]:
-    """One finding an id, in the order found, with the cases that it is needed for."""
+def findings_of(suspects: list[Suspect], evidence: Evidence, failed: list[Judgement]) -> list[Finding]:
+    """One finding an id, in the order of the suspects, with the cases that it is needed for."""
     findings: dict[str, Finding] = {}
-    for suspect in found:
+    for suspect in suspects:
         for number, identity in enumerate(suspect.ids):
-            cases = _needed_for(suspect, number, evidence) or [one.case for one in failed]
-            merged = findings.setdefault(identity, finding(identity, failed, suspect.detail))
-            merged["cases"] = list(dict.fromkeys((merged["cases"] if "ready" in merged else []) + cases))
-            merged["ready"] = True
-    for one in findings.values():
-        del one["ready"]
+            cases = needed_for(suspect, number, evidence) or [judgement.case for judgement in failed]
+            earlier = findings.get(identity)
+            base = earlier or finding(identity, failed, suspect.detail)
+            findings[identity] = replace(base, cases=distinct([*(earlier.cases if earlier else ()), *cases]))
     return list(findings.values())
 
 
-def _needed_for(suspect: Suspect, number: int, evidence: Evidence) -> list[str]:
-    """The failing cases that the rest of a pair, alone, does not explain. Of a single mistake: all of them."""
+def needed_for(suspect: Suspect, number: int, evidence: Evidence) -> list[str]:
+    """The failing cases that the rest of a pair, alone, does not explain. Of a single mistake: none need be named."""
     if len(suspect.ids) == 1:
         return []
     if suspect.envelope is None:
-        others = [one for one in suspect.classes if (suspect.ids[number],) != _ids_of(one, suspect)]
+        others = [layer for layer in suspect.classes if id_of(layer, suspect) != suspect.ids[number]]
         rest = Suspect((), tuple(others))
     elif number == len(suspect.ids) - 1:
         rest = replace(suspect, envelope=None)
     else:
         rest = replace(suspect, classes=(OracleLayer,))
-    needed: dict[str, None] = {}
-    for one in evidence.failing:
-        if one.case.id not in needed and not evidence.fits(rest, one):
-            needed[one.case.id] = None
-    return list(needed)
+    return list(distinct([case.case.id for case in evidence.failing if not evidence.fits(rest, case)]))
 
 
-def _ids_of(layer: type[OracleLayer], suspect: Suspect) -> tuple[str, ...]:
-    return next((known.id,) for known in KNOWN if known.id in suspect.ids and layer in known.variants)
+def id_of(layer: type[OracleLayer], suspect: Suspect) -> str:
+    """Which of the suspect's ids one of its classes stands for."""
+    return next(known.id for known in KNOWN if known.id in suspect.ids and layer in known.variants)
 
 
 def finding(identity: str, failed: list[Judgement], detail: str = "") -> Finding:
     text = TEXTS[identity] + (f" ({detail})" if detail else "")
-    if identity in ("wrong_form", "non_finite_output", "unexplained"):
-        text += f"; first: {failed[0].message}" if failed[0].message else ""
-    return {"id": identity, "text": text, "cases": list(dict.fromkeys(one.case for one in failed))}
+    if identity in WITH_FIRST_MESSAGE and failed[0].message:
+        text += f"; first: {failed[0].message}"
+    return Finding(identity, text, distinct([judgement.case for judgement in failed]))
 
 
-def observations_to_notes(report: TargetReport, isolated: Any) -> list[dict[str, str]]:
-    """Behaviour that is nobody's fault: policy cases, output, changed global state. One note an id."""
-    from harness.diagnose.notes import notes
-
-    return notes(report, isolated)
+def distinct(cases: list[str]) -> tuple[str, ...]:
+    """Each once, in order."""
+    return tuple(dict.fromkeys(cases))

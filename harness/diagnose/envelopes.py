@@ -15,8 +15,8 @@ import ml_dtypes
 import numpy as np
 
 from harness.cases.case import numpy_dtype
-from harness.check import Played
 from harness.judge.oracle import Expected, OracleLayer, expect
+from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 from reference.error_bounds import Precision, precision_of
 
@@ -36,19 +36,19 @@ class Envelope:
 
     id: str
     detail: str
-    widen: Callable[[Played], Played]
+    widen: Callable[[PlayedCase], PlayedCase]
     also: str = ""
     """A second mistake of rounding that it holds."""
-    _cache: dict[tuple[str, str], Played] = field(default_factory=dict)
+    _cache: dict[tuple[str, str], PlayedCase] = field(default_factory=dict)
 
-    def around(self, played: Iterable[Played]) -> Iterable[Played]:
+    def around(self, played: Iterable[PlayedCase]) -> Iterable[PlayedCase]:
         for one in played:
             key = (one.case.id, one.dtype)
             if key not in self._cache:
                 self._cache[key] = self.widen(one)
             yield self._cache[key]
 
-    def shows(self, failing: list[Played], played: list[Played]) -> bool:
+    def shows(self, failing: list[PlayedCase], played: list[PlayedCase]) -> bool:
         """Whether the failures are where this mistake cannot help but show."""
         if self.id == "fast_variance" and any(map(far_from_zero, played)) and not any(map(far_from_zero, failing)):
             return False
@@ -60,7 +60,7 @@ class Envelope:
 def envelopes(conventions: Conventions) -> list[Envelope]:
     """Fast variance first: it is the narrower of those that hold both."""
 
-    def fast(one: Played) -> Played:
+    def fast(one: PlayedCase) -> PlayedCase:
         return replace(one, expected=expect(one.script, conventions, fast_variance=True))
 
     def fewer(name: str) -> Envelope:
@@ -73,14 +73,14 @@ def envelopes(conventions: Conventions) -> list[Envelope]:
 def fast_in_float32(conventions: Conventions) -> Envelope:
     """E[x^2] - E[x]^2 in float32, whatever the input: both at once are wider than either, and asked last."""
 
-    def widen(one: Played) -> Played:
+    def widen(one: PlayedCase) -> PlayedCase:
         return in_fewer_bits(one, conventions, "float32", fast_variance=True)
 
     detail = "float64 is computed in float32"
     return Envelope("fast_variance", detail, widen, also="low_precision_stats")
 
 
-def far_from_zero(one: Played) -> bool:
+def far_from_zero(one: PlayedCase) -> bool:
     """Whether some batch that is trained on has a channel whose mean is far larger than its standard deviation."""
     for step in one.script.steps:
         if step.op == "train" and step.x is not None and step.x.size:
@@ -91,20 +91,20 @@ def far_from_zero(one: Played) -> bool:
     return False
 
 
-def wrong_where_bits_are_lost(failing: list[Played]) -> bool:
+def wrong_where_bits_are_lost(failing: list[PlayedCase]) -> bool:
     """Statistics in fewer bits spoil the moving ones as well: if only y is wrong, they are not at fault."""
     wrong = {j.observable for one in failing for j in one.judgements if j.counts_against}
-    shown = any("moving_mean" in step.values for one in failing for step in one.seen.steps)
+    shown = any("moving_mean" in step.values for one in failing for step in one.observation.steps)
     return not shown or "y" not in wrong or bool(wrong & {"moving_mean", "moving_var"})
 
 
-def one_sided(failing: list[Played]) -> bool:
+def one_sided(failing: list[PlayedCase]) -> bool:
     """Whether some observable always errs to the same side: rounding does not, a wrong factor does."""
     signs: dict[str, list[float]] = {}
     for one in failing:
         if one.case.values_per_channel > FEW:  # a long sum in few bits stalls, always on the same side
             continue
-        for seen, owed in zip(one.seen.steps, one.expected, strict=False):
+        for seen, owed in zip(one.observation.steps, one.expected, strict=False):
             for name in ("moving_mean", "moving_var"):
                 got, want = seen.values.get(name), owed.values.get(name)
                 if got is not None and want is not None and got.shape == want.shape:
@@ -117,7 +117,7 @@ def one_sided(failing: list[Played]) -> bool:
     return any(len(mine) >= MANY and abs(np.mean(mine)) > ONE_SIDED for mine in signs.values())
 
 
-def in_fewer_bits(one: Played, conventions: Conventions, name: str, fast_variance: bool = False) -> Played:
+def in_fewer_bits(one: PlayedCase, conventions: Conventions, name: str, fast_variance: bool = False) -> PlayedCase:
     """The same case with the bounds of statistics in `name`'s precision, where that is fewer bits than was owed."""
     own, narrow = precision_of(one.dtype), precision_of(name)
     unit = max(own.work, narrow.io)
@@ -130,7 +130,7 @@ def in_fewer_bits(one: Played, conventions: Conventions, name: str, fast_varianc
     return replace(one, expected=expected)
 
 
-def _rounded_inputs(one: Played, conventions: Conventions, narrow: np.dtype, expected: list[Expected]) -> None:
+def _rounded_inputs(one: PlayedCase, conventions: Conventions, narrow: np.dtype, expected: list[Expected]) -> None:
     """Inputs and parameters may be rounded before anything is computed: what that changes is added to the bounds."""
 
     def rounded(array: np.ndarray) -> np.ndarray:
@@ -151,7 +151,7 @@ def _rounded_inputs(one: Played, conventions: Conventions, narrow: np.dtype, exp
                 owed.bounds[observable] = owed.bounds[observable] + np.where(np.isfinite(change), change, np.inf)
 
 
-def _overflow(one: Played, expected: list[Expected]) -> None:
+def _overflow(one: PlayedCase, expected: list[Expected]) -> None:
     """Sums beyond float16's largest number may leave anything: of the statistics, and of all that follows."""
     lost = np.zeros((len(one.script.setups), one.case.shape[1]), bool)
     for step, owed in zip(one.script.steps, expected, strict=False):
@@ -164,12 +164,12 @@ def _overflow(one: Played, expected: list[Expected]) -> None:
             owed.bounds[name] = np.where(lost[step.session].reshape(shape), np.inf, bound)
 
 
-def of_its_size(played: Iterable[Played]) -> bool:
+def of_its_size(played: Iterable[PlayedCase]) -> bool:
     """Whether some observed error is of the order of the wider bound."""
     return any(
         _largest_share(step.values, expected) > OF_ITS_SIZE
         for one in played
-        for step, expected in zip(one.seen.steps, one.expected, strict=False)
+        for step, expected in zip(one.observation.steps, one.expected, strict=False)
     )
 
 

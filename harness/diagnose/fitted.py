@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.check import Played
 from harness.diagnose.mistakes.in_mode import only_in
 from harness.diagnose.replay import explains, fits, replayed
 from harness.judge.oracle import OracleLayer
+from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -147,7 +147,7 @@ class Fitted:
     detail: str
 
 
-def explanations(played: list[Played], failing: list[Played], conventions: Conventions) -> list[Fitted]:
+def explanations(played: list[PlayedCase], failing: list[PlayedCase], conventions: Conventions) -> list[Fitted]:
     """The first family whose number, found on the worst failure, explains everything; over two cases at least."""
     if len({one.case.id for one in failing}) < 2:
         return []
@@ -161,7 +161,7 @@ def explanations(played: list[Played], failing: list[Played], conventions: Conve
     return found
 
 
-def families(failing: list[Played]) -> tuple[Family, ...]:
+def families(failing: list[PlayedCase]) -> tuple[Family, ...]:
     """Momentum cannot change what a training step returns; eps cannot change the moving statistics."""
     wrong = {(j.op, j.observable) for one in failing for j in one.judgements if j.counts_against}
     moving = any(name in ("moving_mean", "moving_var") for _, name in wrong)
@@ -170,9 +170,9 @@ def families(failing: list[Played]) -> tuple[Family, ...]:
     return tuple(one for one in possible if not any(one.spares in place for place in wrong))
 
 
-def fit(family: Family, played: list[Played], failing: list[Played], conventions: Conventions) -> float | None:
+def fit(family: Family, played: list[PlayedCase], failing: list[PlayedCase], conventions: Conventions) -> float | None:
     """The number with which the family explains every case. None if there is none."""
-    trial = next((one for one in failing if all(step.error is None for step in one.seen.steps)), None)
+    trial = next((one for one in failing if all(step.error is None for step in one.observation.steps)), None)
     if trial is None:
         return None
     make = family.make
@@ -195,10 +195,10 @@ def fit(family: Family, played: list[Played], failing: list[Played], conventions
     return None
 
 
-def distance(layer: type[OracleLayer], played: Played, conventions: Conventions) -> float:
+def distance(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> float:
     """The largest deviation of what was seen from what `layer` gives, relative to each observable's size."""
     worst = 0.0
-    for seen, values in zip(played.seen.steps, replayed(layer, played, conventions), strict=False):
+    for seen, values in zip(played.observation.steps, replayed(layer, played, conventions), strict=False):
         if values is None:
             return np.inf
         for name, got in seen.values.items():

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from harness.judge.verdict import NOTED
+from harness.findings import Note
+from harness.judge.judgement import Verdict
+from harness.judge.report import PlayedCase, TargetReport
 
-if TYPE_CHECKING:
-    from harness.check import Played, TargetReport
-    from harness.targets.isolate import IsolatedTarget
-
-Note = dict[str, str]
 PAIRWISE_MARGIN = 4.0
 
 
-def notes(report: TargetReport, isolated: IsolatedTarget) -> list[Note]:
+def notes_on(report: TargetReport) -> list[Note]:
+    """What the policy cases showed, one note an id and behaviour."""
     found: list[Note] = []
     by_case = {(one.case.id, one.dtype): one for one in report.played}
     found += _empty_batch(by_case)
@@ -26,60 +22,56 @@ def notes(report: TargetReport, isolated: IsolatedTarget) -> list[Note]:
     found += _noted(report, "momentum_zero", "momentum_extreme", "a new batch that weighs 0 is not taken literally")
     found += _noted(report, "momentum_one", "momentum_extreme", "an old value that weighs 0 is not taken literally")
     found += _many_values(by_case)
-    found += [{"id": key, "text": text} for key, text in isolated.notes.items()]
-    printed = isolated.printed()
-    if printed:
-        found.append({"id": "prints", "text": f"it writes to stdout or stderr: {printed[:120]}"})
     return found
 
 
 def _noted(report: TargetReport, case: str, identity: str, text: str) -> list[Note]:
-    mine = [j for j in report.judgements if j.case == case and j.verdict == NOTED]
+    mine = [j for j in report.judgements if j.case == case and j.verdict is Verdict.noted]
     if not mine:
         return []
     raised = next((j.message for j in mine if j.observable is None), None)
     names = sorted({j.observable for j in mine if j.observable})
-    return [{"id": identity, "text": text + (f": {raised}" if raised else f" ({', '.join(names)})")}]
+    return [Note(identity, text + (f": {raised}" if raised else f" ({', '.join(names)})"))]
 
 
-def _empty_batch(played: dict[tuple[str, str], Played]) -> list[Note]:
+def _empty_batch(played: dict[tuple[str, str], PlayedCase]) -> list[Note]:
     for (case, _), one in played.items():
         if case != "empty_batch":
             continue
-        for step, setup in zip(one.seen.steps[:1], one.script.setups, strict=False):
+        for step, setup in zip(one.observation.steps[:1], one.script.setups, strict=False):
             if step.error:
-                return [{"id": "empty_batch_wrong", "text": f"an empty batch raises {step.error}"}]
+                return [Note("empty_batch_wrong", f"an empty batch raises {step.error}")]
             mean, var = (step.values.get(name) for name in ("moving_mean", "moving_var"))
             if any(value is not None and not np.isfinite(value.astype(np.float64)).all() for value in (mean, var)):
-                return [{"id": "empty_batch_wrong", "text": "an empty batch turns the moving statistics to NaN"}]
+                return [Note("empty_batch_wrong", "an empty batch turns the moving statistics to NaN")]
             kept = setup.moving_mean, setup.moving_var
             for value, before in zip((mean, var), kept, strict=True):
                 if value is not None and not np.array_equal(value, before):
-                    return [{"id": "empty_batch_wrong", "text": "an empty batch moves the moving statistics"}]
+                    return [Note("empty_batch_wrong", "an empty batch moves the moving statistics")]
     return []
 
 
-def _bad_values(played: dict[tuple[str, str], Played]) -> list[Note]:
+def _bad_values(played: dict[tuple[str, str], PlayedCase]) -> list[Note]:
     """What NaN and Inf do in their own channel."""
     for (case, _), one in played.items():
         if case == "nan_in_one_channel":
-            for step in one.seen.steps:
+            for step in one.observation.steps:
                 var = step.values.get("moving_var")
                 if step.op != "train" or var is None or var.ndim != 1:
                     continue
                 if np.isnan(var.astype(np.float64)[1]):
-                    return [{"id": "nan_kept", "text": "a NaN stays in its channel's moving statistics for good"}]
+                    return [Note("nan_kept", "a NaN stays in its channel's moving statistics for good")]
                 else:
-                    return [{"id": "nan_dropped", "text": "a NaN does not reach its channel's moving statistics"}]
+                    return [Note("nan_dropped", "a NaN does not reach its channel's moving statistics")]
     return []
 
 
-def _many_values(played: dict[tuple[str, str], Played]) -> list[Note]:
+def _many_values(played: dict[tuple[str, str], PlayedCase]) -> list[Note]:
     """Naive summation: the mean of 65,536 values errs by more than a tree of additions could."""
     for (case, _), one in played.items():
-        if case != "many_values" or not one.seen.steps:
+        if case != "many_values" or not one.observation.steps:
             continue
-        got = one.seen.steps[0].values.get("moving_mean")
+        got = one.observation.steps[0].values.get("moving_mean")
         want = one.expected[0].values["moving_mean"] if one.expected else None
         x = one.script.steps[0].x
         if got is None or want is None or x is None or got.shape != want.shape:
@@ -92,5 +84,5 @@ def _many_values(played: dict[tuple[str, str], Played]) -> list[Note]:
         share = float((error / pairwise).max())
         if share > PAIRWISE_MARGIN and (error <= naive).all():
             text = f"over 65,536 values the mean errs by {share:.0f} times what adding in a tree would"
-            return [{"id": "naive_summation", "text": text}]
+            return [Note("naive_summation", text)]
     return []

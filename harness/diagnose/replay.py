@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.cases.case import Setup
-from harness.check import Played
+from harness.judge.judge import conclusive
 from harness.judge.oracle import Expected, OracleLayer, oracle_dtype
-from harness.judge.verdict import conclusive
+from harness.judge.report import PlayedCase
+from harness.observables import OBSERVABLES
 from reference.conventions import Conventions
 from reference.error_bounds import precision_of
 
@@ -28,14 +29,14 @@ Values = dict[str, np.ndarray]
 Place = tuple[int, str]  # (number of the step, observable)
 
 
-def explains(layer: type[OracleLayer], played: Iterable[Played], conventions: Conventions) -> bool:
+def explains(layer: type[OracleLayer], played: Iterable[PlayedCase], conventions: Conventions) -> bool:
     """Whether `layer`, played through the same scripts, gives everything that was observed."""
     return all(fits(layer, one, conventions) for one in played)
 
 
 def fits(
     layer: type[OracleLayer],
-    played: Played,
+    played: PlayedCase,
     conventions: Conventions,
     only: tuple[str, str] | None = None,
     within: float | None = None,
@@ -53,7 +54,7 @@ def fits(
 
 def misfit(
     layer: type[OracleLayer],
-    played: Played,
+    played: PlayedCase,
     conventions: Conventions,
     only: tuple[str, str] | None,
     extra: list[Values] | None,
@@ -62,7 +63,7 @@ def misfit(
     """The largest deviation of what was seen from what `layer` gives, in tolerances; infinite if one raises alone."""
     worst = 0.0
     for number, values in enumerate(replayed(layer, played, conventions)):
-        seen, expected = played.seen.steps[number], played.expected[number]
+        seen, expected = played.observation.steps[number], played.expected[number]
         if seen.unsupported or (only and seen.error is not None):
             return worst
         if (values is None) != (seen.error is not None):
@@ -81,12 +82,12 @@ def misfit(
     return worst
 
 
-def replayed(layer: type[OracleLayer], played: Played, conventions: Conventions) -> Iterator[Values | None]:
+def replayed(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Iterator[Values | None]:
     """What `layer` gives at each step that was observed; None, and no more, where it raises."""
     return _replayed(layer, played, conventions, played.script.setups, lambda array: array, 0.0)
 
 
-def sensitivity(layer: type[OracleLayer], played: Played, conventions: Conventions) -> list[Values]:
+def sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> list[Values]:
     """By how much the results move once inputs are off by a few units in the last place, averages by their bounds."""
     u = precision_of(played.dtype).work
     plain = [values for values in replayed(layer, played, conventions) if values is not None]
@@ -131,7 +132,7 @@ def off_centre(layer: type[OracleLayer], by: float) -> type[OracleLayer]:
 
 def _replayed(
     layer: type[OracleLayer],
-    played: Played,
+    played: PlayedCase,
     conventions: Conventions,
     setups: tuple[Setup, ...],
     changed: Callable[[np.ndarray], np.ndarray],
@@ -140,7 +141,7 @@ def _replayed(
     """`nudge`: by how many of their bounds the averages are moved after each step."""
     with np.errstate(all="ignore"):
         sessions = [layer.from_setup(setup, conventions) for setup in setups]
-    for _, step, expected in zip(played.seen.steps, played.script.steps, played.expected, strict=False):
+    for _, step, expected in zip(played.observation.steps, played.script.steps, played.expected, strict=False):
         if step.x is not None and step.dy is not None:
             step = replace(step, x=changed(step.x), dy=changed(step.dy))
         session = sessions[step.session]
@@ -157,7 +158,7 @@ def _replayed(
 
 
 def excess(
-    played: Played,
+    played: PlayedCase,
     name: str,
     got: np.ndarray,
     mistaken_values: Values,
@@ -178,7 +179,7 @@ def excess(
     if got is mistaken or (got.dtype == mistaken.dtype and np.array_equal(got, mistaken)):
         return 0.0
     unit = precision_of(played.dtype)
-    u = unit.io if name in ("y", "dx") else unit.work
+    u = OBSERVABLES[name].unit_roundoff(unit)
     with np.errstate(all="ignore"):
         bound = bound_of(name, expected)
         if bound is not None and bound.all():  # the quick way: within the honest bound there is no more to ask
@@ -232,7 +233,7 @@ def largest(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=axes, keepdims=True, initial=0.0)
 
 
-def law_channels(played: Played, want: np.ndarray) -> np.ndarray:
+def law_channels(played: PlayedCase, want: np.ndarray) -> np.ndarray:
     channels = want.shape[1] if want.ndim > 1 else want.shape[0]
     law = np.array([not played.case.is_policy(c) for c in range(channels)])
     return law.reshape(1, -1, *[1] * (want.ndim - 2)) if want.ndim > 1 else law
@@ -253,23 +254,23 @@ class Moved:
             self.clearly.add(place)
 
 
-def observed(played: Played) -> Moved:
+def observed(played: PlayedCase) -> Moved:
     """Where the target departs from the oracle."""
     moved = Moved()
-    for number, (seen, expected) in enumerate(zip(played.seen.steps, played.expected, strict=False)):
+    for number, (seen, expected) in enumerate(zip(played.observation.steps, played.expected, strict=False)):
         for name, got in seen.values.items():
             moved.add((number, name), excess(played, name, got, expected.values, expected))
     return moved
 
 
-def departures(layer: type[OracleLayer], played: Played, conventions: Conventions) -> Moved | None:
+def departures(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Moved | None:
     """Where a mistake would depart from the oracle, among what was observed. None where it raises."""
     moved = Moved()
     for number, values in enumerate(replayed(layer, played, conventions)):
         if values is None:
             return None
         expected = played.expected[number]
-        for name, got in played.seen.steps[number].values.items():
+        for name, got in played.observation.steps[number].values.items():
             if name in values and name in expected.values:
                 moved.add((number, name), excess(played, name, values[name], expected.values, expected))
                 if (number, name) in moved.clearly and excess(played, name, got, values, expected) <= CLEARLY:

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from harness.check import Played
 from harness.diagnose import envelopes, fitted
 from harness.diagnose.mistakes.axes import GROUPINGS
 from harness.diagnose.mistakes.known import KNOWN, Known
 from harness.diagnose.replay import SLACK, could_be_both, departures, do_not_meet, fits, misfit, observed
 from harness.judge.oracle import OracleLayer, expect
+from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 
 PLAIN = 1e6
@@ -45,23 +45,23 @@ class Suspect:
 class Evidence:
     """The cases to explain, the worst failures first: a wrong suspect is dismissed by the first it does not fit."""
 
-    played: list[Played]
+    played: list[PlayedCase]
     conventions: Conventions
-    failing: list[Played] = field(default_factory=list)
+    failing: list[PlayedCase] = field(default_factory=list)
     """Those that the oracle does not explain, even within the slack that a mistake is given."""
-    _widened: dict[int, Played] = field(default_factory=dict)
+    _widened: dict[int, PlayedCase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.played.sort(key=lambda one: (-min(_worst(one), PLAIN), _size(one)))
         self.failing = [one for one in self.played if not fits(OracleLayer, one, self.conventions)]
 
-    def in_any_mode(self, one: Played) -> Played:
+    def in_any_mode(self, one: PlayedCase) -> PlayedCase:
         """The case with the bounds of a target that may take one mode for the other."""
         if id(one) not in self._widened:
             self._widened[id(one)] = replace(one, expected=expect(one.script, self.conventions, any_mode=True))
         return self._widened[id(one)]
 
-    def fits(self, suspect: Suspect, one: Played) -> bool:
+    def fits(self, suspect: Suspect, one: PlayedCase) -> bool:
         if suspect.envelope:
             wide, slack = next(iter(suspect.envelope.around([one]))), 1.0 if suspect.layer is OracleLayer else SLACK
             return fits(suspect.layer, wide, self.conventions, within=slack)
@@ -71,35 +71,31 @@ class Evidence:
         """Everything fits, some failure by a number rather than an exception on both sides, all better than without."""
         return (
             all(self.fits(suspect, one) for one in self.played)
-            and any(one.seen.steps and one.seen.steps[0].error is None for one in self.failing)
+            and any(one.observation.steps and one.observation.steps[0].error is None for one in self.failing)
             and (suspect.envelope is not None or all(self.closer(suspect, one) for one in self.failing))
         )
 
-    def closer(self, suspect: Suspect, one: Played) -> bool:
+    def closer(self, suspect: Suspect, one: PlayedCase) -> bool:
         """Whether the mistake comes closer to what was seen than the oracle does: a tolerance may be wide for both."""
         with_it, without = (
             misfit(layer, one, self.conventions, None, None, False) for layer in (suspect.layer, OracleLayer)
         )
         return with_it <= CLOSER * without
 
-    def without(self, unwanted: Iterable[Played]) -> Evidence:
+    def without(self, unwanted: Iterable[PlayedCase]) -> Evidence:
         drop = {id(one) for one in unwanted}
         return Evidence([one for one in self.played if id(one) not in drop], self.conventions)
 
 
-def _size(one: Played) -> int:
+def _size(one: PlayedCase) -> int:
     return sum(step.x.size for step in one.script.steps if step.x is not None)
 
 
-def _worst(one: Played) -> float:
+def _worst(one: PlayedCase) -> float:
     """The largest ratio among the failures of a case. What is not finite, or raised, tells little: it comes last."""
     ratios = [j.ratio for j in one.judgements if j.counts_against and j.ratio is not None]
     finite = [ratio for ratio in ratios if ratio < float("inf")]
     return max(finite) if finite else (0.5 if any(j.counts_against for j in one.judgements) else 0.0)
-
-
-def raises(one: Played) -> bool:
-    return bool(one.seen.build_error) or any(step.error for step in one.seen.steps)
 
 
 def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
@@ -107,7 +103,7 @@ def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
     if not evidence.failing:
         return []
     singles = [suspect for known in KNOWN if known.applies(evidence.conventions) for suspect in suspects(known)]
-    if not any(step.op == "train_no_grad" and step.values for one in evidence.played for step in one.seen.steps):
+    if not any(step.op == "train_no_grad" and step.values for one in evidence.played for step in one.observation.steps):
         singles = [one for one in singles if one.ids != ("mode_follows_grad",)]
     fixed = simplest([one for one in singles if evidence.explained_by(one)], singles)
     if fixed or fixed_only:
@@ -203,12 +199,12 @@ def stacked(a: Suspect, b: Suspect) -> Suspect | None:
     return None
 
 
-def telling_cases(evidence: Evidence) -> list[Played]:
+def telling_cases(evidence: Evidence) -> list[PlayedCase]:
     """The worst failures, one for each set of places that are wrong."""
-    found: dict[frozenset, Played] = {}
+    found: dict[frozenset, PlayedCase] = {}
     for one in evidence.failing:
-        if not raises(one) and len(found) < TELLING:
-            places = frozenset((one.seen.steps[n].op, name) for n, name in observed(one).clearly)
+        if not one.raised and len(found) < TELLING:
+            places = frozenset((one.observation.steps[n].op, name) for n, name in observed(one).clearly)
             found.setdefault(places, evidence.in_any_mode(one))
     return list(found.values())
 

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from harness.check import Played, TargetReport
-from harness.judge.verdict import AGREE, DIFFER, INCONCLUSIVE, conclusive
+from harness.judge.judge import conclusive
+from harness.judge.report import PlayedCase, TargetReport
+from harness.observables import OBSERVABLES
 from reference.conventions import same_behaviour
 from reference.error_bounds import precision_of
 
-DECLARED = "declared"
+
+class PairVerdict(StrEnum):
+    differ = "differ"
+    declared = "declared"
+    """They differ, and their conventions say that they would."""
+    agree = "agree"
+    inconclusive = "inconclusive"
 
 
-@dataclass
+PAIR_SEVERITY = tuple(PairVerdict)
+"""Every verdict on a pair, the worst first."""
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two targets in one observable and dtype, over all cases that both played."""
 
@@ -24,15 +37,29 @@ class Pair:
     b: str
     dtype: str
     observable: str
-    verdict: str  # "agree" | "declared" | "differ" | "inconclusive"
-    ratio: float | None
+    verdict: PairVerdict = PairVerdict.inconclusive
+    ratio: float | None = None
     """Greatest |a - b| / (bound of a + bound of b + what their conventions put between them, if that is less)."""
-    case: str | None
-    compared: int
-    declared_by: list[str]
+    case: str | None = None
+    """The case that shows it."""
+    compared: int = 0
+    """In how many steps of cases the two were compared."""
+    declared_by: tuple[str, ...] = ()
+    """The fields of the conventions in which the two differ, where that shows."""
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two targets in one observable of one step."""
+
+    observable: str
+    declared: bool
+    """Whether their conventions alone put more between them than the bounds allow."""
+    ratio: float | None
+    """None where nothing is proved."""
 
 
 def compare_pairs(reports: list[TargetReport]) -> list[Pair]:
@@ -44,57 +71,61 @@ def compare_pairs(reports: list[TargetReport]) -> list[Pair]:
 def _compare(a: TargetReport, b: TargetReport) -> Iterator[Pair]:
     assert a.conventions is not None
     assert b.conventions is not None
-    fields = same_behaviour(a.conventions, b.conventions)
-    theirs = {(one.case.id, one.dtype): one for one in b.played}
-    found: dict[tuple[str, str], Pair] = {}
-    for one in a.played:
-        other = theirs.get((one.case.id, one.dtype))
-        if other is None or one.case.policy == "all":
+    different_fields = tuple(same_behaviour(a.conventions, b.conventions))
+    played_by_b = {(played.case.id, played.dtype): played for played in b.played}
+    pairs: dict[tuple[str, str], Pair] = {}
+    for played in a.played:
+        other = played_by_b.get((played.case.id, played.dtype))
+        if other is None or played.case.policy == "all":
             continue
-        for observable, ratio, declared in _ratios(one, other):
-            key = (one.dtype, observable)
-            pair = found.setdefault(key, Pair(a.target, b.target, *key, INCONCLUSIVE, None, None, 0, []))
-            _add(pair, one.case.id, ratio, declared, fields)
-    yield from found.values()
+        for comparison in _comparisons(played, other):
+            key = (played.dtype, comparison.observable)
+            pair = pairs.get(key) or Pair(a.target, b.target, *key)
+            pairs[key] = _with(pair, comparison, played.case.id, different_fields)
+    yield from pairs.values()
 
 
-def _add(pair: Pair, case: str, ratio: float | None, declared: bool, fields: list[str]) -> None:
-    pair.compared += 1
-    if declared:
-        pair.declared_by = fields
-        if pair.verdict != DIFFER:
-            pair.verdict = DECLARED
-    elif ratio is not None:
-        if pair.ratio is None or ratio > pair.ratio:
-            pair.ratio, pair.case = ratio, case
-        if ratio > 1:
-            pair.verdict = DIFFER
-        elif pair.verdict == INCONCLUSIVE:
-            pair.verdict = AGREE
+def _with(pair: Pair, comparison: Comparison, case: str, different_fields: tuple[str, ...]) -> Pair:
+    """The pair after one more comparison."""
+    pair = replace(pair, compared=pair.compared + 1)
+    if comparison.declared:
+        return replace(pair, verdict=_worse(pair.verdict, PairVerdict.declared), declared_by=different_fields)
+    if comparison.ratio is None:
+        return pair
+    if pair.ratio is None or comparison.ratio > pair.ratio:
+        pair = replace(pair, ratio=comparison.ratio, case=case)
+    verdict = PairVerdict.differ if comparison.ratio > 1 else PairVerdict.agree
+    return replace(pair, verdict=_worse(pair.verdict, verdict))
 
 
-def _ratios(a: Played, b: Played) -> Iterator[tuple[str, float | None, bool]]:
-    """(observable, ratio or None where nothing is proved, whether the conventions separate the two)."""
-    channels = np.array([not a.case.is_policy(c) for c in range(a.case.shape[1])])
-    unit = precision_of(a.dtype)
-    for mine, other, want_a, want_b in zip(a.seen.steps, b.seen.steps, a.expected, b.expected, strict=False):
-        for name in mine.values.keys() & other.values.keys() & want_a.values.keys() & want_b.values.keys():
-            got_a, got_b = mine.values[name], other.values[name]
-            truth_a, truth_b = want_a.values[name], want_b.values[name]
+def _worse(one: PairVerdict, other: PairVerdict) -> PairVerdict:
+    return min(one, other, key=PAIR_SEVERITY.index)
+
+
+def _comparisons(a: PlayedCase, b: PlayedCase) -> Iterator[Comparison]:
+    """One for each observable that both gave, of each step that both made."""
+    law_channels = np.array([not a.case.is_policy(channel) for channel in range(a.case.shape[1])])
+    precision = precision_of(a.dtype)
+    steps = zip(a.observation.steps, b.observation.steps, a.expected, b.expected, strict=False)
+    for result_a, result_b, expected_a, expected_b in steps:
+        given = result_a.values.keys() & result_b.values.keys()
+        for name in given & expected_a.values.keys() & expected_b.values.keys():
+            got_a, got_b = result_a.values[name], result_b.values[name]
+            truth_a, truth_b = expected_a.values[name], expected_b.values[name]
             if got_a.shape != truth_a.shape or got_b.shape != truth_b.shape:
                 continue
-            bound = want_a.bounds[name] + want_b.bounds[name]
-            law = channels.reshape(1, -1, *[1] * (truth_a.ndim - 2)) if truth_a.ndim > 1 else channels
+            bound = expected_a.bounds[name] + expected_b.bounds[name]
+            law = law_channels.reshape(1, -1, *[1] * (truth_a.ndim - 2)) if truth_a.ndim > 1 else law_channels
             with np.errstate(all="ignore"):
-                owed = np.abs(truth_a - truth_b).astype(np.float64)  # what the conventions alone put between them
-                declared = bool((law & (owed > bound)).any())
+                between = np.abs(truth_a - truth_b).astype(np.float64)  # what the conventions alone put between them
+                declared = bool((law & (between > bound)).any())
                 difference = np.abs(got_a.astype(truth_a.dtype) - got_b.astype(truth_a.dtype)).astype(np.float64)
-                proves = conclusive(bound, truth_a, unit.io if name in ("y", "dx") else unit.work)
-            counted = law & proves & np.isfinite(truth_a.astype(np.float64))
+                proves = conclusive(bound, truth_a, OBSERVABLES[name].unit_roundoff(precision))
+                finite = np.isfinite(truth_a.astype(np.float64)) & np.isfinite(truth_b.astype(np.float64))
+                counted = law & proves & finite
+                ratios = np.where(counted & (difference != 0), difference / (bound + between), 0.0)
             if declared or not counted.any():
-                yield name, None, declared
+                yield Comparison(name, declared, None)
             else:
-                with np.errstate(all="ignore"):
-                    ratios = np.where(difference == 0, 0.0, difference / (bound + owed))
-                worst = np.where(counted, ratios, 0.0).max()
-                yield name, float(np.inf if np.isnan(worst) else worst), False
+                worst = ratios.max()
+                yield Comparison(name, False, float(np.inf if np.isnan(worst) else worst))

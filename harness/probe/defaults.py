@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from harness.cases.case import Case, gaussian
-from harness.targets.isolate import Death, IsolatedTarget
-from harness.targets.play import Observation
+from harness.findings import Note
+from harness.targets.player import Death, Observation, Player
 from reference.batch_norm import to_rows
 from reference.conventions import Conventions
 
@@ -21,20 +21,18 @@ DIGITS = 4
 """A default is a number that somebody typed: a few digits."""
 
 
-def find_defaults(
-    isolated: IsolatedTarget, conventions: Conventions, dtype: str
-) -> tuple[Conventions, list[str], list[dict[str, str]]]:
+def find_defaults(player: Player, conventions: Conventions, dtype: str) -> tuple[Conventions, list[str], list[Note]]:
     """(`conventions` with the defaults that the target shows, the names of those it does not, a note about them)."""
     script = TRAINS_ONCE.make(dtype, 0, 0.125)
     untold = replace(script, setups=tuple(replace(one, eps=None, momentum=None) for one in script.setups))
-    answer = isolated.play(untold, conventions.channel_axis)
+    answer = player.play(untold, conventions.channel_axis)
     reason = _refusal(answer)
     if reason:
-        return conventions, list(NAMES), [{"id": "defaults_not_visible", "text": f"defaults not visible: {reason}"}]
+        return conventions, list(NAMES), [Note("defaults_not_visible", f"defaults not visible: {reason}")]
     assert isinstance(answer, Observation)
     x = script.steps[0].x
     if not answer.steps or answer.steps[0].unsupported or x is None:
-        note = {"id": "defaults_not_visible", "text": "defaults not visible: it does not train"}
+        note = Note("defaults_not_visible", "defaults not visible: it does not train")
         return conventions, list(NAMES), [note]
     rows = to_rows(x.astype(np.float64), 1)
     setup, values = script.setups[0], answer.steps[0].values
@@ -48,14 +46,14 @@ def find_defaults(
     found = {name: number for name, number in found.items() if np.isfinite(number)}
     missing = [name for name in NAMES if name not in found]
     text = f"defaults not visible: {' and '.join(missing)}"
-    notes = [{"id": "defaults_not_visible", "text": text}] if missing else []
+    notes = [Note("defaults_not_visible", text)] if missing else []
     return replace(conventions, **found), missing, notes
 
 
 def _refusal(answer: Observation | Death) -> str | None:
     if isinstance(answer, Death):
         return answer.message
-    failed = answer.build_error or answer.build_unsupported
+    failed = str(answer.build_error or answer.build_unsupported or "")
     if failed:
         return f"without eps and momentum it raises {failed}"
     error = next((step.error for step in answer.steps if step.error), None)

@@ -7,29 +7,29 @@ from dataclasses import replace
 import numpy as np
 
 from harness.cases.catalogue import BY_ID
+from harness.judge.judge import conclusive
 from harness.judge.oracle import NoOracleError, expect
-from harness.judge.verdict import conclusive
-from harness.targets.isolate import IsolatedTarget
-from harness.targets.play import Observation
+from harness.observables import OBSERVABLES
+from harness.targets.player import Observation, Player
 from reference.conventions import Conventions
 from reference.error_bounds import precision_of
 
 SEED = 0
 
 
-def observe(isolated: IsolatedTarget, conventions: Conventions) -> dict[str, str]:
+def observe(player: Player, conventions: Conventions) -> dict[str, str]:
     """{"variance": "two-pass or as good" | "fast, E[x^2] - E[x]^2", "accumulation": ...}; what is unseen is absent."""
-    dtypes = isolated.describe().dtypes
+    dtypes = player.describe().dtypes
     found: dict[str, str] = {}
     for dtype in ("float32", "float64"):
         if dtype in dtypes:
-            ratio = _largest_ratio(isolated, conventions, "large_mean_1e4", dtype, ("y", "moving_var"))
+            ratio = _largest_ratio(player, conventions, "large_mean_1e4", dtype, ("y", "moving_var"))
             if ratio is not None:
                 found["variance"] = "two-pass or as good" if ratio <= 1 else "fast, E[x^2] - E[x]^2"
                 break
     for dtype in ("bfloat16", "float16"):
         if dtype in dtypes:
-            ratio = _largest_ratio(isolated, conventions, "sixteen_bits_thousand", dtype, ("moving_mean", "moving_var"))
+            ratio = _largest_ratio(player, conventions, "sixteen_bits_thousand", dtype, ("moving_mean", "moving_var"))
             if ratio is not None:
                 bits = "float32 or wider" if ratio <= 1 else f"fewer bits than float32 ({ratio:.2g} bounds off)"
                 found["accumulation"] = f"{dtype} input: {bits}"
@@ -38,7 +38,7 @@ def observe(isolated: IsolatedTarget, conventions: Conventions) -> dict[str, str
 
 
 def _largest_ratio(
-    isolated: IsolatedTarget, conventions: Conventions, case_id: str, dtype: str, names: tuple[str, ...]
+    player: Player, conventions: Conventions, case_id: str, dtype: str, names: tuple[str, ...]
 ) -> float | None:
     """The largest error/bound of the first training step in `names`; None where nothing was to be seen."""
     case = replace(BY_ID[case_id], script=("train",))
@@ -47,7 +47,7 @@ def _largest_ratio(
         expected = expect(script, conventions)
     except NoOracleError:
         return None
-    answer = isolated.play(script, conventions.channel_axis)
+    answer = player.play(script, conventions.channel_axis)
     if not isinstance(answer, Observation):
         return None
     worst = None
@@ -58,7 +58,7 @@ def _largest_ratio(
                 continue
             with np.errstate(all="ignore"):
                 error = np.abs(step.values[name].astype(np.float64) - want.values[name].astype(np.float64))
-                proves = conclusive(want.bounds[name], want.values[name], unit.io if name == "y" else unit.work)
+                proves = conclusive(want.bounds[name], want.values[name], OBSERVABLES[name].unit_roundoff(unit))
                 ratio = np.where(proves, error / want.bounds[name], 0.0)
             ratio = np.where(np.isfinite(ratio), ratio, np.inf)
             worst = max(worst or 0.0, float(ratio.max()))

@@ -13,19 +13,18 @@ import numpy as np
 
 from harness.cases.case import Script
 from harness.cases.catalogue import BY_ID
+from harness.findings import Note
+from harness.judge.judge import judge
 from harness.judge.oracle import NoOracleError, expect
-from harness.judge.verdict import judge
 from harness.probe.defaults import find_defaults
 from harness.probe.observed import observe
-from harness.targets.isolate import Death, IsolatedTarget
-from harness.targets.play import Observation
+from harness.targets.player import Death, Observation, Player
 from reference.conventions import D2L, PRESETS, Conventions, same_behaviour
 
 MOMENTUM = 0.125
 PROBING = ("rank4", "rank2", "two_values", "five_steps", "small_variance")
 AXIS_CASES = ("rank4", "rank3", "rank5")
 SEED = 0
-Note = dict[str, str]
 
 
 @dataclass
@@ -43,38 +42,38 @@ class Probed:
         return asdict(self) | {"conventions": self.conventions.as_dict() | {"source": "probed"}}
 
 
-def probe(isolated: IsolatedTarget) -> Probed:
+def probe(player: Player) -> Probed:
     """Infer the conventions of a target from outside. Raises TargetError where it cannot be loaded."""
-    description = isolated.describe()
+    description = player.describe()
     dtype = "float64" if "float64" in description.dtypes else description.dtypes[0]
-    axis, axis_seen = _channel_axis(isolated, dtype, description.ranks)
-    single_value = _single_value(isolated, dtype, axis, "one_value" if 2 in description.ranks else "one_value_image")
+    axis, axis_seen = _channel_axis(player, dtype, description.ranks)
+    single_value = _single_value(player, dtype, axis, "one_value" if 2 in description.ranks else "one_value_image")
     base = replace(D2L, channel_axis=axis, single_value=single_value)
-    conventions, unseen, misses = _best_hypothesis(base, _play_all(isolated, dtype, axis, description.ranks))
+    conventions, unseen, misses = _best_hypothesis(base, _play_all(player, dtype, axis, description.ranks))
     if misses and dtype == "float64" and "float32" in description.dtypes:  # it may compute float64 in float32
-        again = _best_hypothesis(base, _play_all(isolated, "float32", axis, description.ranks))
+        again = _best_hypothesis(base, _play_all(player, "float32", axis, description.ranks))
         if again[2] < misses:
             conventions, unseen, _ = again
     if not axis_seen:
         unseen.append("channel_axis")
-    conventions, no_default, default_notes = find_defaults(isolated, conventions, dtype)
+    conventions, no_default, default_notes = find_defaults(player, conventions, dtype)
     nearest, differs = nearest_preset(conventions, unseen)
     for name in unseen + no_default:
         conventions = replace(conventions, **{name: getattr(PRESETS[nearest], name)})
     notes = default_notes + _notes(conventions, nearest, differs, unseen)
-    return Probed(conventions, nearest, differs, unseen + no_default, observe(isolated, conventions), notes)
+    return Probed(conventions, nearest, differs, unseen + no_default, observe(player, conventions), notes)
 
 
 Seen = list[tuple[str, Script, Observation]]
 
 
-def _play_all(isolated: IsolatedTarget, dtype: str, axis: int, ranks: tuple[int, ...]) -> Seen:
+def _play_all(player: Player, dtype: str, axis: int, ranks: tuple[int, ...]) -> Seen:
     return [
         (case_id, script, answer)
         for case_id in PROBING
         if BY_ID[case_id].ndim in ranks
         for script in [BY_ID[case_id].make(dtype, SEED, MOMENTUM)]
-        for answer in [isolated.play(script, axis)]
+        for answer in [player.play(script, axis)]
         if isinstance(answer, Observation)
     ]
 
@@ -108,19 +107,19 @@ def _misses(conventions: Conventions, seen: Seen) -> int:
     return missed
 
 
-def _channel_axis(isolated: IsolatedTarget, dtype: str, ranks: tuple[int, ...]) -> tuple[int, bool]:
+def _channel_axis(player: Player, dtype: str, ranks: tuple[int, ...]) -> tuple[int, bool]:
     """(1 or -1, whether that could be seen): the axis on which y is normalized per channel, or the one not refused."""
     for case_id in AXIS_CASES:
         if BY_ID[case_id].ndim in ranks:
-            scores = {axis: _fits_axis(isolated, case_id, dtype, axis) for axis in (1, -1)}
+            scores = {axis: _fits_axis(player, case_id, dtype, axis) for axis in (1, -1)}
             return max(scores, key=lambda axis: scores[axis]), scores[1] != scores[-1]
     return 1, False
 
 
-def _fits_axis(isolated: IsolatedTarget, case_id: str, dtype: str, axis: int) -> float:
+def _fits_axis(player: Player, case_id: str, dtype: str, axis: int) -> float:
     """How many values of y agree with a normalization per channel, whatever eps and momentum are: 0 to 1."""
     script = BY_ID[case_id].make(dtype, SEED, MOMENTUM)
-    answer = isolated.play(script, axis)
+    answer = player.play(script, axis)
     if isinstance(answer, Death):
         return 0.0
     shares = []
@@ -131,10 +130,10 @@ def _fits_axis(isolated: IsolatedTarget, case_id: str, dtype: str, axis: int) ->
     return max(shares, default=0.0)
 
 
-def _single_value(isolated: IsolatedTarget, dtype: str, axis: int, case_id: str) -> str:
+def _single_value(player: Player, dtype: str, axis: int, case_id: str) -> str:
     """ "error", "zero" (y is beta) or "any"."""
     script = BY_ID[case_id].make(dtype, SEED, MOMENTUM)
-    answer = isolated.play(script, axis)
+    answer = player.play(script, axis)
     if isinstance(answer, Death) or not answer.steps or answer.steps[0].unsupported:
         return "any"
     if answer.steps[0].error:
@@ -174,10 +173,10 @@ def _notes(conventions: Conventions, nearest: str, differs: list[str], unseen: l
         )
         origins = ", ".join(f"{name} as {'/'.join(_who(conventions, name)) or 'nobody'}" for name in _TELLING)
         text = f"{origins}: no known framework does this; nearest is {nearest}: {told}"
-        notes.append({"id": "unknown_combination", "text": text})
+        notes.append(Note("unknown_combination", text))
     if unseen:
         text = f"nothing shows {', '.join(unseen)}: taken from {nearest}"
-        notes.append({"id": "not_seen", "text": text})
+        notes.append(Note("not_seen", text))
     return notes
 
 
@@ -202,4 +201,4 @@ def show_probe(target: str, found: Probed) -> None:
     for name, text in found.observed.items():
         out.print(f"  {name:<17} {escape(text)} (observed)", highlight=False, soft_wrap=True)
     for note in found.notes:
-        out.print(f"  [yellow]note[/] {note['id']}: {escape(note['text'])}", highlight=False, soft_wrap=True)
+        out.print(f"  [yellow]note[/] {note.id}: {escape(note.text)}", highlight=False, soft_wrap=True)

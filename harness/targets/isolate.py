@@ -7,22 +7,26 @@ that uses no processor time is not compiling: it has the case's limit.
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
+import queue
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import psutil
-
+from harness import place
 from harness.cases.case import Script
-from harness.targets.load import Description, TargetError
-from harness.targets.play import Observation
-from harness.targets.worker import serve
+from harness.findings import Note
+from harness.targets import usage
+from harness.targets.channel import receive, send
+from harness.targets.guard import GUARD, kill_group
+from harness.targets.load import TargetError
+from harness.targets.player import Death, DeathCause, Description, Observation
 
 CASE_SECONDS = 30.0
 IMPORT_SECONDS = 120.0
@@ -31,55 +35,60 @@ MEMORY_GROWTH = 4 * 2**30
 """Bytes that a target may take beyond what it held after its import. No case needs a hundredth of it."""
 DEATHS_ALLOWED = 2
 POLL_SECONDS = 0.01
-NEVER_STARTED = 255
-"""The exit status of a child whose interpreter could not be executed: that is ours to try again, not the target's."""
-_STARTING = threading.Lock()
 FIRST_CALL = "its first call at this shape"
 BUSY_SHARE = 0.05
 """A process that computes uses more of a processor than this; one that waits for ever uses none."""
-
-
-@dataclass(frozen=True)
-class Death:
-    """Why a process gave no answer. `verdict` is "crashed" or "timed_out"."""
-
-    verdict: str
-    message: str
+PRINTED_KEPT = 2**16
+"""Bytes of a target's output that are looked at, from the end."""
 
 
 class IsolatedTarget:
-    """The parent's end of a target's process. `play` answers an Observation or a Death, and never raises for either."""
+    """The parent's end of a target's process. `play` answers an Observation or a Death, and raises for neither."""
 
-    def __init__(self, name: str, timeout: float = CASE_SECONDS, memory_growth: int = MEMORY_GROWTH) -> None:
-        self.name = name
+    def __init__(
+        self, target: str, timeout: float = CASE_SECONDS, layer: str = "", memory_growth: int = MEMORY_GROWTH
+    ) -> None:
+        self.target, self.layer = target, layer
+        self.name = f"{target}#{layer}" if layer else target
         self.timeout = timeout
         self.memory_growth = memory_growth
         self.deaths = 0
-        self.notes: dict[str, str] = {}
-        self._output = Path(tempfile.mkstemp(prefix="bnproof-")[1])
-        self._process: Any = None
-        self._connection: Connection | None = None
+        self.last_death: Death | None = None
+        self._notes: dict[str, str] = {}
+        descriptor, path = tempfile.mkstemp(prefix="bnproof-")
+        os.close(descriptor)
+        self._output = Path(path)
+        GUARD.watch("file", path)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answers: queue.Queue[tuple[str, int, Any]] = queue.Queue()
+        self._number = 0
         self._description: Description | None = None
-        self.narrowed: dict[str, Any] = {}
+        self._narrowed: dict[str, Any] = {}
         """What the smoke check found that it takes: ranks, dtypes. It outlives the process."""
         self._memory_limit = 0
-        self._exit_code: int | None = None
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        with _STARTING:
-            self._connection, theirs = context.Pipe()
-            self._process = context.Process(
-                target=serve, args=(theirs, self.name, str(self._output), os.getcwd()), daemon=True
+        # The cases are small: threads would only wait for each other, most of all where several targets run at once.
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": _python_path()}
+        command = [sys.executable, "-P", "-m", place.module("harness.targets.worker"), self.target, self.layer]
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                env=environment,
+                start_new_session=True,  # a process group of its own, to be killed as a whole
             )
-            self._process.start()
-            theirs.close()
+        GUARD.watch("process", self._process.pid)
+        self._answers, self._number = queue.Queue(), 0
+        threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True).start()
 
-    def narrow(self, **fields: Any) -> Description:
-        """Ask less of the target from now on: its description with other ranks or dtypes."""
-        self.narrowed |= fields
-        self._description = replace(self.describe(), **fields)
+    def narrow(self, *, ranks: tuple[int, ...], dtypes: tuple[str, ...]) -> Description:
+        """Ask less of the target from now on: its description with other ranks and dtypes."""
+        self._narrowed = {"ranks": ranks, "dtypes": dtypes}
+        self._description = replace(self.describe(), **self._narrowed)
         return self._description
 
     @property
@@ -90,115 +99,150 @@ class IsolatedTarget:
         """Wait for the import. Raises TargetError if the target cannot be loaded."""
         if self._description is None:
             answer = self._answer(IMPORT_SECONDS, "importing it")
-            if isinstance(answer, Death) and self._exit_code == NEVER_STARTED:
-                self.deaths -= 1
-                self._start()
-                answer = self._answer(IMPORT_SECONDS, "importing it")
             if isinstance(answer, Death):
                 raise TargetError(f"target {self.name!r}: {answer.message}")
-            kind, content = answer
+            kind, _, content = answer
             if kind == "error":
                 raise TargetError(content)
-            self._description = replace(content, **self.narrowed)
+            self._description = replace(content, **self._narrowed)
             self._memory_limit = self._memory() + self.memory_growth
         return self._description
 
     def play(self, script: Script, channel_axis: int) -> Observation | Death:
         """Play a script in the process, which is started anew if the last case ended it."""
+        if self.given_up and self.last_death:
+            return self.last_death
         if self._process is None:
             self._start()
             self._description = None
         self.describe()
-        assert self._connection is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._number += 1
         try:
-            self._connection.send((script, channel_axis))
+            send(self._process.stdin, (self._number, script, channel_axis))
         except OSError:
-            return self._died("crashed", self._exit_text())
+            return self._died(DeathCause.crashed, self._exit_text())
         warm_up = WARM_UP_SECONDS if self.deaths == 0 else self.timeout
+        answer: Any = None
         for seconds, doing in ((max(warm_up, self.timeout), FIRST_CALL), (self.timeout, "this case")):
             answer = self._answer(seconds, doing)
             if isinstance(answer, Death):
                 return answer
-            kind, content = answer
-            if kind == "exit":
-                self.deaths += 1
-                return Death("crashed", content)
-        observation, notes = content
-        self.notes |= notes
+            if answer[0] == "exit":
+                return self._count(Death(DeathCause.crashed, answer[2]))
+        observation, notes = answer[2]
+        self._notes |= notes
         return observation
 
-    def _answer(self, seconds: float, doing: str) -> Any:
-        """The next message, or the Death that came instead."""
-        assert self._connection is not None
+    def _answer(self, seconds: float, doing: str) -> tuple[str, int, Any] | Death:
+        """The next answer to the last request, or the Death that came instead."""
         started, worked = time.monotonic(), self._processor_seconds()
-        while not self._connection.poll(POLL_SECONDS):
-            if not self._process.is_alive():
-                if self._connection.poll(0):
-                    break  # it answered, then ended
-                return self._died("crashed", self._exit_text())
+        while True:
+            try:
+                answer = self._answers.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                pass
+            else:
+                if answer[0] == "end":
+                    return self._died(DeathCause.crashed, self._exit_text())
+                if answer[0] == "garbled":
+                    return self._died(DeathCause.crashed, f"its answer could not be read: {answer[2]}")
+                if answer[1] == self._number:
+                    return answer
+                continue  # a late answer to an earlier request
             if self._memory_limit and self._memory() > self._memory_limit:
-                return self._died(
-                    "crashed", f"took more than {self.memory_growth / 2**30:.3g} GiB of memory in one case"
-                )
+                limit = f"{self.memory_growth / 2**30:.3g} GiB"
+                return self._died(DeathCause.crashed, f"took more than {limit} of memory in one case")
             waited = time.monotonic() - started
             if doing == FIRST_CALL and waited > self.timeout:
                 idle = self._processor_seconds() - worked < BUSY_SHARE * waited
                 seconds = self.timeout if idle else seconds
             if waited > seconds:
-                return self._died("timed_out", f"no answer within {seconds:g} s of {doing}")
-        try:
-            return self._connection.recv()
-        except (EOFError, OSError):
-            return self._died("crashed", self._exit_text())
+                return self._died(DeathCause.timed_out, f"no answer within {seconds:g} s of {doing}")
 
     def _memory(self) -> int:
-        try:
-            return psutil.Process(self._process.pid).memory_info().rss
-        except psutil.Error:
-            return 0
+        return usage.resident_bytes(self._process.pid) if self._process else 0
 
     def _processor_seconds(self) -> float:
-        try:
-            times = psutil.Process(self._process.pid).cpu_times()
-        except psutil.Error:
-            return 0.0
-        return times.user + times.system
+        return usage.processor_seconds(self._process.pid) if self._process else 0.0
 
     def _exit_text(self) -> str:
-        self._process.join(2)
-        code = self._exit_code = self._process.exitcode
-        how = f"ended by signal {-code}" if code is not None and code < 0 else f"ended with exit status {code}"
+        assert self._process is not None
+        try:
+            code = self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            how = "closed its channel and went on"
+        else:
+            how = f"ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
         printed = self.printed()
         return f"the process {how}" + (f"; it last printed: {printed[-200:]}" if printed else "")
 
     def printed(self) -> str:
-        """What the target wrote to stdout and stderr, on one line."""
+        """What the target wrote to stdout and stderr, on one line; the end of it, where it wrote much."""
         try:
-            return " ".join(self._output.read_text(errors="replace").split())
+            with self._output.open("rb") as file:
+                file.seek(max(0, self._output.stat().st_size - PRINTED_KEPT))
+                return " ".join(file.read().decode(errors="replace").split())
         except OSError:
             return ""
 
-    def _died(self, verdict: str, message: str) -> Death:
-        self.deaths += 1
+    def notes(self) -> list[Note]:
+        """What was noticed while it played, and whether it printed anything."""
+        notes = [Note(id, text) for id, text in self._notes.items()]
+        printed = self.printed()
+        if printed:
+            notes.append(Note("prints", f"it writes to stdout or stderr: {printed[:120]}"))
+        return notes
+
+    def _died(self, cause: DeathCause, message: str) -> Death:
         self._stop()
-        return Death(verdict, message)
+        return self._count(Death(cause, message))
+
+    def _count(self, death: Death) -> Death:
+        self.deaths += 1
+        self.last_death = death
+        return death
 
     def _stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join(5)
-            self._process = None
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        process, self._process = self._process, None
+        if process is None:
+            return
+        kill_group(process.pid)
+        process.wait()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):  # what was not sent yet is not sent any more
+                process.stdin.close()
+        GUARD.forget("process", process.pid)
 
     def close(self) -> None:
         """End the process and remove its output file."""
         self._stop()
         self._output.unlink(missing_ok=True)
+        GUARD.forget("file", self._output)
 
     def __enter__(self) -> IsolatedTarget:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _read(stream: IO[bytes], answers: queue.Queue[tuple[str, int, Any]]) -> None:
+    """In a thread: hand on every message, then say how the stream ended."""
+    with stream:
+        while True:
+            try:
+                answers.put(receive(stream))
+            except (EOFError, OSError):
+                answers.put(("end", 0, None))
+                return
+            except Exception as error:  # pickle raises all sorts for what is no message of ours
+                answers.put(("garbled", 0, f"{type(error).__name__}: {error}"))
+                return
+
+
+def _python_path() -> str:
+    """The worker starts without the working directory on its path, where a user's file may be called select.py."""
+    ours = place.ROOT.parent if place.PREFIX else place.ROOT
+    return os.pathsep.join(filter(None, [str(ours), os.environ.get("PYTHONPATH")]))

@@ -8,7 +8,6 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,10 +15,9 @@ from typing import Any
 from harness.cases.case import DEFAULT_DTYPES, DTYPES
 from harness.errors import UsageError
 from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.player import Description
 
 ENTRY_POINTS = "bnproof.targets"
-LAYER = "#"
-"""Between a target and the path of the layer in it: ./model.py:net#1 is what `--layer 1` makes."""
 
 
 class TargetError(UsageError):
@@ -46,9 +44,8 @@ def locate(name: str) -> str:
     raise TargetError(f"unknown target {name!r}: {hint}Known: {', '.join(BUILT_IN)}; or module:attr, or file.py:attr")
 
 
-def load(name: str) -> Any:
-    """The class of a target. Raises TargetError; imports whatever the target imports."""
-    name, _, layer = name.partition(LAYER)
+def load(name: str, layer: str = "") -> Any:
+    """The class of a target, or of the layer at the path `layer` in it. Raises TargetError; imports what it imports."""
     where, _, attr = locate(name).rpartition(":")
     prepare_keras()
     try:
@@ -111,19 +108,6 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a loaded target says of itself."""
-
-    conventions: Any
-    dtypes: tuple[str, ...]
-    ranks: tuple[int, ...]
-    methods: tuple[str, ...]
-    versions: dict[str, str]
-    adapter: str = ""
-    """What it was wrapped as ("a torch module"); empty for a class that was written to the contract."""
 
 
 METHODS = ("train", "eval", "stats", "train_no_grad", "state", "load_state")

@@ -1,138 +1,133 @@
 """Play a script on a target: build its sessions, make the calls, copy what comes back.
 
 This is the one place that knows both the contract of a target and the suite's own layout (channels on axis 1).
-It runs inside the target's own process and holds no opinion: judging is `verdict.py`'s.
+It runs where the target runs and holds no opinion: judging is done elsewhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from harness.cases.case import Script, Setup, Step
+from harness.observables import LIKE_X, STATISTICS, STEP
+from harness.targets.player import Failure, FormError, Malformed, Observation, StepResult
 
-STEP_NAMES = ("y", "dx", "dgamma", "dbeta")
-STAT_NAMES = ("moving_mean", "moving_var")
-
-
-@dataclass
-class Played:
-    """What one step gave. Arrays are copies, with channels on axis 1; `values` lacks what the target lacks."""
-
-    op: str
-    session: int
-    values: dict[str, np.ndarray] = field(default_factory=dict)
-    error: str | None = None  # the exception, as "Type: message"
-    unsupported: str | None = None  # why the target cannot do this step
-    mutated: tuple[str, ...] = ()  # which of x, dy the target wrote to
-    malformed: str | None = None  # a result that is not what the contract says
-
-
-@dataclass
-class Observation:
-    """All steps up to the first that could not be made; `build_error` where there was no object at all."""
-
-    steps: list[Played] = field(default_factory=list)
-    build_error: str | None = None
-    build_unsupported: str | None = None
+LONGEST_MESSAGE = 500
 
 
 def play(factory: Any, script: Script, channel_axis: int) -> Observation:
     """Run `script` on objects made by `factory(setup)`. Exceptions of the target become part of the result."""
-    seen = Observation()
+    observation = Observation()
     sessions: list[Any] = []
     try:
         sessions = [factory(_own_arrays(setup)) for setup in script.setups]
     except NotImplementedError as error:
-        seen.build_unsupported = describe(error)
-        return seen
+        observation.build_unsupported = str(failure(error))
+        return observation
     except Exception as error:
-        seen.build_error = describe(error)
-        return seen
+        observation.build_error = failure(error)
+        return observation
     for step in script.steps:
-        played = _play_step(factory, sessions, script.setups[step.session], step, channel_axis)
-        seen.steps.append(played)
-        if played.error or played.unsupported:
+        result = _play_step(factory, sessions, script.setups[step.session], step, channel_axis)
+        observation.steps.append(result)
+        if result.error or result.unsupported:
             break
-    return seen
+    return observation
 
 
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+def failure(error: BaseException) -> Failure:
+    """An exception as data. One whose own message cannot be had is told by its type alone."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = ""
+    return Failure(type(error).__name__, message[:LONGEST_MESSAGE])
 
 
-def _play_step(factory: Any, sessions: list[Any], setup: Setup, step: Step, channel_axis: int) -> Played:
-    played = Played(step.op, step.session)
+def _play_step(factory: Any, sessions: list[Any], setup: Setup, step: Step, channel_axis: int) -> StepResult:
+    result = StepResult(step.op, step.session)
     try:
         if step.op == "restore":
             sessions[step.session] = _restored(factory, sessions[step.session], setup)
         else:
-            _call(sessions[step.session], step, channel_axis, played)
-        _read_stats(sessions[step.session], played)
-    except _UnsupportedError as reason:
-        played.unsupported = str(reason)
+            _call(sessions[step.session], step, channel_axis, result)
+        _read_statistics(sessions[step.session], result)
+    except _LacksMethodError as reason:
+        result.unsupported = str(reason)
     except NotImplementedError as error:
-        played.unsupported = describe(error)
+        result.unsupported = str(failure(error))
     except Exception as error:
-        played.error = describe(error)
-    return played
+        result.error = failure(error)
+        if step.layout == "read_only":
+            result.mutated = _writes_when_it_may(factory, setup, step, channel_axis)
+    return result
 
 
-class _UnsupportedError(Exception):
+class _LacksMethodError(Exception):
     """The target lacks an optional method."""
 
 
 def _method(target: Any, name: str) -> Any:
     method = getattr(target, name, None)
     if method is None:
-        raise _UnsupportedError(f"the target has no `{name}`")
+        raise _LacksMethodError(f"the target has no `{name}`")
     return method
 
 
-def _call(target: Any, step: Step, channel_axis: int, played: Played) -> None:
+def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> None:
     assert step.x is not None
     assert step.dy is not None
     method = _method(target, step.op)
     x = laid_out(np.moveaxis(step.x, 1, channel_axis), step.layout)
     dy = laid_out(np.moveaxis(step.dy, 1, channel_axis), step.layout)
-    result = method(x) if step.op == "train_no_grad" else method(x, dy)
+    returned = method(x) if step.op == "train_no_grad" else method(x, dy)
     given = {"x": (x, step.x), "dy": (dy, step.dy)}
-    played.mutated = tuple(
+    result.mutated = tuple(
         name
         for name, (now, before) in given.items()
         if np.moveaxis(now, channel_axis, 1).tobytes() != np.ascontiguousarray(before).tobytes()
     )
-    _store(result, STEP_NAMES, step.x.ndim, channel_axis, played)
+    _store(returned, STEP, step.x.ndim, channel_axis, result)
 
 
-def _read_stats(target: Any, played: Played) -> None:
+def _writes_when_it_may(factory: Any, setup: Setup, step: Step, channel_axis: int) -> tuple[str, ...]:
+    """Which inputs a new object writes to once they are writable: why it failed on those that are not."""
+    retried = StepResult(step.op, step.session)
+    try:
+        _call(factory(_own_arrays(setup)), replace(step, layout="plain"), channel_axis, retried)
+    except Exception:
+        return ()
+    return retried.mutated
+
+
+def _read_statistics(target: Any, result: StepResult) -> None:
     stats = getattr(target, "stats", None)
     if stats is not None:
-        _store(stats(), STAT_NAMES, 0, 1, played)
+        _store(stats(), STATISTICS, 0, 1, result)
 
 
-def _store(result: Any, names: tuple[str, ...], ndim: int, channel_axis: int, played: Played) -> None:
+def _store(returned: Any, names: tuple[str, ...], ndim: int, channel_axis: int, result: StepResult) -> None:
     """Copy the named arrays; arrays of x's rank get their channels back to axis 1."""
-    if result is None:
-        result = {}
-    if not isinstance(result, dict):
-        kind = type(result).__name__
-        played.malformed = f"expected a dict with names among {', '.join(names)}, got {kind}"
+    if returned is None:
+        returned = {}
+    if not isinstance(returned, dict):
+        message = f"expected a dict with names among {', '.join(names)}, got {type(returned).__name__}"
+        result.malformed = Malformed(FormError.not_a_dict, message)
         return
-    unknown = [name for name in result if name not in names]
+    unknown = [name for name in returned if name not in names]
     if unknown:
-        played.malformed = f"unknown name {unknown[0]!r}: expected names among {', '.join(names)}"
+        message = f"unknown name {unknown[0]!r}: expected names among {', '.join(names)}"
+        result.malformed = Malformed(FormError.unknown_name, message)
     for name in names:
-        if result.get(name) is None:
+        if returned.get(name) is None:
             continue
-        value = np.array(result[name], copy=True)
-        if name in ("y", "dx") and value.ndim == ndim:
+        value = np.array(returned[name], copy=True)
+        if name in LIKE_X and value.ndim == ndim:
             value = np.moveaxis(value, channel_axis, 1)
-        played.values[name] = np.ascontiguousarray(value)
+        result.values[name] = np.ascontiguousarray(value)
 
 
 def _restored(factory: Any, target: Any, setup: Setup) -> Any:

@@ -6,87 +6,106 @@ cannot be built or called at any rank, results under wrong names, a y without x'
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.cases.case import Script, Setup, Step, numpy_dtype, parameter_dtype
-from harness.targets.isolate import Death, IsolatedTarget
-from harness.targets.load import Description, TargetError
-from harness.targets.play import Observation, Played
+from harness.findings import Note
+from harness.observables import OBSERVABLES
+from harness.targets.load import TargetError
+from harness.targets.player import Death, Description, Failure, Observation, Player, StepResult
 
 CHANNELS = 3
 SHAPES = {2: (4, 3), 3: (4, 3, 5), 4: (4, 3, 5, 2), 5: (2, 3, 5, 2, 4)}
-Note = dict[str, str]
+ADAPTER_ERROR = "AdapterError"
+"""The exception of a wrapper that does not fit: its message is meant for the user as it stands."""
 
 
-def smoke(isolated: IsolatedTarget) -> tuple[Description, list[Note]]:
-    """(the description, narrowed to the ranks and dtypes that it takes, what was refused). Raises TargetError.
+@dataclass(frozen=True)
+class Fit:
+    """Whether a target does anything sensible at a rank and dtype: `problem` says what it does instead."""
+
+    works: bool
+    problem: str = ""
+
+
+def smoke(player: Player) -> tuple[Description, list[Note]]:
+    """(the description, narrowed to the ranks and dtypes that it takes; what was refused). Raises TargetError.
 
     A class that was written to the contract says itself what it takes, and is left alone.
     """
-    description = isolated.describe()
+    description = player.describe()
     if not description.adapter:
         return description, []
-    wide_first = sorted(description.dtypes, key=lambda dtype: dtype != "float32")
-    refused: dict[int, str] = {}
+    float32_first = sorted(description.dtypes, key=lambda dtype: dtype != "float32")
+    by_rank: dict[int, Fit] = {}
     for rank in description.ranks:
-        problem = _problem(isolated, rank, wide_first[0])
-        if problem is None:
+        fit = _fit(player, rank, float32_first[0])
+        if fit is None:
             return description, []  # the process died: that is for the cases to tell
-        if problem:
-            refused[rank] = problem
-    ranks = tuple(rank for rank in description.ranks if rank not in refused)
+        by_rank[rank] = fit
+    ranks = tuple(rank for rank, fit in by_rank.items() if fit.works)
     if not ranks:
-        told = "; ".join(f"rank {rank}: {problem}" for rank, problem in refused.items())
-        told = next(iter(refused.values())) if len(set(refused.values())) == 1 else told
-        raise TargetError(f"target {isolated.name!r}: the adapter ({description.adapter}) does not fit: {told}")
-    narrow = {dtype: _problem(isolated, ranks[0], dtype) for dtype in wide_first[1:]}
-    said = {f"rank {rank}": problem for rank, problem in refused.items()} | {k: v for k, v in narrow.items() if v}
-    notes = [{"id": "refuses", "text": f"it does not take {what}: {problem}"} for what, problem in said.items()]
-    dtypes = tuple(dtype for dtype in description.dtypes if not narrow.get(dtype))
-    return isolated.narrow(ranks=ranks, dtypes=dtypes), notes
+        problems = {fit.problem for fit in by_rank.values()}
+        listed = "; ".join(f"rank {rank}: {fit.problem}" for rank, fit in by_rank.items())
+        why = problems.pop() if len(problems) == 1 else listed
+        raise TargetError(f"target {player.name!r}: the adapter ({description.adapter}) does not fit: {why}")
+    by_dtype = {dtype: _fit(player, ranks[0], dtype) for dtype in float32_first[1:]}
+    refused = {f"rank {rank}": fit for rank, fit in by_rank.items() if not fit.works}
+    refused |= {dtype: fit for dtype, fit in by_dtype.items() if fit and not fit.works}
+    notes = [Note("refuses", f"it does not take {what}: {fit.problem}") for what, fit in refused.items()]
+    dtypes = tuple(dtype for dtype in description.dtypes if dtype not in refused)
+    return player.narrow(ranks=ranks, dtypes=dtypes), notes
 
 
-def _problem(isolated: IsolatedTarget, rank: int, dtype: str) -> str | None:
-    """ "" where prediction or training works at this rank, with the channels on axis 1 or -1; None after a death."""
-    problems = []
+def _fit(player: Player, rank: int, dtype: str) -> Fit | None:
+    """Whether prediction or training works at this rank, with the channels on axis 1 or -1. None after a death."""
+    fits = []
     for axis in (1, -1):
-        seen = Observation()
+        observations = []
         for op in ("eval", "train"):
-            answer = isolated.play(script(op, rank, dtype), axis)
+            answer = player.play(script(op, rank, dtype), axis)
             if isinstance(answer, Death):
                 return None
-            seen = replace(answer, steps=seen.steps + answer.steps)
-        problem = _told(seen, rank)
-        if not problem:
-            return ""
-        problems.append(problem)
-    return problems[0]
+            observations.append(answer)
+        fit = _judged(observations, rank)
+        if fit.works:
+            return fit
+        fits.append(fit)
+    return fits[0]
 
 
-def _told(seen: Observation, rank: int) -> str:
-    """What is wrong with the object, the names or the shapes; "" where one of the two modes gives what it should."""
-    refusal = seen.build_error or seen.build_unsupported
-    if refusal:
-        return refusal.removeprefix("AdapterError: ")
-    problems, good = [], 0
-    for step in seen.steps:
-        if step.error or step.unsupported or step.malformed:
-            problems.append((step.error or step.unsupported or step.malformed or "").removeprefix("AdapterError: "))
-            continue
-        wrong = _wrong_shapes(step, rank)
-        if wrong or not step.values:
-            return wrong or f"{step.op} gave nothing"
-        good += 1
-    return "" if good else (problems or ["it did nothing"])[0]
+def _judged(observations: list[Observation], rank: int) -> Fit:
+    """It works where one of the two modes gives what it should and none gives something of a wrong shape."""
+    problems: list[str] = []
+    works = False
+    for observation in observations:
+        if observation.build_error or observation.build_unsupported:
+            return Fit(False, _message(observation.build_error, observation.build_unsupported))
+        for result in observation.steps:
+            malformed = result.malformed.message if result.malformed else None
+            if result.error or result.unsupported or malformed:
+                problems.append(_message(result.error, result.unsupported or malformed))
+                continue
+            wrong_shape = _wrong_shape(result, rank)
+            if wrong_shape or not result.values:
+                return Fit(False, wrong_shape or f"{result.op} gave nothing")
+            works = True
+    return Fit(True) if works else Fit(False, (problems or ["it did nothing"])[0])
 
 
-def _wrong_shapes(step: Played, rank: int) -> str:
-    for name, value in step.values.items():
-        owed = SHAPES[rank] if name in ("y", "dx") else (CHANNELS,)
-        if value.shape != owed:
-            return f"{step.op} gave {name} of shape {value.shape}, not {owed}"
+def _message(error: Failure | None, otherwise: str | None) -> str:
+    if error is None:
+        return otherwise or ""
+    return error.message if error.kind == ADAPTER_ERROR else str(error)
+
+
+def _wrong_shape(result: StepResult, rank: int) -> str:
+    for name, value in result.values.items():
+        expected = SHAPES[rank] if OBSERVABLES[name].like_x else (CHANNELS,)
+        if value.shape != expected:
+            return f"{result.op} gave {name} of shape {value.shape}, not {expected}"
     return ""
 
 

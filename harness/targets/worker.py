@@ -1,4 +1,8 @@
-"""The child's end of `isolate.py`: load the target, then play what is sent until the pipe closes."""
+"""A target's own process: load it, then play what is sent until the input ends.
+
+Started as `python -m harness.targets.worker NAME LAYER`. It answers ("ready", Description) or ("error", message), then
+for each (number, script, channel axis) first ("warm", number, None), then ("played", number, ...).
+"""
 
 from __future__ import annotations
 
@@ -6,65 +10,82 @@ import contextlib
 import os
 import sys
 import warnings
-from multiprocessing.connection import Connection
-from typing import Any
+from dataclasses import dataclass, field
+from typing import IO, Any
 
 import numpy as np
 
 from harness.cases.case import Script
+from harness.targets.channel import receive, send
 from harness.targets.load import TargetError, describe, load
 from harness.targets.play import play
 
+Notes = dict[str, str]
+"""Note id -> text, of what was noticed while a script was played."""
 
-def serve(connection: Connection, name: str, output: str, directory: str) -> None:
-    """Answer ("ready", Description), then for each (script, channel_axis): ("warm", None), ("played", ...)."""
-    # The cases are small: threads would only wait for each other, most of all where several targets run at once.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    _redirect(output)
-    os.chdir(directory)
+
+def main() -> None:
+    requests, answers = _streams()
+    name, layer = sys.argv[1:]
     _die_first()
+    _serve(requests, answers, name, layer)
+
+
+def _serve(requests: IO[bytes], answers: IO[bytes], name: str, layer: str) -> None:
     try:
-        factory = load(name)
-        connection.send(("ready", describe(factory)))
+        factory = load(name, layer)
+        send(answers, ("ready", 0, describe(factory)))
     except TargetError as error:
-        connection.send(("error", str(error)))
+        send(answers, ("error", 0, str(error)))
         return
     except SystemExit as error:
-        connection.send(("error", f"target {name!r}: importing it called sys.exit({error.code!r})"))
+        send(answers, ("error", 0, f"target {name!r}: importing it called sys.exit({error.code!r})"))
         return
-    warm: set[tuple] = set()
+    worker = _Worker(factory, answers)
     while True:
         try:
-            script, channel_axis = connection.recv()
-        except (EOFError, OSError):
+            number, script, channel_axis = receive(requests)
+        except EOFError:
             return
-        _answer(connection, factory, script, channel_axis, warm)
+        worker.answer(number, script, channel_axis)
 
 
-def _answer(connection: Connection, factory: Any, script: Script, channel_axis: int, warm: set[tuple]) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _warm_up(factory, script, channel_axis, warm)
-            connection.send(("warm", None))
-            before = _global_state()
-            observation = play(factory, script, channel_axis)
-            notes = _changes(before, _global_state()) | getattr(factory, "adapter_notes", {})
-        connection.send(("played", (observation, notes)))
-    except SystemExit as error:
-        connection.send(("exit", f"it called sys.exit({error.code!r})"))
-    except KeyboardInterrupt:
-        connection.send(("exit", "it raised KeyboardInterrupt"))
+@dataclass
+class _Worker:
+    factory: Any
+    answers: IO[bytes]
+    warm: set[tuple] = field(default_factory=set)
+    """The operations, shapes and dtypes that were called before."""
+    process: int = field(default_factory=os.getpid)
 
+    def answer(self, number: int, script: Script, channel_axis: int) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._warm_up(script, channel_axis)
+                self._send("warm", number, None)
+                before = _global_state()
+                observation = play(self.factory, script, channel_axis)
+                notes = _changes(before, _global_state()) | getattr(self.factory, "adapter_notes", {})
+            self._send("played", number, (observation, notes))
+        except SystemExit as error:
+            self._send("exit", number, f"it called sys.exit({error.code!r})")
+        except KeyboardInterrupt:
+            self._send("exit", number, "it raised KeyboardInterrupt")
 
-def _warm_up(factory: Any, script: Script, channel_axis: int, warm: set[tuple]) -> None:
-    """The first call per shape, dtype and operation pays for compilation, outside the case's time limit."""
-    wanted = {(step.op, step.x.shape, step.x.dtype.name) for step in script.steps if step.x is not None}
-    if wanted <= warm:
-        return
-    warm |= wanted
-    with contextlib.suppress(Exception), np.errstate(all="ignore"):
-        play(factory, script, channel_axis)
+    def _send(self, kind: str, number: int, content: Any) -> None:
+        if os.getpid() != self.process:  # the target forked, and this is the copy: one of the two answers
+            os._exit(0)
+        send(self.answers, (kind, number, content))
+
+    def _warm_up(self, script: Script, channel_axis: int) -> None:
+        """The first call per shape, dtype and operation pays for compilation, outside the case's time limit."""
+        wanted = {(step.op, step.x.shape, step.x.dtype.name) for step in script.steps if step.x is not None}
+        if wanted <= self.warm:
+            return
+        self.warm |= wanted
+        with contextlib.suppress(Exception), np.errstate(all="ignore"):
+            play(self.factory, script, channel_axis)
 
 
 def _global_state() -> dict[str, Any]:
@@ -72,25 +93,39 @@ def _global_state() -> dict[str, Any]:
     return {
         "NumPy's error handling": np.geterr(),
         "NumPy's global random state": (str(random[0]), bytes(np.asarray(random[1]).tobytes()), random[2]),
-        "the working directory": os.getcwd(),
+        "the working directory": _working_directory(),
         "the environment variables": dict(os.environ),
     }
 
 
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, str]:
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "one that was deleted"
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> Notes:
     changed = [what for what in before if before[what] != after[what]]
     return {"global_state_changed": f"it changes {' and '.join(changed)}"} if changed else {}
 
 
-def _redirect(output: str) -> None:
-    """stdout and stderr, those of C code as well, go to a file: the suite's own output stays readable."""
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    sys.stdout = sys.stderr = os.fdopen(descriptor, "w", buffering=1)
+def _streams() -> tuple[IO[bytes], IO[bytes]]:
+    """(requests, answers). What the target prints, in C code as well, goes where stderr goes: to a file."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    return requests, answers
 
 
 def _die_first() -> None:
     """Where the kernel must end a process for want of memory, let it be this one."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
+
+
+if __name__ == "__main__":
+    main()

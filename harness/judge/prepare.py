@@ -1,0 +1,45 @@
+"""A case made ready to be judged: its script under a target's conventions, and what the oracle expects of each step.
+
+Targets with the same conventions are owed the same, so that what one of them needed serves the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from harness.cases.case import Case, Script
+from harness.cases.catalogue import BY_ID
+from harness.judge.oracle import Expected, expect
+from reference.conventions import Conventions
+
+KEPT = 512
+"""Prepared cases that are kept: the full suite in every dtype under two or three sets of conventions."""
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    script: Script
+    expected: list[Expected]
+
+
+def prepare(case: Case, dtype: str, seed: int, conventions: Conventions) -> PreparedCase:
+    """Raises NoOracleError where this machine cannot judge the dtype."""
+    if BY_ID.get(case.id) is case:
+        return _prepared_by_id(case.id, dtype, seed, conventions)
+    return _prepared(case, dtype, seed, conventions)
+
+
+@lru_cache(KEPT)
+def _prepared_by_id(case_id: str, dtype: str, seed: int, conventions: Conventions) -> PreparedCase:
+    return _prepared(BY_ID[case_id], dtype, seed, conventions)
+
+
+def forget_prepared() -> None:
+    """Give back the memory of the cases that were kept."""
+    _prepared_by_id.cache_clear()
+
+
+def _prepared(case: Case, dtype: str, seed: int, conventions: Conventions) -> PreparedCase:
+    script = case.make(dtype, seed, conventions.momentum_for(case.new_weight))
+    return PreparedCase(script, expect(script, conventions))

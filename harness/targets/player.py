@@ -1,0 +1,111 @@
+"""What plays scripts on a target: the border between a suite and whatever, and wherever, a target is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+
+from harness.cases.case import Script
+from harness.findings import Note
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a loaded target says of itself."""
+
+    conventions: Any
+    """A preset's name, a dict with a "preset" and overrides, or None: to be probed."""
+    dtypes: tuple[str, ...]
+    ranks: tuple[int, ...]
+    methods: tuple[str, ...]
+    versions: dict[str, str]
+    adapter: str = ""
+    """What it was wrapped as ("a torch module"); empty for a class that was written to the contract."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception that a target raised: the name of its type, and its message on one line."""
+
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}" if self.message else self.kind
+
+
+class FormError(StrEnum):
+    """How a result breaks the contract."""
+
+    not_a_dict = "not_a_dict"
+    unknown_name = "unknown_name"
+
+
+@dataclass(frozen=True)
+class Malformed:
+    error: FormError
+    message: str
+
+
+@dataclass
+class StepResult:
+    """What one step gave. Arrays are copies, with channels on axis 1; `values` lacks what the target lacks."""
+
+    op: str
+    session: int
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    error: Failure | None = None
+    unsupported: str | None = None
+    """Why the target cannot do this step."""
+    mutated: tuple[str, ...] = ()
+    """Which of x and dy the target wrote to, or tried to where they may not be written."""
+    malformed: Malformed | None = None
+
+
+@dataclass
+class Observation:
+    """All steps up to the first that could not be made; `build_error` where there was no object at all."""
+
+    steps: list[StepResult] = field(default_factory=list)
+    build_error: Failure | None = None
+    build_unsupported: str | None = None
+
+
+class DeathCause(StrEnum):
+    crashed = "crashed"
+    timed_out = "timed_out"
+
+
+@dataclass(frozen=True)
+class Death:
+    """Why a target gave no answer at all."""
+
+    cause: DeathCause
+    message: str
+
+
+class Player(Protocol):
+    """Plays scripts on one target. `play` answers an Observation or a Death, and raises for neither."""
+
+    name: str
+    deaths: int
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the target has died so often that it is not asked again."""
+
+    def describe(self) -> Description:
+        """Raises TargetError where the target cannot be loaded."""
+
+    def narrow(self, *, ranks: tuple[int, ...], dtypes: tuple[str, ...]) -> Description:
+        """Ask less of the target from now on."""
+
+    def play(self, script: Script, channel_axis: int) -> Observation | Death: ...
+
+    def notes(self) -> list[Note]:
+        """What was noticed besides: output, changed global state, what a wrapper took for what."""
+
+    def close(self) -> None: ...
