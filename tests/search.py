@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from harness.cases.case import Case, gaussian, relu_zeros, wide_scales, with_constant_channel
 from harness.judge.judge import judge
 from harness.judge.oracle import expect
-from harness.targets.load import is_installed, load
+from harness.targets.built_in import is_installed
+from harness.targets.load import load
 from harness.targets.play import play
 from reference.conventions import D2L
 

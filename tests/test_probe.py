@@ -9,9 +9,9 @@ from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
 from harness.probe.probe import probe
 from harness.probe.translate import translation
+from harness.targets.built_in import is_installed
 from harness.targets.in_process import InProcessTarget
 from harness.targets.isolate import IsolatedTarget
-from harness.targets.load import is_installed
 from reference.conventions import PRESETS, conventions_from, same_behaviour
 from reference.under_test import NumpyBatchNorm
 

@@ -14,7 +14,8 @@ import pytest
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check
 from harness.targets import load as target_module
-from harness.targets.load import TargetError, describe, load
+from harness.targets.describe import describe
+from harness.targets.load import TargetError, load
 from harness.targets.play import play
 from harness.targets.smoke import script
 

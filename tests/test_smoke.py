@@ -8,8 +8,9 @@ import pytest
 
 from harness.cases.case import DEFAULT_DTYPES
 from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.describe import describe
 from harness.targets.isolate import IsolatedTarget
-from harness.targets.load import TargetError, describe, load
+from harness.targets.load import TargetError, load
 from harness.targets.play import play
 from harness.targets.smoke import script, smoke
 from reference.conventions import conventions_from

@@ -193,7 +193,7 @@ def bench_suite(targets: list[str], suite_name: str, rounds: int, json_file: Pat
     """How long the suite takes a target: the median, and all rounds, each in a process of its own."""
     from harness.cases.catalogue import suite as cases
     from harness.check import CheckOptions, check
-    from harness.targets.load import BUILT_IN, is_installed
+    from harness.targets.built_in import BUILT_IN, is_installed
 
     names = targets or [name for name in BUILT_IN if is_installed(name)]
     records = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.cases.case import Script
 from harness.findings import Note
-from harness.targets.load import describe
+from harness.targets.describe import describe
 from harness.targets.play import play
 from harness.targets.player import Description, Observation
 

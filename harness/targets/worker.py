@@ -17,7 +17,8 @@ import numpy as np
 
 from harness.cases.case import Script
 from harness.targets.channel import receive, send
-from harness.targets.load import TargetError, describe, load
+from harness.targets.describe import describe
+from harness.targets.load import TargetError, load, working_directory
 from harness.targets.play import play
 
 Notes = dict[str, str]
@@ -93,16 +94,9 @@ def _global_state() -> dict[str, Any]:
     return {
         "NumPy's error handling": np.geterr(),
         "NumPy's global random state": (str(random[0]), bytes(np.asarray(random[1]).tobytes()), random[2]),
-        "the working directory": _working_directory(),
+        "the working directory": working_directory(),
         "the environment variables": dict(os.environ),
     }
-
-
-def _working_directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return "one that was deleted"
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> Notes:

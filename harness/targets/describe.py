@@ -1,0 +1,38 @@
+"""What a loaded target says of itself, by its class attributes; nothing is built."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from typing import Any
+
+from harness.cases.case import DEFAULT_DTYPES
+from harness.targets.player import Description
+
+METHODS = ("train", "eval", "stats", "train_no_grad", "state", "load_state")
+ALL_RANKS = (2, 3, 4, 5)
+LIBRARIES = (
+    "numpy", "torch", "jax", "jaxlib", "flax", "optax", "ml_dtypes", "torchvision", "timm", "keras",
+    "tensorflow", "tensorflow_cpu", "onnx", "onnxruntime", "tinygrad", "mlx",
+)  # fmt: skip
+"""Those whose versions are recorded, where the target has imported them."""
+
+
+def describe(target: Any) -> Description:
+    return Description(
+        conventions=getattr(target, "conventions", None),
+        dtypes=tuple(getattr(target, "dtypes", DEFAULT_DTYPES)),
+        ranks=tuple(getattr(target, "ranks", ALL_RANKS)),
+        methods=tuple(name for name in METHODS if hasattr(target, name)),
+        versions={name: version for name in LIBRARIES if (version := _version_if_imported(name))},
+        adapter=getattr(target, "adapter", ""),
+    )
+
+
+def _version_if_imported(name: str) -> str | None:
+    if name.removesuffix("_cpu") not in sys.modules:
+        return None
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
