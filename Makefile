@@ -22,7 +22,7 @@ lint: .venv/ready
 
 # The table of a million cases behind the error bounds; a quarter of an hour.
 bounds: .venv/ready
-	$(BIN)/python tests/bounds_experiment.py --cases 1000000 --out reference/error_bounds_table.md
+	$(BIN)/python -m tests.experiments.bounds --cases 1000000 --out reference/error_bounds_table.md
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -17,7 +17,7 @@ from reference.batch_norm import BatchNorm
 from reference.conventions import PRESETS, Conventions
 from reference.error_bounds import precision_of
 from tests.in_process import checked
-from tests.mutants import SINGLE, expected_ids
+from tests.targets.mutants import SINGLE, expected_ids
 
 IDS = [
     "momentum_inverted", "momentum_wrong", "moving_var_biased", "moving_var_unbiased", "batch_var_unbiased",

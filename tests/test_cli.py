@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-TARGETS = Path(__file__).parent / "targets.py"
+TARGETS = Path(__file__).parent / "targets" / "misbehaving.py"
 QUICK = ("--case", "rank2", "--case", "rank4")
 
 

@@ -1,4 +1,4 @@
-"""A slice of bounds_experiment.py that runs in seconds, and the corners that it does not visit."""
+"""A slice of tests/experiments/bounds.py that runs in seconds, and the corners that it does not visit."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from reference.error_bounds import eval_bounds, moving_bound, precision_of, train_bounds
 from reference.summation_error import summation_error
-from tests import bounds_experiment as experiment
-from tests.bounds_cases import random_batch
-from tests.honest_algorithms import HONEST, backwards, eight_lanes, sequential, tree, two_pass, value_sorted
+from tests.experiments import bounds as experiment
+from tests.experiments.bounds_inputs import random_batch
+from tests.targets.honest_algorithms import HONEST, backwards, eight_lanes, sequential, tree, two_pass, value_sorted
 
 TABLE = Path(__file__).resolve().parents[1] / "reference" / "error_bounds_table.md"
 

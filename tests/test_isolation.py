@@ -10,7 +10,7 @@ from harness.targets.isolate import IsolatedTarget
 from harness.targets.load import TargetError
 from harness.targets.player import Death
 
-TARGETS = Path(__file__).parent / "targets.py"
+TARGETS = Path(__file__).parent / "targets" / "misbehaving.py"
 CASES = tuple(BY_ID[name] for name in ("rank2", "rank4", "all_axes_equal", "five_steps", "odd_batch"))
 
 

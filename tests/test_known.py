@@ -13,7 +13,7 @@ from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.known import excuse, read_known, stale
 from harness.judge.report import TargetReport
 
-TARGETS = Path(__file__).parent / "targets.py"
+TARGETS = Path(__file__).parent / "targets" / "misbehaving.py"
 
 
 def bnproof(*arguments):

@@ -8,9 +8,9 @@ import pytest
 from harness.cases.catalogue import BY_ID, CASES
 from harness.diagnose.diagnose import diagnose
 from harness.diagnose.mistakes.known import TEXTS
-from tests.honest_variants import HONEST
 from tests.in_process import checked
-from tests.mutants import PAIRS, SINGLE, expected_ids
+from tests.targets.honest import HONEST
+from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 ENOUGH = 40
 SECONDS = 20

@@ -12,9 +12,9 @@ from harness.judge import oracle
 from harness.judge.oracle import NoOracleError, expect
 from harness.judge.prepare import forget_prepared
 from reference.conventions import PRESETS
-from tests.honest_variants import HONEST
 from tests.in_process import checked
-from tests.mutants import PAIRS, SINGLE, expected_ids
+from tests.targets.honest import HONEST
+from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 NARROW = [case for case in CASES if "float64" in case.dtypes]
 

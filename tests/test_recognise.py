@@ -19,7 +19,7 @@ from harness.targets.load import TargetError, load
 from harness.targets.play import play
 from harness.targets.smoke import script
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "targets"
 TORCH, JAX, NUMPY = (str(HERE / f"layers_{name}.py") for name in ("torch", "jax", "numpy"))
 # Not in 16 bits, in which flax's own layer is known to differ.
 CASES = tuple(replace(BY_ID[name], dtypes=("float64", "float32")) for name in ("rank4", "save_and_restore"))

@@ -1,9 +1,9 @@
-"""A short run of the search of tests/search.py, and proof that it finds what is there to find."""
+"""A short run of the search of tests/experiments/search.py, and proof that it finds what is there to find."""
 
 import pytest
 
 from reference.under_test import NumpyBatchNorm
-from tests import search
+from tests.experiments import search
 
 CASES = 60
 

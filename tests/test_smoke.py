@@ -15,7 +15,7 @@ from harness.targets.play import play
 from harness.targets.smoke import script, smoke
 from reference.conventions import conventions_from
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "targets"
 TORCH = HERE / "layers_torch.py"
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch: pip install torch")
 
@@ -47,7 +47,7 @@ def test_a_wrong_layer_gets_past_it():
 
 
 def test_a_class_of_the_contract_is_left_alone():
-    with IsolatedTarget(f"{HERE / 'targets.py'}:Raises") as isolated:
+    with IsolatedTarget(f"{HERE / 'misbehaving.py'}:Raises") as isolated:
         assert smoke(isolated) == (isolated.describe(), [])
 
 

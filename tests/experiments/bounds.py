@@ -1,6 +1,6 @@
 """Does every honest algorithm stay within the error bounds, and does a fast variance not?
 
-    python tests/bounds_experiment.py --cases 1000000 --out reference/error_bounds_table.md
+    python -m tests.experiments.bounds --cases 1000000 --out reference/error_bounds_table.md
 
 A case is one channel. The reference is the formula in float64 (for float32) or np.longdouble (for float64),
 which is itself checked in 50 digits on 1 % as many cases.
@@ -23,8 +23,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from reference.error_bounds import eval_bounds, moving_bound, precision_of, train_bounds
-from tests.bounds_cases import Array, Batch, random_batch
-from tests.honest_algorithms import FAST_VARIANCE, HONEST, Algorithm
+from tests.experiments.bounds_inputs import Array, Batch, random_batch
+from tests.targets.honest_algorithms import FAST_VARIANCE, HONEST, Algorithm
 
 Named = dict[str, Array]
 
@@ -236,7 +236,7 @@ def report(table: Table, cases: int, seed: int, checked: dict[str, Named], secon
     lines = [
         "# Error over bound, measured",
         "",
-        f"`python tests/bounds_experiment.py --cases {cases} --seed {seed}`: {sum_counts(table):,} "
+        f"`python -m tests.experiments.bounds --cases {cases} --seed {seed}`: {sum_counts(table):,} "
         f"one-channel cases, {len(HONEST)} honest algorithms each, {seconds:.0f} s. A row: cases; how many "
         "of them are conclusive; the largest error/bound of all cases and algorithms (must be <= 1); the "
         "99th percentile of error/bound in conclusive channels for the least accurate algorithm (must be "

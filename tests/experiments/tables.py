@@ -1,6 +1,7 @@
-"""The tables of TABLES.md: every mutant over several seeds, every honest variant over many.
+r"""The tables of TABLES.md: every mutant over several seeds, every honest variant over many.
 
-    python -m tests.tables --mutant-seeds 20 --honest-seeds 200 --jobs 2 --keep rows > tests/TABLES.md
+    python -m tests.experiments.tables --mutant-seeds 20 --honest-seeds 200 --jobs 2 --keep rows \
+        > tests/experiments/TABLES.md
 
 With `--keep` the rows of each seed stay in a folder, and a run that was cut off goes on from them.
 A mutant counts as flagged if law makes its verdict `differ`, as claimed if the case that it names is among the
@@ -17,9 +18,9 @@ from multiprocessing import Pool
 from pathlib import Path
 
 from harness.judge.prepare import forget_prepared
-from tests.honest_variants import HONEST
 from tests.in_process import checked
-from tests.mutants import PAIRS, SINGLE, expected_ids
+from tests.targets.honest import HONEST
+from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 
 def mutants_at(seed):
@@ -134,7 +135,7 @@ def main():
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
-    lines = ["# Mutants and honest variants over many seeds", "", "Made by `python -m tests.tables`.", ""]
+    lines = ["# Mutants and honest variants over many seeds", "", "Made by `python -m tests.experiments.tables`.", ""]
     with Pool(options.jobs) as pool:
         if options.mutant_seeds:
             lines += table_of_mutants(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.mutants.right import D2l, Debiasing, Flax, Keras, Torch, WithGradientSwitch
+from tests.targets.mutants.right import D2l, Debiasing, Flax, Keras, Torch, WithGradientSwitch
 
 
 class MomentumInvertedD2l(D2l):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.mutants.right import D2l, Flax, Keras, Torch
+from tests.targets.mutants.right import D2l, Flax, Keras, Torch
 
 
 class DxWithoutMean(D2l):

@@ -1,4 +1,6 @@
-"""A search for a disagreement of our own implementations with the oracle: `python tests/search.py --cases 10000`.
+"""A search for a case in which one of our own implementations disagrees with the oracle.
+
+    python -m tests.experiments.search --cases 10000
 
 Hypothesis draws the case (and shrinks what it finds); every implementation is judged by the same bounds as any target.
 """

@@ -4,7 +4,7 @@ A mutant says what must be found (`expected`, an id or several) and the case tha
 knows the project.
 """
 
-from tests.mutants import forward, gradients, moving, pairs
+from tests.targets.mutants import forward, gradients, moving, pairs
 
 
 def _mutants(*modules):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from tests.mutants.forward import BetaForgotten, EpsMissing, FastVariance, WritesIntoInput
-from tests.mutants.gradients import Averaged, DgammaOfInput, DxWithoutMean, Swapped
-from tests.mutants.moving import MomentumInvertedD2l, MomentumInvertedTorch, UnbiasedD2l
-from tests.mutants.right import D2l, Torch
+from tests.targets.mutants.forward import BetaForgotten, EpsMissing, FastVariance, WritesIntoInput
+from tests.targets.mutants.gradients import Averaged, DgammaOfInput, DxWithoutMean, Swapped
+from tests.targets.mutants.moving import MomentumInvertedD2l, MomentumInvertedTorch, UnbiasedD2l
+from tests.targets.mutants.right import D2l, Torch
 
 
 class MomentumAndBessel(MomentumInvertedD2l, UnbiasedD2l):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tests.mutants.right import D2l, Debiasing, Flax, Keras, Torch
+from tests.targets.mutants.right import D2l, Debiasing, Flax, Keras, Torch
 
 
 class Plain(D2l):

@@ -1,8 +1,8 @@
 """No verdict may hang on the order of the targets, nor on which other libraries are installed.
 
-    python -m tests.order                 # every installed target, full suite, in two orders; compare
-    python -m tests.order --keep a.json   # keep what was found ...
-    python -m tests.order --with a.json   # ... and compare the targets in common with it, in another environment
+    python -m tests.experiments.order                 # every installed target, full suite, in two orders; compare
+    python -m tests.experiments.order --keep a.json   # keep the verdicts ...
+    python -m tests.experiments.order --with a.json   # ... and compare them with those of another environment
 
 Exit status 1 where a verdict, a judgement's verdict or a diagnosis is another.
 """
