@@ -10,8 +10,9 @@ from harness.cases.case import numpy_dtype
 from harness.cases.catalogue import BY_ID, CASES, UNREACHABLE, suite
 from harness.diagnose.mistakes.known import KNOWN, NOT_REPLAYED, TEXTS
 from harness.diagnose.replay import replayed
+from harness.judge.expected import expect
 from harness.judge.judge import conclusive
-from harness.judge.oracle import NoOracleError, expect
+from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import prepare
 from reference.batch_norm import BatchNorm
 from reference.conventions import PRESETS, Conventions

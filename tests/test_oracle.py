@@ -9,7 +9,8 @@ import pytest
 
 from harness.cases.catalogue import CASES
 from harness.judge import oracle
-from harness.judge.oracle import NoOracleError, expect
+from harness.judge.expected import expect
+from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import forget_prepared
 from reference.conventions import PRESETS
 from tests.in_process import checked

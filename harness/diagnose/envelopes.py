@@ -15,18 +15,14 @@ import ml_dtypes
 import numpy as np
 
 from harness.cases.case import numpy_dtype
-from harness.judge.oracle import Expected, OracleLayer, expect
+from harness.diagnose import tuning
+from harness.judge.expected import Expected, expect
+from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 from reference.error_bounds import Precision, precision_of
 
-OF_ITS_SIZE = 4e-3
-"""Statistics in fewer bits err by about that many bits' roundoff: an error far below it is something else."""
-FAR = 50.0
-"""From this mean/std on, E[x^2] - E[x]^2 loses digits that the catalogue's bounds notice."""
 PARAMETERS = ("gamma", "beta", "moving_mean", "moving_var")
-FEW, MANY, ONE_SIDED = 512, 30, 0.9
-"""Values a channel in which a sum does not stall yet; errors enough to tell sides by; a mean sign that is one side."""
 FLOAT16_MAX = float(ml_dtypes.finfo(np.float16).max)
 
 
@@ -86,7 +82,8 @@ def far_from_zero(one: PlayedCase) -> bool:
         if step.op == "train" and step.x is not None and step.x.size:
             x = np.moveaxis(step.x, 1, -1).reshape(-1, step.x.shape[1]).astype(np.float64)
             mean, std = np.abs(x.mean(axis=0)), x.std(axis=0)
-            if ((std > FAR * np.finfo(np.float64).eps * mean) & (mean > FAR * std)).any():
+            far = tuning.FAR_MEAN_OVER_STD
+            if ((std > far * np.finfo(np.float64).eps * mean) & (mean > far * std)).any():
                 return True
     return False
 
@@ -102,7 +99,7 @@ def one_sided(failing: list[PlayedCase]) -> bool:
     """Whether some observable always errs to the same side: rounding does not, a wrong factor does."""
     signs: dict[str, list[float]] = {}
     for one in failing:
-        if one.case.values_per_channel > FEW:  # a long sum in few bits stalls, always on the same side
+        if one.case.values_per_channel > tuning.LONGEST_UNSTALLED_SUM:
             continue
         for seen, owed in zip(one.observation.steps, one.expected, strict=False):
             for name in ("moving_mean", "moving_var"):
@@ -114,7 +111,9 @@ def one_sided(failing: list[PlayedCase]) -> bool:
                     signs.setdefault(name, []).extend(np.sign(error[clear] * np.sign(want[clear])).astype(float))
     if signs.get("moving_mean"):  # by a mean that is itself wrong, every (x - mean)^2 is too large
         signs.pop("moving_var", None)
-    return any(len(mine) >= MANY and abs(np.mean(mine)) > ONE_SIDED for mine in signs.values())
+    return any(
+        len(mine) >= tuning.ERRORS_TO_TELL_SIDES and abs(np.mean(mine)) > tuning.ONE_SIDED for mine in signs.values()
+    )
 
 
 def in_fewer_bits(one: PlayedCase, conventions: Conventions, name: str, fast_variance: bool = False) -> PlayedCase:
@@ -167,7 +166,7 @@ def _overflow(one: PlayedCase, expected: list[Expected]) -> None:
 def of_its_size(played: Iterable[PlayedCase]) -> bool:
     """Whether some observed error is of the order of the wider bound."""
     return any(
-        _largest_share(step.values, expected) > OF_ITS_SIZE
+        _largest_share(step.values, expected) > tuning.SHARE_OF_ENVELOPE
         for one in played
         for step, expected in zip(one.observation.steps, one.expected, strict=False)
     )

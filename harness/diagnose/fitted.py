@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.diagnose import tuning
 from harness.diagnose.mistakes.in_mode import only_in
 from harness.diagnose.replay import explains, fits, replayed
 from harness.judge.oracle import OracleLayer
@@ -176,7 +177,7 @@ def fit(family: Family, played: list[PlayedCase], failing: list[PlayedCase], con
     if trial is None:
         return None
     make = family.make
-    grid = np.geomspace(family.low, family.high, 49)
+    grid = np.geomspace(family.low, family.high, tuning.GRID_POINTS)
     misfits = [distance(make(float(number)), trial, conventions) for number in grid]
     best = int(np.argmin(misfits))
     if not np.isfinite(misfits[best]):

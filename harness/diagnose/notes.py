@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.diagnose import tuning
 from harness.findings import Note
 from harness.judge.judgement import Verdict
 from harness.judge.report import PlayedCase, TargetReport
-
-PAIRWISE_MARGIN = 4.0
 
 
 def notes_on(report: TargetReport) -> list[Note]:
@@ -82,7 +81,7 @@ def _many_values(played: dict[tuple[str, str], PlayedCase]) -> list[Note]:
         naive = one.case.new_weight * 2.0**-24 * magnitude * one.case.values_per_channel  # the worst of one by one
         error = np.abs(got.astype(np.float64) - want.astype(np.float64))
         share = float((error / pairwise).max())
-        if share > PAIRWISE_MARGIN and (error <= naive).all():
+        if share > tuning.PAIRWISE_MARGIN and (error <= naive).all():
             text = f"over 65,536 values the mean errs by {share:.0f} times what adding in a tree would"
             return [Note("naive_summation", text)]
     return []

@@ -8,22 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.cases.case import Setup
+from harness.diagnose import tuning
+from harness.judge.expected import Expected
 from harness.judge.judge import conclusive
-from harness.judge.oracle import Expected, OracleLayer, oracle_dtype
+from harness.judge.oracle import OracleLayer, oracle_dtype
 from harness.judge.report import PlayedCase
 from harness.observables import OBSERVABLES
 from reference.conventions import Conventions
 from reference.error_bounds import precision_of
-
-SLACK = 4.0
-"""The bound is that of the right arithmetic; the mistaken one has other roundings. A mistake moves 100 bounds."""
-ULPS = 8.0
-"""How far the inputs of a replay are moved to see how sensitive a mistake is to rounding."""
-WOBBLES = 2
-HOPELESS = 0.3
-"""A deviation of this share of a channel's largest value is no matter of rounding."""
-CLEARLY = 4.0
-"""What two mistakes move is compared by this factor either side of the tolerance, so that no rounding decides."""
 
 Values = dict[str, np.ndarray]
 Place = tuple[int, str]  # (number of the step, observable)
@@ -92,13 +84,13 @@ def sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conve
     u = precision_of(played.dtype).work
     plain = [values for values in replayed(layer, played, conventions) if values is not None]
     moved: list[Values] = [{} for _ in plain]
-    for seed in range(WOBBLES):
+    for seed in range(tuning.NUDGED_REPLAYS):
         rng = np.random.default_rng(seed)
 
         def wobble(array: np.ndarray, rng: np.random.Generator = rng) -> np.ndarray:
             wide = array.astype(oracle_dtype(played.dtype))
             with np.errstate(invalid="ignore"):  # a NaN may well be among them
-                return wide * (1 + ULPS * u * rng.choice([-1.0, 1.0], array.shape).astype(wide.dtype))
+                return wide * (1 + tuning.NUDGE_ULPS * u * rng.choice([-1.0, 1.0], array.shape).astype(wide.dtype))
 
         setups = tuple(
             replace(
@@ -111,7 +103,7 @@ def sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conve
             for one in played.script.setups
         )
         nudge = 1.0 if seed % 2 else -1.0
-        replay = _replayed(off_centre(layer, nudge * ULPS * u), played, conventions, setups, wobble, nudge)
+        replay = _replayed(off_centre(layer, nudge * tuning.NUDGE_ULPS * u), played, conventions, setups, wobble, nudge)
         for kept, before, after in zip(moved, plain, replay, strict=False):
             for name, value in (after or {}).items():
                 if name in before and before[name].shape == value.shape:
@@ -184,18 +176,18 @@ def excess(
         bound = bound_of(name, expected)
         if bound is not None and bound.all():  # the quick way: within the honest bound there is no more to ask
             ratio = float((np.abs(got.astype(want.dtype) - mistaken) / bound).max())
-            ratio = ratio / (within or SLACK)
+            ratio = ratio / (within or tuning.SLACK)
             if ratio <= 1:
                 return ratio
         allowed = tolerance(bound, want, mistaken, u, within)
         if extra is not None:
-            allowed = allowed + SLACK * extra
+            allowed = allowed + tuning.SLACK * extra
         got = got.astype(want.dtype)
         error = np.abs(got - mistaken)
         # 0/0 on paper is whatever rounding makes of it; infinite on both sides is the same
         free = np.isnan(mistaken) | (~np.isfinite(mistaken) & ~np.isfinite(got)) | np.isinf(allowed)
         share = np.where(free | (error == 0), 0.0, error / allowed).astype(np.float64)
-        share = np.where((share > 1) & (error > HOPELESS * largest(mistaken)), np.inf, share)
+        share = np.where((share > 1) & (error > tuning.NOT_ROUNDING * largest(mistaken)), np.inf, share)
     share = np.where(law_channels(played, want), share, 0.0)
     return float(np.where(np.isnan(share), np.inf, share).max())
 
@@ -220,10 +212,10 @@ def tolerance(
     size, mistaken_size = largest(want), largest(mistaken)
     growth = np.where(size > 0, np.maximum(1.0, mistaken_size / np.where(size > 0, size, 1.0)), 1.0)
     magnitude = np.maximum(np.where(np.isfinite(mistaken), np.abs(mistaken), 0.0), np.abs(want))
-    allowed = (within or SLACK) * (bound * growth + 8 * u * magnitude)
+    allowed = (within or tuning.SLACK) * (bound * growth + tuning.ROUNDINGS * u * magnitude)
     if within:
         return allowed
-    vacuous = ~conclusive(bound, want, u) & ~conclusive(allowed.astype(np.float64) / SLACK, mistaken, u)
+    vacuous = ~conclusive(bound, want, u) & ~conclusive(allowed.astype(np.float64) / tuning.SLACK, mistaken, u)
     return np.where(vacuous, np.inf, allowed)
 
 
@@ -248,9 +240,9 @@ class Moved:
     matched: set[Place] = field(default_factory=set)
 
     def add(self, place: Place, share: float) -> None:
-        if share > 1 / CLEARLY:
+        if share > 1 / tuning.CLEAR_FACTOR:
             self.possibly.add(place)
-        if share > CLEARLY:
+        if share > tuning.CLEAR_FACTOR:
             self.clearly.add(place)
 
 
@@ -273,7 +265,9 @@ def departures(layer: type[OracleLayer], played: PlayedCase, conventions: Conven
         for name, got in played.observation.steps[number].values.items():
             if name in values and name in expected.values:
                 moved.add((number, name), excess(played, name, values[name], expected.values, expected))
-                if (number, name) in moved.clearly and excess(played, name, got, values, expected) <= CLEARLY:
+                if (number, name) in moved.clearly and excess(
+                    played, name, got, values, expected
+                ) <= tuning.CLEAR_FACTOR:
                     moved.matched.add((number, name))
     return moved
 

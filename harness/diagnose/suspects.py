@@ -11,20 +11,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from harness.diagnose import envelopes, fitted
+from harness.diagnose import envelopes, fitted, tuning
 from harness.diagnose.mistakes.axes import GROUPINGS
 from harness.diagnose.mistakes.known import KNOWN, Known
-from harness.diagnose.replay import SLACK, could_be_both, departures, do_not_meet, fits, misfit, observed
-from harness.judge.oracle import OracleLayer, expect
+from harness.diagnose.replay import could_be_both, departures, do_not_meet, fits, misfit, observed
+from harness.judge.expected import expect
+from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
-
-PLAIN = 1e6
-"""A failure by so many bounds is as telling as any larger one: of those, the smallest case comes first."""
-CLOSER = 0.9
-"""What is left of the deviation with the mistake, at most, in every case that fails."""
-TELLING = 3
-"""Of how many cases the places where mistakes show are compared, before pairs of mistakes are replayed."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +46,7 @@ class Evidence:
     _widened: dict[int, PlayedCase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.played.sort(key=lambda one: (-min(_worst(one), PLAIN), _size(one)))
+        self.played.sort(key=lambda one: (-min(_worst(one), tuning.RATIO_CAP), _size(one)))
         self.failing = [one for one in self.played if not fits(OracleLayer, one, self.conventions)]
 
     def in_any_mode(self, one: PlayedCase) -> PlayedCase:
@@ -63,7 +57,10 @@ class Evidence:
 
     def fits(self, suspect: Suspect, one: PlayedCase) -> bool:
         if suspect.envelope:
-            wide, slack = next(iter(suspect.envelope.around([one]))), 1.0 if suspect.layer is OracleLayer else SLACK
+            wide, slack = (
+                next(iter(suspect.envelope.around([one]))),
+                1.0 if suspect.layer is OracleLayer else tuning.SLACK,
+            )
             return fits(suspect.layer, wide, self.conventions, within=slack)
         return fits(suspect.layer, self.in_any_mode(one), self.conventions)
 
@@ -80,7 +77,7 @@ class Evidence:
         with_it, without = (
             misfit(layer, one, self.conventions, None, None, False) for layer in (suspect.layer, OracleLayer)
         )
-        return with_it <= CLOSER * without
+        return with_it <= tuning.MUST_SHRINK_TO * without
 
     def without(self, unwanted: Iterable[PlayedCase]) -> Evidence:
         drop = {id(one) for one in unwanted}
@@ -203,7 +200,7 @@ def telling_cases(evidence: Evidence) -> list[PlayedCase]:
     """The worst failures, one for each set of places that are wrong."""
     found: dict[frozenset, PlayedCase] = {}
     for one in evidence.failing:
-        if not one.raised and len(found) < TELLING:
+        if not one.raised and len(found) < tuning.CASES_COMPARED:
             places = frozenset((one.observation.steps[n].op, name) for n, name in observed(one).clearly)
             found.setdefault(places, evidence.in_any_mode(one))
     return list(found.values())

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.cases.case import Case, Script, numpy_dtype
+from harness.judge.expected import Expected
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
-from harness.judge.oracle import Expected
 from harness.observables import OBSERVABLES
 from harness.targets.player import Observation, StepResult
 from reference.error_bounds import precision_of

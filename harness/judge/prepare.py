@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from harness.cases.case import Case, Script
 from harness.cases.catalogue import BY_ID
-from harness.judge.oracle import Expected, expect
+from harness.judge.expected import Expected, expect
 from reference.conventions import Conventions
 
 KEPT = 512

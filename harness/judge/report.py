@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from harness.cases.case import Case, Script
 from harness.findings import Finding, Note
+from harness.judge.expected import Expected
 from harness.judge.judgement import Judgement, overall
-from harness.judge.oracle import Expected
 from harness.targets.player import Description, Observation
 from reference.conventions import Conventions
 

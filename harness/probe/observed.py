@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from harness.cases.catalogue import BY_ID
+from harness.judge.expected import expect
 from harness.judge.judge import conclusive
-from harness.judge.oracle import NoOracleError, expect
+from harness.judge.oracle import NoOracleError
 from harness.observables import OBSERVABLES
 from harness.targets.player import Observation, Player
 from reference.conventions import Conventions

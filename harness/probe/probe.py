@@ -14,8 +14,9 @@ import numpy as np
 from harness.cases.case import Script
 from harness.cases.catalogue import BY_ID
 from harness.findings import Note
+from harness.judge.expected import expect
 from harness.judge.judge import judge
-from harness.judge.oracle import NoOracleError, expect
+from harness.judge.oracle import NoOracleError
 from harness.probe.defaults import find_defaults
 from harness.probe.observed import observe
 from harness.targets.player import Death, Observation, Player

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.cases.case import Case, gaussian, relu_zeros, wide_scales, with_constant_channel
+from harness.judge.expected import expect
 from harness.judge.judge import judge
-from harness.judge.oracle import expect
 from harness.targets.built_in import is_installed
 from harness.targets.load import load
 from harness.targets.play import play

@@ -1,0 +1,69 @@
+"""What is expected of each step of a script: the oracle's values, and how far honest rounding may be from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.cases.case import Script, Step
+from harness.judge.oracle import OracleLayer
+from harness.judge.session_bounds import Arithmetic, Bounds, SessionBounds
+from reference.batch_norm import from_rows, to_rows
+from reference.conventions import Conventions
+from reference.error_bounds import Precision, precision_of
+
+
+@dataclass
+class Expected:
+    """Values and bounds of one step by observable; or, with `raises`, that the step must be refused."""
+
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    bounds: Bounds = field(default_factory=dict)
+    raises: bool = False
+
+
+def expect(
+    script: Script,
+    conventions: Conventions,
+    *,
+    precision: Precision | None = None,
+    fast_variance: bool = False,
+    any_mode: bool = False,
+) -> list[Expected]:
+    """What is expected of each step under `conventions`. Raises NoOracleError (see `oracle_dtype`).
+
+    The bounds are an honest implementation's. Diagnosis asks for wider ones: those of an implementation that works in
+    another `precision`, that computes the variance as E[x^2] - E[x]^2, or that may take one mode for the other.
+    """
+    arithmetic = Arithmetic(precision or precision_of(script.setups[0].dtype), fast_variance, any_mode)
+    layers = [OracleLayer.from_setup(setup, conventions) for setup in script.setups]
+    bounds = [SessionBounds(layer, arithmetic) for layer in layers]
+    expected: list[Expected] = []
+    with np.errstate(all="ignore"):
+        for step in script.steps:
+            expected.append(_expect_step(layers[step.session], bounds[step.session], step))
+            if expected[-1].raises:
+                break
+    return expected
+
+
+def _expect_step(layer: OracleLayer, bounds: SessionBounds, step: Step) -> Expected:
+    if step.op == "restore":
+        values = layer.play(step)
+        return Expected(values, bounds.of_moving_statistics())
+    assert step.x is not None
+    assert step.dy is not None
+    rows = to_rows(step.x.astype(layer.gamma.dtype), 1)
+    dy_rows = to_rows(step.dy.astype(layer.gamma.dtype), 1)
+    if step.op != "eval" and len(rows) == 1 and layer.conventions.single_value == "error":
+        return Expected(raises=True)
+    of_step = bounds.of_step(step.op, rows, dy_rows)  # before the step moves the averages that they depend on
+    values = layer.play(step)
+    return Expected(values, _shaped(of_step, step.x.shape) | bounds.of_moving_statistics())
+
+
+def _shaped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:
+    """y and dx back from (n, C) rows to x's shape; the bounds of the batch's own statistics are not observables."""
+    like_x = {name: from_rows(bounds[name], shape, 1) for name in ("y", "dx")}
+    return like_x | {name: bounds[name] for name in ("dgamma", "dbeta")}

@@ -1,0 +1,156 @@
+"""What hangs on each number of `harness/diagnose/tuning.py`: every mutant diagnosed anew with the number changed.
+
+    python -m tests.experiments.tuning --keep rows.jsonl > tests/experiments/TUNING.md
+
+A mutant is played once. Its failures are then diagnosed with each number that this diagnosis reads at a quarter and at
+four times its value, and at half and twice where the quarter or the fourfold changes which ids are named. With `--keep`
+the rows of a run that was cut off are not made again. Honest variants have no failure to diagnose: only their notes
+hang on a number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.cases.catalogue import BY_ID
+from harness.diagnose import envelopes, fitted, notes, replay, suspects, tuning
+from harness.diagnose.diagnose import diagnose
+from harness.diagnose.notes import notes_on
+from harness.judge.report import TargetReport
+from tests.honest_variants import HONEST
+from tests.in_process import checked
+from tests.mutants import PAIRS, SINGLE, expected_ids
+
+READERS = (envelopes, fitted, notes, replay, suspects)
+"""The modules that read `tuning`."""
+NUMBERS = {name: value for name, value in vars(tuning).items() if name.isupper()}
+OUTER, INNER = (0.25, 4.0), {0.25: 0.5, 4.0: 2.0}
+
+
+class Recorder:
+    """Stands in for the module `tuning`: the same numbers, some of them replaced; remembers which were read."""
+
+    def __init__(self, replaced: dict[str, float]) -> None:
+        self.values = NUMBERS | replaced
+        self.read: set[str] = set()
+
+    def __getattr__(self, name: str) -> float:
+        self.read.add(name)
+        return self.values[name]
+
+
+@contextmanager
+def tuned(**replaced: float) -> Iterator[Recorder]:
+    """Diagnosis with some numbers replaced."""
+    recorder = Recorder(replaced)
+    for module in READERS:
+        module.tuning = recorder  # type: ignore[assignment]
+    try:
+        yield recorder
+    finally:
+        for module in READERS:
+            module.tuning = tuning
+
+
+def scaled(name: str, factor: float) -> float:
+    """The number times `factor`; a count stays a count, of one at least."""
+    value = NUMBERS[name] * factor
+    return max(1, round(value)) if isinstance(NUMBERS[name], int) else value
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was named in one target with one number changed. `number` is empty where none was."""
+
+    target: str
+    expected: tuple[str, ...]
+    number: str
+    factor: float
+    named: tuple[str, ...]
+
+
+def named_in(report: TargetReport) -> tuple[str, ...]:
+    """The ids of the diagnosis, and of the one note that hangs on a number."""
+    noted = {note.id for note in notes_on(report)} & {"naive_summation"}
+    return tuple(sorted({finding.id for finding in diagnose(report)} | noted))
+
+
+def rows_of(target: type, is_honest: bool) -> Iterator[Row]:
+    """The target as it is, then with each number that it reads changed."""
+    cases = {"cases": (BY_ID["many_values"],)} if is_honest else {}
+    report = checked(target, diagnosed=False, **cases)
+    expected = () if is_honest else tuple(sorted(expected_ids(target)))
+    with tuned() as recorder:
+        unchanged = named_in(report)
+    yield Row(target.__name__, expected, "", 1.0, unchanged)
+    for number in sorted(recorder.read):
+        for factor in OUTER:
+            with tuned(**{number: scaled(number, factor)}):
+                outer = named_in(report)
+            yield Row(target.__name__, expected, number, factor, outer)
+            if outer != unchanged:
+                with tuned(**{number: scaled(number, INNER[factor])}):
+                    yield Row(target.__name__, expected, number, INNER[factor], named_in(report))
+
+
+def all_rows(keep: Path | None) -> list[Row]:
+    rows = (
+        [Row(**fields) for fields in map(json.loads, keep.read_text().splitlines())] if keep and keep.exists() else []
+    )
+    rows = [Row(row.target, tuple(row.expected), row.number, row.factor, tuple(row.named)) for row in rows]
+    done = {row.target for row in rows}
+    for target in PAIRS + SINGLE + HONEST:
+        if target.__name__ in done:
+            continue
+        with warnings.catch_warnings(action="ignore"):
+            made = list(rows_of(target, target in HONEST))
+        rows += made
+        print(f"{target.__name__}: {len(made)} diagnoses", file=sys.stderr, flush=True)
+        if keep:
+            with keep.open("a") as file:
+                file.writelines(json.dumps(asdict(row)) + "\n" for row in made)
+    return rows
+
+
+def table(rows: list[Row]) -> list[str]:
+    """One line a number and value: how many diagnoses are exactly right, and which are other than unchanged."""
+    unchanged = {row.target: row.named for row in rows if not row.number}
+    right = sum(row.named == row.expected for row in rows if not row.number)
+    read = Counter(row.number for row in rows if row.factor == OUTER[0])
+    lines = ["| number | value | read for | right | changed |", "|---|---:|---:|---:|---|"]
+    for number, value in NUMBERS.items():
+        for factor in (*sorted({*OUTER, *INNER.values(), 1.0}),):
+            changed = [r for r in rows if (r.number, r.factor) == (number, factor) and r.named != unchanged[r.target]]
+            lost = sum(unchanged[row.target] == row.expected for row in changed)
+            won = sum(row.named == row.expected for row in changed)
+            others = "; ".join(f"{row.target}: {' + '.join(row.named) or 'nothing'}" for row in changed)
+            shown = f"**{value:g}**" if factor == 1 else f"{scaled(number, factor):g}"
+            lines.append(f"| {number} | {shown} | {read[number]} | {right - lost + won} | {others} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Every mutant, diagnosed with each number changed, as Markdown.")
+    parser.add_argument("--keep", type=Path, help="a file for the rows, one JSON object a line")
+    rows = all_rows(parser.parse_args().keep)
+    targets = {row.target for row in rows}
+    print("# What hangs on the numbers of diagnosis", end="\n\n")
+    print("Made by `python -m tests.experiments.tuning`.", end="\n\n")
+    print(
+        f"{len(PAIRS + SINGLE)} mutants and the notes of {len(HONEST)} honest variants, seed 0: {len(targets)} targets."
+    )
+    print("`read for`: for how many of them the number is read at all. `right`: how many diagnoses are exactly right.")
+    print("A value between one that changes nothing and the number itself was not tried.", end="\n\n")
+    print("\n".join(table(rows)))
+
+
+if __name__ == "__main__":
+    main()
