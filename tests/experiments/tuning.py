@@ -17,22 +17,27 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness.cases.catalogue import BY_ID
 from harness.diagnose import envelopes, fitted, notes, replay, suspects, tuning
 from harness.diagnose.diagnose import diagnose
+from harness.diagnose.mistakes.known import KNOWN
 from harness.diagnose.notes import notes_on
+from harness.judge.expected import Expected, expect
+from harness.judge.oracle import OracleLayer
 from harness.judge.report import TargetReport
-from tests.honest_variants import HONEST
 from tests.in_process import checked
-from tests.mutants import PAIRS, SINGLE, expected_ids
+from tests.targets.honest import HONEST
+from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 READERS = (envelopes, fitted, notes, replay, suspects)
 """The modules that read `tuning`."""
 NUMBERS = {name: value for name, value in vars(tuning).items() if name.isupper()}
-OUTER, INNER = (0.25, 4.0), {0.25: 0.5, 4.0: 2.0}
+FAR_OFF, CLOSE_BY = (0.25, 4.0), {0.25: 0.5, 4.0: 2.0}
+"""The factors that are tried; and, where the first of a pair changes something, the one between it and 1."""
 
 
 class Recorder:
@@ -52,12 +57,44 @@ def tuned(**replaced: float) -> Iterator[Recorder]:
     """Diagnosis with some numbers replaced."""
     recorder = Recorder(replaced)
     for module in READERS:
-        module.tuning = recorder  # type: ignore[assignment]
+        module.tuning = recorder
     try:
         yield recorder
     finally:
         for module in READERS:
             module.tuning = tuning
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Diagnosis that replays each known mistake once a script, and widens each script once: no number enters there."""
+    plain = replay.replayed
+    variants = {OracleLayer, *(variant for known in KNOWN for variant in known.variants)}
+    replays: dict[Any, Any] = {}
+    widened: dict[Any, Any] = {}
+
+    def replayed(layer, played, conventions):
+        if layer not in variants:
+            return plain(layer, played, conventions)
+        key = (layer, id(played.script), conventions)
+        if key not in replays:
+            whole = replace(played, observation=played.script)  # all steps, not only those before an exception
+            replays[key] = played.script, list(plain(layer, whole, conventions))
+        return iter(replays[key][1][: len(played.observation.steps)])
+
+    def expected(script, conventions, **options):
+        key = (id(script), conventions, tuple(options.items()))
+        if key not in widened:
+            widened[key] = script, expect(script, conventions, **options)
+        return [Expected(step.values, dict(step.bounds), step.raises) for step in widened[key][1]]
+
+    replay.replayed = fitted.replayed = replayed
+    suspects.expect = envelopes.expect = expected
+    try:
+        yield
+    finally:
+        replay.replayed = fitted.replayed = plain
+        suspects.expect = envelopes.expect = expect
 
 
 def scaled(name: str, factor: float) -> float:
@@ -84,53 +121,61 @@ def named_in(report: TargetReport) -> tuple[str, ...]:
 
 
 def rows_of(target: type, is_honest: bool) -> Iterator[Row]:
-    """The target as it is, then with each number that it reads changed."""
-    cases = {"cases": (BY_ID["many_values"],)} if is_honest else {}
-    report = checked(target, diagnosed=False, **cases)
+    """The target as it is, then with each number that its diagnosis reads changed."""
+    report = checked(target, cases=(BY_ID["many_values"],)) if is_honest else checked(target, diagnosed=False)
     expected = () if is_honest else tuple(sorted(expected_ids(target)))
     with tuned() as recorder:
         unchanged = named_in(report)
     yield Row(target.__name__, expected, "", 1.0, unchanged)
     for number in sorted(recorder.read):
-        for factor in OUTER:
+        for factor in FAR_OFF:
             with tuned(**{number: scaled(number, factor)}):
-                outer = named_in(report)
-            yield Row(target.__name__, expected, number, factor, outer)
-            if outer != unchanged:
-                with tuned(**{number: scaled(number, INNER[factor])}):
-                    yield Row(target.__name__, expected, number, INNER[factor], named_in(report))
+                named = named_in(report)
+            yield Row(target.__name__, expected, number, factor, named)
+            if named != unchanged:
+                with tuned(**{number: scaled(number, CLOSE_BY[factor])}):
+                    yield Row(target.__name__, expected, number, CLOSE_BY[factor], named_in(report))
+
+
+def in_order() -> list[type]:
+    """Honest variants, then mutants: those that fixed mistakes alone do not explain first, for they read the most."""
+    fixed = {known.id for known in KNOWN}
+    return [*HONEST, *PAIRS, *sorted(SINGLE, key=lambda mutant: expected_ids(mutant) <= fixed)]
 
 
 def all_rows(keep: Path | None) -> list[Row]:
-    rows = (
-        [Row(**fields) for fields in map(json.loads, keep.read_text().splitlines())] if keep and keep.exists() else []
-    )
-    rows = [Row(row.target, tuple(row.expected), row.number, row.factor, tuple(row.named)) for row in rows]
+    """Every target's rows: those that were kept, and the rest made now."""
+    lines = keep.read_text().splitlines() if keep and keep.exists() else []
+    rows = [row_of(json.loads(line)) for line in lines]
     done = {row.target for row in rows}
-    for target in PAIRS + SINGLE + HONEST:
-        if target.__name__ in done:
-            continue
-        with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"), remembering():
+        for target in in_order():
+            if target.__name__ in done:
+                continue
             made = list(rows_of(target, target in HONEST))
-        rows += made
-        print(f"{target.__name__}: {len(made)} diagnoses", file=sys.stderr, flush=True)
-        if keep:
-            with keep.open("a") as file:
-                file.writelines(json.dumps(asdict(row)) + "\n" for row in made)
+            rows += made
+            print(f"{target.__name__}: {len(made)} diagnoses", file=sys.stderr, flush=True)
+            if keep:
+                with keep.open("a") as file:
+                    file.writelines(json.dumps(asdict(row)) + "\n" for row in made)
     return rows
 
 
+def row_of(fields: dict[str, Any]) -> Row:
+    return Row(**fields | {name: tuple(fields[name]) for name in ("expected", "named")})
+
+
 def table(rows: list[Row]) -> list[str]:
-    """One line a number and value: how many diagnoses are exactly right, and which are other than unchanged."""
+    """One line a number and value: how many diagnoses are exactly right, and which are not as they are unchanged."""
     unchanged = {row.target: row.named for row in rows if not row.number}
-    right = sum(row.named == row.expected for row in rows if not row.number)
-    read = Counter(row.number for row in rows if row.factor == OUTER[0])
+    right = sum(row.named == row.expected for row in rows if not row.number and row.expected)
+    read = Counter(row.number for row in rows if row.factor == FAR_OFF[0])
     lines = ["| number | value | read for | right | changed |", "|---|---:|---:|---:|---|"]
     for number, value in NUMBERS.items():
-        for factor in (*sorted({*OUTER, *INNER.values(), 1.0}),):
+        for factor in sorted({*FAR_OFF, *CLOSE_BY.values(), 1.0}):
             changed = [r for r in rows if (r.number, r.factor) == (number, factor) and r.named != unchanged[r.target]]
-            lost = sum(unchanged[row.target] == row.expected for row in changed)
-            won = sum(row.named == row.expected for row in changed)
+            lost = sum(unchanged[row.target] == row.expected for row in changed if row.expected)
+            won = sum(row.named == row.expected for row in changed if row.expected)
             others = "; ".join(f"{row.target}: {' + '.join(row.named) or 'nothing'}" for row in changed)
             shown = f"**{value:g}**" if factor == 1 else f"{scaled(number, factor):g}"
             lines.append(f"| {number} | {shown} | {read[number]} | {right - lost + won} | {others} |")
@@ -141,14 +186,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Every mutant, diagnosed with each number changed, as Markdown.")
     parser.add_argument("--keep", type=Path, help="a file for the rows, one JSON object a line")
     rows = all_rows(parser.parse_args().keep)
-    targets = {row.target for row in rows}
     print("# What hangs on the numbers of diagnosis", end="\n\n")
     print("Made by `python -m tests.experiments.tuning`.", end="\n\n")
-    print(
-        f"{len(PAIRS + SINGLE)} mutants and the notes of {len(HONEST)} honest variants, seed 0: {len(targets)} targets."
-    )
+    print(f"{len(PAIRS + SINGLE)} mutants, and the notes of {len(HONEST)} honest variants; seed 0.")
     print("`read for`: for how many of them the number is read at all. `right`: how many diagnoses are exactly right.")
-    print("A value between one that changes nothing and the number itself was not tried.", end="\n\n")
+    print("Between the number and a value that changes nothing, nothing was tried.", end="\n\n")
     print("\n".join(table(rows)))
 
 
