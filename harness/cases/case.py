@@ -1,16 +1,17 @@
 """A case: what goes into a batch norm, in which order, and which mistakes that separates.
 
-Everything here has channels on axis 1; `play.py` moves them to where a target wants them.
+Everything here has channels on axis 1; the player moves them to where a target wants them.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import ml_dtypes
 import numpy as np
+
+from harness.cases.data import Generator, gaussian
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 DEFAULT_DTYPES = ("float64", "float32")
@@ -24,7 +25,7 @@ def numpy_dtype(name: str) -> np.dtype:
 
 
 def parameter_dtype(name: str) -> np.dtype:
-    """Parameters and statistics: float32 for 16-bit input, else the input's own dtype."""
+    """The dtype of parameters and statistics: float32 for 16-bit input, otherwise the input's own."""
     return np.dtype(np.float64 if name == "float64" else np.float32)
 
 
@@ -45,7 +46,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Step:
-    """One call. `session` tells two objects that are alive at once apart; `layout` is how x lies in memory."""
+    """One call. `session` says which of several objects alive at once it is made on; `layout`, how x lies in memory."""
 
     op: str  # "train" | "eval" | "train_no_grad" | "restore"
     x: np.ndarray | None = None
@@ -62,102 +63,33 @@ class Script:
     steps: tuple[Step, ...]
 
 
-Generator = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
-
-
-def gaussian(mean_over_std: float = 1.0, std: float = 1.0, spread: float = 1.5) -> Generator:
-    """Normal values; channel c has the standard deviation std * spread^c-ish and both signs of mean."""
-
-    def make(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        channels = np.arange(shape[1])
-        stds = std * spread ** (channels % 3 - 1.0)
-        means = mean_over_std * stds * np.where(channels % 2, -1.0, 1.0) * rng.uniform(1.0, 1.5, shape[1])
-        return _per_channel(means, shape) + _per_channel(stds, shape) * rng.standard_normal(shape)
-
-    return make
-
-
-def wide_scales(low: float = 1e-3, high: float = 1e3) -> Generator:
-    """Channels whose scales differ by orders of magnitude: a leak between channels shows at once."""
-
-    def make(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        scales = np.geomspace(low, high, shape[1])
-        return _per_channel(scales, shape) * (0.5 + rng.standard_normal(shape))
-
-    return make
-
-
-def relu_zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """What follows a ReLU: about half exact zeros."""
-    return np.maximum(rng.standard_normal(shape), 0.0) * 3
-
-
-def with_constant_channel(value: float, channel: int = 1) -> Generator:
-    """Normal values, but one channel holds the same number everywhere."""
-
-    def make(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        x = gaussian()(rng, shape)
-        x[:, channel] = value
-        return x
-
-    return make
-
-
-def with_bad_value(value: float, channel: int = 1) -> Generator:
-    """Normal values, but one value of one channel is NaN or Inf."""
-
-    def make(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        x = gaussian()(rng, shape)
-        x[(0, channel, *[0] * (len(shape) - 2))] = value
-        return x
-
-    return make
-
-
-def exact(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Integers in pairs m + k, m - k: mean and variance are exact in any order of summation.
-
-    The idea of building inputs whose statistics are exactly representable is oneDNN's (benchdnn, bnorm).
-    n must be a power of two, so that dividing by it is exact as well.
-    """
-    n = int(np.prod(shape)) // shape[1]
-    if n & (n - 1):
-        raise ValueError(f"exact data need a power of two values a channel, got {n}")
-    rows = np.empty((n, shape[1]))
-    for c in range(shape[1]):
-        offsets = 2.0 ** (rng.integers(0, 3)) * np.ones(n // 2)
-        values = (3 + c) + np.concatenate([offsets, -offsets])
-        rows[:, c] = rng.permutation(values)
-    return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
-
-
-def _per_channel(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return values.reshape(1, -1, *[1] * (len(shape) - 2))
-
-
 @dataclass(frozen=True)
 class Case:
     """A named case: data, script, and what it is for."""
 
     id: str
     why: str
-    source: str
     separates: tuple[str, ...] = ()
+    """Ids of the mistakes for which this case is a witness."""
+    traps: tuple[str, ...] = ()
+    """Ids of the traps (`traps.py`) that this case sets."""
+    source: str = ""
+    """Where the idea comes from, if from no trap."""
     shape: tuple[int, ...] = (4, 5, 2, 3)
     data: Generator = field(default_factory=gaussian)
     script: tuple[str, ...] = ("eval", "train", "train", "eval")
     dtypes: tuple[str, ...] = DEFAULT_DTYPES
     eps: float = 1e-5
     new_weight: float = 0.125
+    """The weight of the new batch in the moving average: 1 - momentum, or momentum, as conventions have it."""
     policy: str | tuple[int, ...] = ()
     """"all", or the channels in which honest implementations may differ; the other channels are law."""
     layout: str = "plain"
     gamma: float | None = None
-    """One number for channel 0 (0.0, say); the other channels keep their random values."""
+    """Gamma of channel 0 (0.0, say); the other channels keep their random values."""
     moving_scale: tuple[float, float] = (1.0, 1.0)
     """Factors on the starting moving mean and variance (a large mean in prediction, a zero variance)."""
     quick: bool = False
-    exact_statistics: bool = False
 
     def is_policy(self, channel: int) -> bool:
         return self.policy == "all" or channel in self.policy
@@ -173,13 +105,13 @@ class Case:
     def make(self, dtype: str, seed: int, momentum: float, eps: float | None = None) -> Script:
         """The script for one dtype: the same case and seed give the same numbers on every machine.
 
-        `momentum` is in the target's own sense. Every train or eval step gets fresh data.
+        `momentum` is in the target's own sense. Every training or prediction step gets fresh data.
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
         sessions = 1 + max(_session(op) for op in self.script)
-        setup_for = [self._setup(rng, dtype, momentum, eps) for _ in range(sessions)]
+        setups = [self._setup(rng, dtype, momentum, eps) for _ in range(sessions)]
         steps = [self._step(rng, op, dtype) for op in self.script]
-        return Script(tuple(setup_for), tuple(steps))
+        return Script(tuple(setups), tuple(steps))
 
     def _setup(self, rng: np.random.Generator, dtype: str, momentum: float, eps: float | None) -> Setup:
         channels, kind = self.shape[1], parameter_dtype(dtype)
@@ -209,10 +141,5 @@ class Case:
 
 
 def _session(op: str) -> int:
-    """A prime marks the second of two objects alive at once: "train'" plays on session 1."""
+    """The number of primes after an op is its session: "train'" is made on the second of two objects."""
     return op.count("'")
-
-
-def at_other_shape(case: Case, shape: tuple[int, ...], suffix: str) -> Case:
-    """The same case on another shape, under its own id."""
-    return replace(case, id=f"{case.id}_{suffix}", shape=shape)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from harness.cases.catalogue import CASES
+from harness.cases.traps import source_of
 from harness.cli.show import out
 from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.load import ENTRY_POINTS
@@ -27,7 +28,8 @@ def as_dict() -> dict[str, Any]:
             {
                 "case": case.id,
                 "why": case.why,
-                "source": case.source,
+                "source": source_of(case),
+                "traps": list(case.traps),
                 "separates": list(case.separates),
                 "shape": list(case.shape),
                 "dtypes": list(case.dtypes),

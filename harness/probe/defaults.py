@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from harness.cases.case import Case, gaussian
+from harness.cases.case import Case
+from harness.cases.data import gaussian
 from harness.findings import Note
 from harness.targets.player import Death, Observation, Player
 from reference.batch_norm import to_rows
 from reference.conventions import Conventions
 
 TRAINS_ONCE = Case(
-    "defaults", "one training step at a variance of the size of eps", "", data=gaussian(0.5, 0.01), script=("train",)
+    "defaults", "one training step at a variance of the size of eps", data=gaussian(0.5, 0.01), script=("train",)
 )
 NAMES = ("default_eps", "default_momentum")
 DIGITS = 4

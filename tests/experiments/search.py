@@ -15,7 +15,8 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from harness.cases.case import Case, gaussian, relu_zeros, wide_scales, with_constant_channel
+from harness.cases.case import Case
+from harness.cases.data import gaussian, relu_zeros, wide_scales, with_constant_channel
 from harness.judge.expected import expect
 from harness.judge.judge import judge
 from harness.targets.built_in import is_installed
@@ -51,7 +52,6 @@ def cases(draw) -> Case:
     return Case(
         id=f"search_{draw(st.integers(0, 2**32))}",
         why="drawn",
-        source="",
         shape=draw(st.sampled_from(SHAPES)),
         data=data,
         script=draw(st.sampled_from(SCRIPTS)),

@@ -1,0 +1,39 @@
+"""The named cases, by theme. Each says why it is there, which mistakes it separates and which traps it sets.
+
+A case that separates nothing new has no place here; `tests/test_catalogue.py` proves each claim.
+Shapes repeat on purpose: a compiling framework pays once a shape.
+"""
+
+from __future__ import annotations
+
+from harness.cases.case import Case
+from harness.cases.catalogue.degenerate import DEGENERATE
+from harness.cases.catalogue.eps import EPS
+from harness.cases.catalogue.many_values import MANY_VALUES
+from harness.cases.catalogue.memory import MEMORY
+from harness.cases.catalogue.scales import SCALES
+from harness.cases.catalogue.shapes import SHAPES
+from harness.cases.catalogue.sixteen_bits import SIXTEEN_BITS
+from harness.cases.catalogue.steps import STEPS
+
+CASES: tuple[Case, ...] = (
+    *SHAPES,
+    *STEPS,
+    *EPS,
+    *SCALES,
+    *DEGENERATE,
+    *MEMORY,
+    *SIXTEEN_BITS,
+    *MANY_VALUES,
+)
+
+BY_ID = {case.id: case for case in CASES}
+
+
+def suite(name: str) -> tuple[Case, ...]:
+    """The cases of "quick" (an answer in seconds) or "full". Raises ValueError for another name."""
+    if name == "full":
+        return CASES
+    if name == "quick":
+        return tuple(case for case in CASES if case.quick)
+    raise ValueError(f"suite must be quick or full, got {name!r}")

@@ -1,0 +1,44 @@
+"""16-bit input, whose statistics and sums must be kept in float32."""
+
+from __future__ import annotations
+
+from harness.cases.case import Case
+from harness.cases.data import gaussian
+
+DTYPES = ("bfloat16", "float16")
+
+SIXTEEN_BITS = (
+    Case(
+        "sixteen_bits",
+        "16-bit input, statistics in float32",
+        ("low_precision_stats",),
+        ("statistics_in_sixteen_bits",),
+        dtypes=DTYPES,
+        quick=True,
+    ),
+    Case(
+        "sixteen_bits_large_mean",
+        "16-bit input whose mean needs more than 16 bits",
+        ("low_precision_stats",),
+        ("statistics_in_sixteen_bits",),
+        data=gaussian(8.0),
+        dtypes=DTYPES,
+    ),
+    Case(
+        "sixteen_bits_far_mean",
+        "16-bit input, mean/std = 1,000: float32 sums of squares lose their digits",
+        ("fast_variance",),
+        ("fast_variance_cancels", "statistics_in_sixteen_bits"),
+        data=gaussian(1e3),
+        dtypes=DTYPES,
+    ),
+    Case(
+        "sixteen_bits_thousand",
+        "n = 1,024 values per channel: a 16-bit sum stalls",
+        ("low_precision_stats",),
+        ("statistics_in_sixteen_bits",),
+        shape=(8, 5, 16, 8),
+        data=gaussian(3.0),
+        dtypes=DTYPES,
+    ),
+)
