@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from harness.diagnose.evidence import Evidence
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
-from harness.diagnose.suspects import Evidence, Suspect, search
+from harness.diagnose.search import search
+from harness.diagnose.suspects import Suspect
 from harness.findings import Finding
 from harness.judge.judgement import WRONG_FORM, Judgement, Reason, Verdict
 from harness.judge.oracle import OracleLayer
@@ -19,8 +21,6 @@ from harness.judge.report import PlayedCase, TargetReport, failing
 from reference.conventions import Conventions
 
 SIXTEEN_BITS = ("bfloat16", "float16")
-SINGLE_VALUE = "one_value"
-"""How the ids of the cases with one value per channel begin: they are judged on their own."""
 WITH_FIRST_MESSAGE = ("wrong_form", "non_finite_output", "unexplained")
 """Findings that say little by themselves: the message of the first failure is added to their text."""
 
@@ -100,11 +100,12 @@ def explain(
     cases in which an exception is a finding already, so that nothing is left to replay.
     """
     law = [case for case in played if case.case.policy != "all" and not (case.raised and case.case.id in settled)]
-    single_value = [judgement for judgement in failed if judgement.case.startswith(SINGLE_VALUE)]
-    others = [judgement for judgement in failed if not judgement.case.startswith(SINGLE_VALUE)]
+    alone = {case.case.id for case in played if case.case.values_per_channel == 1}  # judged on their own
+    single_value = [judgement for judgement in failed if judgement.case in alone]
+    others = [judgement for judgement in failed if judgement.case not in alone]
     if not others:
         return Explanation([finding("single_value_wrong", single_value)])
-    evidence = Evidence([case for case in law if not case.case.id.startswith(SINGLE_VALUE)], conventions)
+    evidence = Evidence([case for case in law if case.case.id not in alone], conventions)
     raised = [case for case in evidence.played if case.raised]
     stray: list[Judgement] = []
     suspects = [suspect for suspect in earlier if all(evidence.fits(suspect, case) for case in evidence.played)]

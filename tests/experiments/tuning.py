@@ -22,7 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.cases.catalogue import BY_ID
-from harness.diagnose import envelopes, fitted, notes, replay, suspects, tuning
+from harness.diagnose import (
+    envelopes,
+    evidence,
+    fewer_bits,
+    fitted,
+    interplay,
+    misfit,
+    notes,
+    pairs,
+    replay,
+    rounding,
+    tuning,
+)
 from harness.diagnose.diagnose import diagnose
 from harness.diagnose.mistakes.known import KNOWN
 from harness.diagnose.notes import notes_on
@@ -33,8 +45,10 @@ from tests.in_process import checked
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
-READERS = (envelopes, fitted, notes, replay, suspects)
+READERS = (evidence, fitted, interplay, misfit, notes, pairs, replay, rounding)
 """The modules that read `tuning`."""
+REPLAYERS = (fitted, interplay, misfit)
+WIDENERS = (envelopes, evidence, fewer_bits)
 NUMBERS = {name: value for name, value in vars(tuning).items() if name.isupper()}
 FAR_OFF, CLOSE_BY = (0.25, 4.0), {0.25: 0.5, 4.0: 2.0}
 """The factors that are tried; and, where the first of a pair changes something, the one between it and 1."""
@@ -88,13 +102,18 @@ def remembering() -> Iterator[None]:
             widened[key] = script, expect(script, conventions, **options)
         return [Expected(step.values, dict(step.bounds), step.raises) for step in widened[key][1]]
 
-    replay.replayed = fitted.replayed = replayed
-    suspects.expect = envelopes.expect = expected
+    _install(replayed, expected)
     try:
         yield
     finally:
-        replay.replayed = fitted.replayed = plain
-        suspects.expect = envelopes.expect = expect
+        _install(plain, expect)
+
+
+def _install(replayed: Any, expected: Any) -> None:
+    for module in REPLAYERS:
+        module.replayed = replayed
+    for module in WIDENERS:
+        module.expect = expected
 
 
 def scaled(name: str, factor: float) -> float:

@@ -10,21 +10,21 @@ from harness.judge.oracle import OracleLayer
 
 
 class _Bessel(OracleLayer):
-    said = "biased"
+    moving_var_is = "biased"
 
     def update(self, mean, var, n):
         conventions = self.conventions
-        self.conventions = replace(conventions, moving_var=self.said)
+        self.conventions = replace(conventions, moving_var=self.moving_var_is)
         super().update(mean, var, n)
         self.conventions = conventions
 
 
 class MovingVarBiased(_Bessel):
-    said = "biased"
+    moving_var_is = "biased"
 
 
 class MovingVarUnbiased(_Bessel):
-    said = "unbiased"
+    moving_var_is = "unbiased"
 
 
 class _BesselByBatch(OracleLayer):

@@ -1,0 +1,80 @@
+"""Evidence: the cases to explain, and whether a suspect explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from harness.diagnose import tuning
+from harness.diagnose.misfit import fits, misfit
+from harness.diagnose.suspects import Suspect
+from harness.judge.expected import expect
+from harness.judge.oracle import OracleLayer
+from harness.judge.report import PlayedCase
+from reference.conventions import Conventions
+
+
+@dataclass
+class Evidence:
+    """The cases to explain, the worst failures first: a wrong suspect is dismissed by the first it does not fit."""
+
+    played: list[PlayedCase]
+    conventions: Conventions
+    failing: list[PlayedCase] = field(default_factory=list)
+    """Those that the oracle does not explain, even with the leniency that a mistake gets."""
+    _in_any_mode: dict[int, PlayedCase] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.played.sort(key=lambda played: (-min(_worst_ratio(played), tuning.RATIO_CAP), _size(played)))
+        self.failing = [played for played in self.played if not fits(OracleLayer, played, self.conventions)]
+
+    def in_any_mode(self, played: PlayedCase) -> PlayedCase:
+        """The case with the bounds of a target that may take one mode for the other."""
+        if id(played) not in self._in_any_mode:
+            expected = expect(played.script, self.conventions, any_mode=True)
+            self._in_any_mode[id(played)] = replace(played, expected=expected)
+        return self._in_any_mode[id(played)]
+
+    def fits(self, suspect: Suspect, played: PlayedCase) -> bool:
+        """Whether the suspect explains one case."""
+        if suspect.envelope is None:
+            return fits(suspect.layer, self.in_any_mode(played), self.conventions)
+        # the oracle itself needs no slack inside an envelope: its bounds are that mistake's own
+        slack = 1.0 if suspect.layer is OracleLayer else tuning.SLACK
+        return fits(suspect.layer, suspect.envelope.around(played), self.conventions, within=slack)
+
+    def explained_by(self, suspect: Suspect) -> bool:
+        """Whether the suspect fits every case, and each failing one better than the oracle does.
+
+        In some failing case the first step must give values: an exception on both sides shows nothing.
+        """
+        return (
+            all(self.fits(suspect, played) for played in self.played)
+            and any(played.observation.steps and played.observation.steps[0].error is None for played in self.failing)
+            and (suspect.envelope is not None or all(self.is_closer(suspect, played) for played in self.failing))
+        )
+
+    def is_closer(self, suspect: Suspect, played: PlayedCase) -> bool:
+        """Whether the mistake comes closer to what was observed than the oracle: a tolerance may be wide for both."""
+        with_mistake = misfit(suspect.layer, played, self.conventions)
+        without = misfit(OracleLayer, played, self.conventions)
+        return with_mistake <= tuning.MUST_SHRINK_TO * without
+
+    def without(self, unwanted: Iterable[PlayedCase]) -> Evidence:
+        """The same evidence less some cases."""
+        dropped = {id(played) for played in unwanted}
+        return Evidence([played for played in self.played if id(played) not in dropped], self.conventions)
+
+
+def _size(played: PlayedCase) -> int:
+    return sum(step.x.size for step in played.script.steps if step.x is not None)
+
+
+def _worst_ratio(played: PlayedCase) -> float:
+    """The largest finite error/bound among the failures of a case: 0.5 where there is none, 0 where nothing failed.
+
+    What is not finite, or raised, tells little: it comes after every failure by a number.
+    """
+    failed = [judgement for judgement in played.judgements if judgement.counts_against]
+    ratios = [judgement.ratio for judgement in failed if judgement.ratio is not None]
+    return max((ratio for ratio in ratios if ratio < float("inf")), default=0.5 if failed else 0.0)

@@ -1,0 +1,160 @@
+"""Does a layer with a known mistake do what a target did? The oracle's own bounds decide, widened for the mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.diagnose import tuning
+from harness.diagnose.replay import Values, replayed, sensitivity
+from harness.judge.expected import Expected
+from harness.judge.judge import conclusive
+from harness.judge.oracle import OracleLayer
+from harness.judge.report import PlayedCase
+from harness.observables import OBSERVABLES
+from reference.conventions import Conventions
+from reference.error_bounds import precision_of
+
+
+def explains(layer: type[OracleLayer], played: Iterable[PlayedCase], conventions: Conventions) -> bool:
+    """Whether `layer`, played through the same scripts, gives everything that was observed."""
+    return all(fits(layer, case, conventions) for case in played)
+
+
+def fits(
+    layer: type[OracleLayer],
+    played: PlayedCase,
+    conventions: Conventions,
+    only: tuple[str, str] | None = None,
+    within: float | None = None,
+) -> bool:
+    """The same for one case.
+
+    only: (op, observable), such as ("train", "y"): nothing else is compared, and no step that raised.
+    within: a number of bounds that holds everywhere, also where a bound proves nothing. Envelopes, whose bounds are
+    wide, ask for it.
+
+    Where the honest bound, scaled, does not cover a small deviation, the mistake's own sensitivity to rounding may.
+    """
+    worst = misfit(layer, played, conventions, only, within)
+    if worst <= 1 or worst == np.inf or within:
+        return worst <= 1
+    return misfit(layer, played, conventions, only, within, sensitivity(layer, played, conventions)) <= 1
+
+
+def misfit(
+    layer: type[OracleLayer],
+    played: PlayedCase,
+    conventions: Conventions,
+    only: tuple[str, str] | None = None,
+    within: float | None = None,
+    extra: list[Values] | None = None,
+) -> float:
+    """The largest deviation of what was observed from what `layer` gives, in tolerances; infinite if one raises alone.
+
+    extra: by how much more each step's results may be off.
+    """
+    worst = 0.0
+    for number, values in enumerate(replayed(layer, played, conventions)):
+        result, expected = played.observation.steps[number], played.expected[number]
+        if result.unsupported is not None or (only and result.error is not None):
+            return worst
+        if (values is None) != (result.error is not None):
+            return np.inf
+        if values is None:
+            return worst
+        if only and only[0] != result.op:
+            continue
+        more = extra[number] if extra and number < len(extra) else {}
+        for name, got in result.values.items():
+            if (not only or name == only[1]) and name in values:
+                deviation = Deviation(played, name, got, values[name], expected)
+                worst = max(worst, deviation.in_tolerances(within, more.get(name)))
+        if worst == np.inf:
+            return worst
+    return worst
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """An observed array beside what a mistake gives in its place."""
+
+    played: PlayedCase
+    name: str
+    got: np.ndarray
+    mistaken: np.ndarray
+    expected: Expected
+
+    def in_tolerances(self, within: float | None = None, extra: np.ndarray | None = None) -> float:
+        """The largest |got - mistaken| over the channels that are law, in tolerances.
+
+        Infinite where it is of the size of the values themselves: that is no matter of rounding.
+        """
+        want, got, mistaken = self.expected.values.get(self.name), self.got, self.mistaken
+        if want is None or got.shape != want.shape or not got.size:
+            return 0.0
+        if mistaken.shape != want.shape:
+            return np.inf
+        if got is mistaken or (got.dtype == mistaken.dtype and np.array_equal(got, mistaken)):
+            return 0.0
+        with np.errstate(all="ignore"):
+            bound = bound_of(self.name, self.expected)
+            if bound is not None and bound.all():  # the quick way: within the honest bound there is no more to ask
+                in_bounds = float((np.abs(got.astype(want.dtype) - mistaken) / bound).max())
+                if in_bounds <= (within or tuning.SLACK):
+                    return in_bounds / (within or tuning.SLACK)
+            u = OBSERVABLES[self.name].unit_roundoff(precision_of(self.played.dtype))
+            allowed = tolerance(bound, want, mistaken, u, within)
+            if extra is not None:
+                allowed = allowed + tuning.SLACK * extra
+            got = got.astype(want.dtype)
+            error = np.abs(got - mistaken)
+            # 0/0 on paper is whatever rounding makes of it; infinite on both sides is the same
+            free = np.isnan(mistaken) | (~np.isfinite(mistaken) & ~np.isfinite(got)) | np.isinf(allowed)
+            ratio = np.where(free | (error == 0), 0.0, error / allowed).astype(np.float64)
+            ratio = np.where((ratio > 1) & (error > tuning.NOT_ROUNDING * largest(mistaken)), np.inf, ratio)
+        ratio = np.where(law_channels(self.played, want), ratio, 0.0)
+        return float(np.where(np.isnan(ratio), np.inf, ratio).max())
+
+
+def bound_of(name: str, expected: Expected) -> np.ndarray | None:
+    """The honest bound; for dgamma and dbeta the larger of the two, since a mistake may exchange them."""
+    bound = expected.bounds.get(name)
+    if name in ("dgamma", "dbeta") and bound is not None:
+        bound = np.fmax(bound, expected.bounds.get("dbeta" if name == "dgamma" else "dgamma", bound))
+    return bound
+
+
+def tolerance(
+    bound: np.ndarray | None, want: np.ndarray, mistaken: np.ndarray, u: float, within: float | None = None
+) -> np.ndarray:
+    """The honest bound, times how much larger a channel's values are with the mistake, plus a few roundings.
+
+    Infinite where even the honest bound proves nothing, unless `within` is given. All arrays have want's shape.
+    """
+    if bound is None:
+        return np.zeros(want.shape)
+    size, mistaken_size = largest(want), largest(mistaken)
+    growth = np.where(size > 0, np.maximum(1.0, mistaken_size / np.where(size > 0, size, 1.0)), 1.0)
+    magnitude = np.maximum(np.where(np.isfinite(mistaken), np.abs(mistaken), 0.0), np.abs(want))
+    once = bound * growth + tuning.ROUNDINGS * u * magnitude
+    if within:
+        return within * once
+    allowed = tuning.SLACK * once
+    vacuous = ~conclusive(bound, want, u) & ~conclusive(allowed.astype(np.float64) / tuning.SLACK, mistaken, u)
+    return np.where(vacuous, np.inf, allowed)
+
+
+def largest(values: np.ndarray) -> np.ndarray:
+    """The largest finite magnitude of each channel, in a shape that broadcasts against `values`."""
+    axes = (0, *range(2, values.ndim)) if values.ndim > 1 else ()
+    return np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=axes, keepdims=True, initial=0.0)
+
+
+def law_channels(played: PlayedCase, want: np.ndarray) -> np.ndarray:
+    """Booleans that broadcast against `want`: in which channels the case is law."""
+    channels = want.shape[1] if want.ndim > 1 else want.shape[0]
+    law = np.array([not played.case.is_policy(channel) for channel in range(channels)])
+    return law.reshape(1, -1, *[1] * (want.ndim - 2)) if want.ndim > 1 else law

@@ -1,0 +1,72 @@
+"""Two fixed mistakes at once. Few pairs are replayed: most are ruled out by where each mistake shows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+from harness.diagnose import tuning
+from harness.diagnose.evidence import Evidence
+from harness.diagnose.interplay import Departures, could_be_both, departures_of, departures_of_target, do_not_meet
+from harness.diagnose.suspects import Suspect, simplest, stacked
+from harness.judge.report import PlayedCase
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A single mistake, and where it shows in each of the cases that are compared."""
+
+    suspect: Suspect
+    departures: list[Departures | None]
+
+    @property
+    def layer(self) -> type:
+        return self.suspect.classes[0]
+
+
+def by_pair(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
+    """Two mistakes of different ids that together explain everything: first those that do not act on each other."""
+    apart: list[Suspect] = []
+    entangled: list[Suspect] = []
+    for a, b in possible_pairs(singles, evidence):
+        both = stacked(a.suspect, b.suspect)
+        if both:
+            (apart if all(map(do_not_meet, a.departures, b.departures)) else entangled).append(both)
+    for group in (apart, entangled):
+        explaining = [both for both in group if evidence.explained_by(both)]
+        if explaining:
+            return simplest(explaining, singles)
+    return []
+
+
+def possible_pairs(singles: list[Suspect], evidence: Evidence) -> Iterable[tuple[Candidate, Candidate]]:
+    """The pairs that the places where each shows do not rule out."""
+    cases = cases_to_compare(evidence)
+    of_target = [departures_of_target(case) for case in cases]
+    candidates = [
+        Candidate(single, [departures_of(single.layer, case, evidence.conventions) for case in cases])
+        for single in singles
+    ]
+    for a, b in combinations(candidates, 2):
+        if a.suspect.ids == b.suspect.ids or issubclass(a.layer, b.layer) or issubclass(b.layer, a.layer):
+            continue
+        hidden = acts_through(a.suspect, b.suspect) or acts_through(b.suspect, a.suspect)
+        if hidden or all(map(could_be_both, of_target, a.departures, b.departures)):
+            yield a, b
+
+
+def acts_through(a: Suspect, b: Suspect) -> bool:
+    """Whether `a` shows nowhere by itself, but may beside `b`."""
+    return b.ids[0] in a.classes[0].acts_through
+
+
+def cases_to_compare(evidence: Evidence) -> list[PlayedCase]:
+    """The worst failures, one for each set of places that are wrong."""
+    by_places: dict[frozenset[tuple[str, str]], PlayedCase] = {}
+    for played in evidence.failing:
+        if not played.raised and len(by_places) < tuning.CASES_COMPARED:
+            clear = departures_of_target(played).clear
+            places = frozenset((played.observation.steps[step].op, name) for step, name in clear)
+            by_places.setdefault(places, evidence.in_any_mode(played))
+    return list(by_places.values())

@@ -1,0 +1,95 @@
+"""The search for what explains a target: the first class of explanations that succeeds, and all of that class.
+
+The classes, in this order: a fixed mistake; wrong axes, recognised by y alone; a mistake with one fitted number;
+rounding by envelope; two fixed mistakes; a fixed mistake on a fast variance; a fast variance in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from harness.diagnose import fitted
+from harness.diagnose.envelopes import NARROW, Envelope, fast_in_float32, fast_variance, low_precision
+from harness.diagnose.evidence import Evidence
+from harness.diagnose.misfit import fits
+from harness.diagnose.mistakes.axes import GROUPINGS
+from harness.diagnose.pairs import by_pair
+from harness.diagnose.suspects import Suspect, simplest, single_suspects
+from harness.judge.oracle import OracleLayer
+
+
+def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
+    """What explains the evidence. Empty where nothing does, or nothing failed. `fixed_only`: the first class alone."""
+    if not evidence.failing:
+        return []
+    singles = single_suspects(evidence.conventions)
+    if not plays_without_gradients(evidence):
+        singles = [suspect for suspect in singles if suspect.ids != ("mode_follows_grad",)]
+    fixed = simplest([suspect for suspect in singles if evidence.explained_by(suspect)], singles)
+    if fixed or fixed_only:
+        return fixed
+    fast = fast_variance(evidence.conventions)
+    in_fewer_bits = [low_precision(evidence.conventions, name) for name in NARROW]
+    fast_in_fewer_bits = fast_in_float32(evidence.conventions)
+    classes: tuple[Callable[[], Iterable[Suspect]], ...] = (
+        lambda: by_grouping(evidence),
+        lambda: by_number(evidence),
+        lambda: by_envelope([fast, *in_fewer_bits], evidence),
+        lambda: by_pair(singles, evidence),
+        lambda: with_fast_variance(singles, fast, evidence),
+        lambda: by_envelope([fast_in_fewer_bits], evidence),
+    )
+    for of_class in classes:
+        explaining = list(of_class())
+        if explaining:
+            return explaining
+    return []
+
+
+def plays_without_gradients(evidence: Evidence) -> bool:
+    """Whether the target trains with gradients off at all: else nothing shows what its mode hangs on."""
+    results = [result for played in evidence.played for result in played.observation.steps]
+    return any(result.op == "train_no_grad" and result.values for result in results)
+
+
+def by_grouping(evidence: Evidence) -> Iterable[Suspect]:
+    """Wrong axes, by y alone: there are too many ways in which such a layer may average into C moving values."""
+    y_is_wrong = any(
+        judgement.observable == "y" and judgement.op == "train" and judgement.counts_against
+        for played in evidence.failing
+        for judgement in played.judgements
+    )
+    if not y_is_wrong:
+        return
+    for layer in GROUPINGS:
+        cases = (evidence.in_any_mode(played) for played in evidence.played)
+        if all(fits(layer, played, evidence.conventions, only=("train", "y")) for played in cases):
+            yield Suspect(("wrong_axis",), (layer,))
+
+
+def by_number(evidence: Evidence) -> Iterable[Suspect]:
+    """A mistake with one fitted number."""
+    played = [evidence.in_any_mode(case) for case in evidence.played]
+    failing = [evidence.in_any_mode(case) for case in evidence.failing]
+    for explanation in fitted.explanations(played, failing, evidence.conventions):
+        yield Suspect((explanation.id,), (explanation.layer,), explanation.detail)
+
+
+def by_envelope(envelopes: Iterable[Envelope], evidence: Evidence) -> Iterable[Suspect]:
+    """The first envelope that holds everything, the narrowest first."""
+    for envelope in envelopes:
+        suspect = Suspect(envelope.ids, (OracleLayer,), envelope.detail, envelope)
+        if envelope.shows(evidence.failing, evidence.played) and evidence.explained_by(suspect):
+            yield suspect
+            return
+
+
+def with_fast_variance(singles: Iterable[Suspect], fast: Envelope, evidence: Evidence) -> Iterable[Suspect]:
+    """A fixed mistake on top of a fast variance. Fewer bits are too wide an envelope for that: much would fit in it."""
+    if not fast.shows(evidence.failing, evidence.played):
+        return
+    for single in singles:
+        both = replace(single, ids=single.ids + fast.ids, envelope=fast)
+        if evidence.explained_by(both):
+            yield both
