@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 PREFIX = __name__.removesuffix("harness.place")
@@ -16,3 +17,10 @@ IS_CHECKOUT = not PREFIX
 def module(name: str) -> str:
     """The full name of one of our modules: "reference.training" -> "bnproof.reference.training" once installed."""
     return f"{PREFIX}{name}"
+
+
+def python_path() -> str:
+    """PYTHONPATH for a process of ours that starts with -P: without the working directory, where a user's file may be
+    called select.py."""
+    ours = ROOT.parent if PREFIX else ROOT
+    return os.pathsep.join(filter(None, [str(ours), os.environ.get("PYTHONPATH")]))

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.train.distances import distance, one_ulp_off
 from harness.train.fashion_mnist import load
-from harness.train.lockstep import distance, lockstep, one_ulp_off
-from harness.train.trainings import installed
+from harness.train.implementations import installed
+from harness.train.lockstep import lockstep
+from harness.train.options import LockstepOptions
 
 STEPS = 12
 
@@ -19,17 +21,17 @@ def records():
         pytest.skip("a comparison needs a second framework: pip install 'bnproof[all]'")
     data = load()
     few = replace(data, test_images=data.test_images[:256], test_labels=data.test_labels[:256])
-    return lockstep(few, names, steps=STEPS, dtype="float64")
+    return lockstep(few, LockstepOptions(names, steps=STEPS, dtype="float64"))
 
 
 def test_every_tensor_stays_within_ten_times_what_one_ulp_grows_to(records):
-    assert {one["steps"] for one in records if one["last"]} == {STEPS}
-    beyond = [one for one in records if one["distance"] > one["allowed"] * one["self_distance"]]
-    assert not beyond, f"{beyond[0]['a']} / {beyond[0]['b']}: {beyond[0]['tensor']} at {beyond[0]['distance']:.2g}"
+    assert {record.steps for record in records if record.last} == {STEPS}
+    out = [record for record in records if record.distance > record.allowed * record.self_distance]
+    assert not out, f"{out[0].a} / {out[0].b}: {out[0].tensor} at {out[0].distance:.2g}"
 
 
 def test_the_yardstick_is_neither_zero_nor_chaos(records):
-    grown = [one["self_distance"] for one in records]
+    grown = [record.self_distance for record in records]
     assert max(grown) > 1e-17
     assert max(grown) < 1e-9
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from harness.bench.core_distance import distance_range
 from harness.record.ledger import number
 
 Record = dict[str, Any]
@@ -123,6 +122,14 @@ def throughput(records: list[Record]) -> list[Record]:
         for clock in dict.fromkeys(one["clock"] for one in mine)
         if (rows := [one for one in mine if one["clock"] == clock])
     ]
+
+
+def distance_range(records: list[Record]) -> tuple[float, float] | None:
+    """The outermost quartiles of the cores' distances in ns; None where nothing was measured."""
+    spreads = [record["core_distance_ns"] for record in records if record.get("core_distance_ns")]
+    if not spreads:
+        return None
+    return min(spread["low"] for spread in spreads), max(spread["high"] for spread in spreads)
 
 
 def layers(records: list[Record]) -> list[Record]:

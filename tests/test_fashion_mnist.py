@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from harness.train import fashion_mnist
-from harness.train.fashion_mnist import ENVIRONMENT, FILES, DataError, File, load, load_sample
+from harness.train import downloads, fashion_mnist, idx_files
+from harness.train.fashion_mnist import ENVIRONMENT, load, load_sample
+from harness.train.idx_files import FILES, DataError, File
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def contents(monkeypatch):
         header = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
         contents[file.name] = header + rng.integers(0, 10, shape, dtype=np.uint8).tobytes()
         files[name] = File(file.name, shape, hashlib.sha256(contents[file.name]).hexdigest())
-    monkeypatch.setattr(fashion_mnist, "FILES", files)
+    monkeypatch.setattr(idx_files, "FILES", files)
     return contents
 
 
@@ -31,9 +32,9 @@ def elsewhere(monkeypatch, tmp_path):
     """No source but those that a test sets up."""
     monkeypatch.delenv(ENVIRONMENT, raising=False)
     monkeypatch.setattr(fashion_mnist, "DATA_DIR", tmp_path / "data")
-    monkeypatch.setattr(fashion_mnist, "DEBIAN_DIR", tmp_path / "debian")
-    monkeypatch.setattr(fashion_mnist, "reachable", lambda _: False)
-    monkeypatch.setattr(fashion_mnist.shutil, "which", lambda _: None)
+    monkeypatch.setattr(downloads, "DEBIAN_DIR", tmp_path / "debian")
+    monkeypatch.setattr(downloads, "reachable", lambda _: False)
+    monkeypatch.setattr(downloads.shutil, "which", lambda _: None)
 
 
 def write(folder, contents, level=9, compressed=True):
@@ -71,8 +72,8 @@ def test_any_compression_and_torchvision_s_layout(contents, tmp_path, options, p
 
 
 def test_argument_then_environment_then_project_then_debian(contents, tmp_path, monkeypatch):
-    write(fashion_mnist.DEBIAN_DIR, contents)
-    assert str(fashion_mnist.DEBIAN_DIR) in load().source
+    write(downloads.DEBIAN_DIR, contents)
+    assert str(downloads.DEBIAN_DIR) in load().source
     write(fashion_mnist.DATA_DIR, contents)
     assert str(fashion_mnist.DATA_DIR) in load().source
     monkeypatch.setenv(ENVIRONMENT, str(write(tmp_path / "environment", contents)))
@@ -81,9 +82,9 @@ def test_argument_then_environment_then_project_then_debian(contents, tmp_path, 
 
 
 def test_half_a_project_folder_leads_on(contents):
-    write(fashion_mnist.DEBIAN_DIR, contents)
+    write(downloads.DEBIAN_DIR, contents)
     write(fashion_mnist.DATA_DIR, {"train-images-idx3-ubyte": contents["train-images-idx3-ubyte"]})
-    assert str(fashion_mnist.DEBIAN_DIR) in load().source
+    assert str(downloads.DEBIAN_DIR) in load().source
 
 
 @pytest.mark.parametrize("by", ["argument", "environment"])
@@ -134,7 +135,7 @@ def test_one_wrong_byte_is_refused(contents, tmp_path, position):
 
 
 def test_a_damaged_file_in_the_project_folder_is_not_passed_over(contents):
-    write(fashion_mnist.DEBIAN_DIR, contents)
+    write(downloads.DEBIAN_DIR, contents)
     write(fashion_mnist.DATA_DIR, contents | {"train-labels-idx1-ubyte": b"not a data set"})
     with pytest.raises(DataError, match="Delete it"):
         load()
@@ -154,7 +155,7 @@ def test_mnist_itself_is_refused(tmp_path):
 
 def test_a_download_is_checked_and_kept(contents, monkeypatch):
     monkeypatch.setattr(
-        fashion_mnist, "_download_with_torchvision", lambda folder: write(folder / "FashionMNIST/raw", contents)
+        downloads, "download_with_torchvision", lambda folder: write(folder / "FashionMNIST/raw", contents)
     )
     assert str(fashion_mnist.DATA_DIR) in load().source
     names = sorted(path.name for path in fashion_mnist.DATA_DIR.iterdir())
@@ -163,11 +164,11 @@ def test_a_download_is_checked_and_kept(contents, monkeypatch):
 
 def test_a_bad_download_is_thrown_away(contents, monkeypatch):
     bad = contents | {"train-labels-idx1-ubyte": b"a page of a captive portal"}
-    monkeypatch.setattr(fashion_mnist, "_download_with_torchvision", lambda folder: write(folder, bad))
+    monkeypatch.setattr(downloads, "download_with_torchvision", lambda folder: write(folder, bad))
     monkeypatch.setattr(fashion_mnist, "load_sample", lambda why: why)  # it is not of the small data set
     assert "should hold 14 bytes" in load()
     assert list(fashion_mnist.DATA_DIR.iterdir()) == []
-    monkeypatch.setattr(fashion_mnist, "_download_debian_package", lambda folder: write(folder, contents))
+    monkeypatch.setattr(downloads, "download_debian_package", lambda folder: write(folder, contents))
     assert load().train_labels.tobytes() == contents["train-labels-idx1-ubyte"][8:]
     assert len(list(fashion_mnist.DATA_DIR.iterdir())) == len(contents)
 
@@ -202,11 +203,11 @@ SAMPLE_SHA256 = "219e0834d6dbbfcccb72e61d67310bfef387e43aba6c40b2bc63758d7ad925c
 
 
 def test_a_command_that_hangs_is_given_up(monkeypatch, tmp_path):
-    monkeypatch.setattr(fashion_mnist, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "STALL_SECONDS", 0.3)
     with pytest.raises(DataError, match="made no progress"):
-        fashion_mnist.run_while_growing([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path)
+        downloads.run_while_growing([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path)
 
 
 def test_a_command_that_fails_gives_its_last_line(tmp_path):
     with pytest.raises(DataError, match="failed: no such package"):
-        fashion_mnist.run_while_growing([sys.executable, "-c", "exit('first\\nno such package')"], tmp_path)
+        downloads.run_while_growing([sys.executable, "-c", "exit('first\\nno such package')"], tmp_path)

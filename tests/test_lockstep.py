@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +9,12 @@ import pytest
 
 from harness.errors import UsageError
 from harness.train import lockstep as module
+from harness.train.distances import Yardstick, distance
 from harness.train.fashion_mnist import load_sample
-from harness.train.lockstep import compare, is_within, lockstep, looks, share
+from harness.train.implementations import training_module
+from harness.train.lockstep import comparison_steps, lockstep, make_runners
+from harness.train.options import LockstepOptions
+from harness.train.recipe import batch_orders
 from harness.train.target_norm import target_norm
 from reference import training as numpy_training
 from reference.lenet import LeNet, initial_weights
@@ -22,72 +25,68 @@ PARAMETERS = [name for name in initial_weights(0) if "moving" not in name]
 
 @pytest.fixture(scope="module")
 def data():
-    found = load_sample()
-    return replace(found, train_images=found.train_images[:600], train_labels=found.train_labels[:600])
+    sample = load_sample()
+    return replace(sample, train_images=sample.train_images[:600], train_labels=sample.train_labels[:600])
 
 
-def test_looks_are_powers_of_two_then_epochs():
-    assert looks(2350, 235) == [1, 2, 4, 8, 16, 32, 64, 128, *range(235, 2351, 235)]
-    assert looks(300, 235) == [1, 2, 4, 8, 16, 32, 64, 128, 235, 300]
-    assert looks(1, 235) == [1]
-    assert looks(3, 3) == [1, 2, 3]
+def test_comparisons_are_after_powers_of_two_then_epochs():
+    assert comparison_steps(2350, 235) == [1, 2, 4, 8, 16, 32, 64, 128, *range(235, 2351, 235)]
+    assert comparison_steps(300, 235) == [1, 2, 4, 8, 16, 32, 64, 128, 235, 300]
+    assert comparison_steps(1, 235) == [1]
+    assert comparison_steps(3, 3) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_numpy_and_pytorch_stay_together_over_epochs(data, dtype):
-    records = lockstep(data, ["numpy", "torch"], steps=5, dtype=dtype)
-    assert sorted({one["steps"] for one in records}) == [1, 2, 3, 5]
+    records = lockstep(data, LockstepOptions(("numpy", "torch"), steps=5, dtype=dtype))
+    assert sorted({record.steps for record in records}) == [1, 2, 3, 5]
     gradients = {f"gradient of {name}" for name in PARAMETERS if name not in module.CANCELLED}
-    assert {one["tensor"] for one in records} == set(initial_weights(0)) | gradients
-    assert not [one for one in records if not is_within(one)]
-    assert all(one["last"] == (one["steps"] == 5) for one in records)
+    assert {record.tensor for record in records} == set(initial_weights(0)) | gradients
+    assert all(record.is_within for record in records)
+    assert all(record.last == (record.steps == 5) for record in records)
 
 
 def test_chunks_are_the_same_as_one_go(data, monkeypatch):
-    """Looking on the way must not change where a training gets: compared bit for bit."""
+    """Comparing on the way must not change where a training gets: bit for bit."""
     weights = []
-    monkeypatch.setattr(module, "compare", lambda tensors, *_: weights.append(tensors["numpy"]) or [])
-    monkeypatch.setattr(module, "mark_last", lambda records: records)
-    lockstep(data, ["numpy"], steps=3)
-    orders = module.batch_orders(600, 1, 0)
+    monkeypatch.setattr(Yardstick, "compare", lambda _, tensors, __: weights.append(tensors["numpy"]) or ())
+    lockstep(data, LockstepOptions(("numpy",), steps=3))
+    orders = batch_orders(600, 1, 0)
     whole = numpy_training.train(data, initial_weights(0), orders, dtype="float64")["weights"]
     for name, array in whole.items():
         np.testing.assert_array_equal(weights[-1][name], array, err_msg=name)
 
 
 def test_the_first_step_and_tensor_out_are_named(data, monkeypatch):
-    """A training that errs in its third step only: the look after the fourth sees it, the third is named."""
+    """A training that errs in its third step only: the comparison after the sixth sees it, the third is named."""
     train = numpy_training.train
+    third_batch = batch_orders(600, 2, 0)[0, 512:600].tolist()
 
     def errs(data, weights, orders, **options):
-        found = train(data, weights, orders, **options)
-        third = module.batch_orders(600, 2, 0)[0, 512:600].tolist()
-        if orders[0].tolist()[-88:] == third:
-            found["weights"]["dense2.bias"][7] += 1e-6
-        return found
+        result = train(data, weights, orders, **options)
+        if orders[0].tolist()[-88:] == third_batch:
+            result["weights"]["dense2.bias"][7] += 1e-6
+        return result
 
-    make = module.make_runners
-
-    def with_an_error(*arguments):
-        runners = make(*arguments)
+    def with_an_error(options):
+        runners = make_runners(options)
         runners[0].train = errs
         return runners
 
     monkeypatch.setattr(module, "make_runners", with_an_error)
-    monkeypatch.setattr(module, "looks", lambda *_: [1, 3, 6])
-    records = lockstep(data, ["numpy", "torch"], steps=6)
-    (first,) = [one for one in records if one["first_out"]]
-    assert (first["tensor"], first["steps"]) == ("dense2.bias", 3)
-    assert max(one["steps"] for one in records) == 3  # and there it stops
+    monkeypatch.setattr(module, "comparison_steps", lambda *_: [1, 3, 6])
+    records = lockstep(data, LockstepOptions(("numpy", "torch"), steps=6))
+    (first,) = [record for record in records if record.first_out]
+    assert (first.tensor, first.steps) == ("dense2.bias", 3)
+    assert max(record.steps for record in records) == 3  # and there it stops
 
 
 def test_nan_is_out():
-    runners = module.make_runners(["numpy", "torch"], "float64", 0, "cpu", None)
+    runners = make_runners(LockstepOptions(("numpy", "torch")))
     runners[0].weights["bn1.beta"] = np.full(6, np.nan)
-    found = compare({one.name: one.weights for one in runners}, "torch", "float64", 1, {})
-    out = [one for one in found if not is_within(one)]
-    assert [one["tensor"] for one in out] == ["bn1.beta"]
-    assert max(found, key=share)["tensor"] == "bn1.beta"
+    records = Yardstick("torch", "float64").compare({runner.name: runner.weights for runner in runners}, 1)
+    assert [record.tensor for record in records if not record.is_within] == ["bn1.beta"]
+    assert max(records, key=lambda record: record.share).tensor == "bn1.beta"
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
@@ -97,16 +96,16 @@ def test_gradients_and_activations_are_those_of_the_reference(data, name):
         pytest.importorskip("flax")
     images, labels = data.train_images[:64], data.train_labels[:64]
     want = numpy_training.inspect(initial_weights(0), images, labels, dtype="float64")
-    got = importlib.import_module(module.MODULES[name]).inspect(initial_weights(0), images, labels, dtype="float64")
+    got = training_module(name).inspect(initial_weights(0), images, labels, dtype="float64")
     assert set(got[0]) == set(want[0]) == set(PARAMETERS)
     assert list(got[1]) == list(want[1]) == ["bn1", "bn2", "bn3", "bn4", "dense3"]
-    for owed, found in zip(want, got, strict=True):
-        for tensor, array in owed.items():
-            assert found[tensor].shape == array.shape
-            if owed is want[0] and tensor in module.CANCELLED:
-                assert np.abs(found[tensor]).max() < 1e-13 > np.abs(array).max()
+    for expected, tensors in zip(want, got, strict=True):
+        for name_of_tensor, array in expected.items():
+            assert tensors[name_of_tensor].shape == array.shape
+            if expected is want[0] and name_of_tensor in module.CANCELLED:
+                assert np.abs(tensors[name_of_tensor]).max() < 1e-13 > np.abs(array).max()
             else:
-                assert module.distance(found[tensor], array) < 1e-13, tensor
+                assert distance(tensors[name_of_tensor], array) < 1e-13, name_of_tensor
 
 
 def test_the_gradients_are_what_a_step_subtracts(data):
@@ -120,20 +119,20 @@ def test_the_gradients_are_what_a_step_subtracts(data):
 
 
 def test_activations_are_compared_where_asked_for(data):
-    records = lockstep(data, ["numpy", "torch"], steps=1, activations=True)
-    assert {one["tensor"] for one in records if one["tensor"].startswith("activation of ")} == {
+    records = lockstep(data, LockstepOptions(("numpy", "torch"), steps=1, activations=True))
+    assert {record.tensor for record in records if record.tensor.startswith("activation of ")} == {
         f"activation of {layer}" for layer in ("bn1", "bn2", "bn3", "bn4", "dense3")
     }
-    assert all(is_within(one) for one in records)
+    assert all(record.is_within for record in records)
 
 
 def test_a_target_in_the_network_shows_what_its_convention_does(data):
     """torch's own layer: its moving variance is unbiased, and nothing else of the training differs."""
-    records = lockstep(data, [], steps=2, bn="torch-native")
-    assert {(one["a"], one["b"]) for one in records} == {("numpy", "numpy with torch-native")}
-    out = {one["tensor"] for one in records if share(one) > 1e4}
+    records = lockstep(data, LockstepOptions((), steps=2, bn="torch-native"))
+    assert {(record.a, record.b) for record in records} == {("numpy", "numpy with torch-native")}
+    out = {record.tensor for record in records if record.share > 1e4}
     assert out == {f"bn{i}.moving_var" for i in (1, 2, 3, 4)}
-    assert max(one["steps"] for one in records) == 2  # it does not stop there
+    assert max(record.steps for record in records) == 2  # it does not stop there
 
 
 def test_the_reference_as_a_target_is_the_reference(data):

@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.train import checkpoint
+from harness.train.checkpoint import Checkpoint, CheckpointError, CheckpointFile
 from harness.train.fashion_mnist import load_sample
-from harness.train.trainings import installed, recipe_of, run
+from harness.train.implementations import installed
+from harness.train.options import TrainingOptions, TrainingProgress
+from harness.train.recipe import Recipe, recipe_of
+from harness.train.results import EpochRecord
+from harness.train.trainings import run
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS, SEED, IMAGES = 4, 3, 300  # two batches an epoch, the second a short one
@@ -23,17 +27,21 @@ CHILD = """
 import sys, time
 sys.path.insert(0, "tests")
 from pathlib import Path
-from test_resume import EPOCHS, SEED, few
+from test_resume import few, options
 from harness.train.trainings import run
-from harness.train import checkpoint
-save = checkpoint.save
+from harness.train.checkpoint import CheckpointFile
+save = CheckpointFile.save
 def slowly(*arguments):
     save(*arguments)
     print("saved", flush=True)
     time.sleep(0.2)  # time to be killed in
-checkpoint.save = slowly
-run(sys.argv[1], few(), epochs=EPOCHS, seed=SEED, device="cpu", resume=Path(sys.argv[2]))
+CheckpointFile.save = slowly
+run(few(), options(sys.argv[1], Path(sys.argv[2])))
 """
+
+
+def options(name: str, folder: Path | None) -> TrainingOptions:
+    return TrainingOptions(name, EPOCHS, SEED, device="cpu", resume=folder)
 
 
 def few():
@@ -42,16 +50,17 @@ def few():
     return replace(data, **{name: getattr(data, name)[::7][:IMAGES] for name in names})
 
 
-def saved(folder: Path, name: str) -> checkpoint.Checkpoint:
-    found = checkpoint.load(folder / f"{name}-seed{SEED}.npz", recipe_of(name, few(), SEED, "cpu", "float32", False))
-    assert found
-    return found
+def saved(folder: Path, name: str) -> Checkpoint:
+    recipe = recipe_of(options(name, folder), (SEED,), "cpu", few())
+    checkpoint = CheckpointFile(folder / f"{name}-seed{SEED}.npz", recipe).load()
+    assert checkpoint
+    return checkpoint
 
 
 @pytest.mark.parametrize("name", installed())
 def test_killed_and_resumed_is_bit_for_bit_the_same(tmp_path, name):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    run(name, few(), epochs=EPOCHS, seed=SEED, device="cpu", resume=whole)
+    run(few(), options(name, whole))
     with subprocess.Popen([sys.executable, "-c", CHILD, name, str(cut)], stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout
         for _ in range(2):
@@ -61,84 +70,96 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(tmp_path, name):
     assert process.returncode == -signal.SIGKILL
     assert 2 <= len(saved(cut, name).history) < EPOCHS
     epochs = []
-    run(name, few(), epochs=EPOCHS, seed=SEED, device="cpu", resume=cut, on_epoch=epochs.append)
-    assert [one["epoch"] for one in epochs] == [3, 4]
-    one, other = saved(whole, name), saved(cut, name)
-    for tensor, array in one.weights.items():
+    run(few(), options(name, cut), TrainingProgress(on_epoch=lambda record: epochs.append(record.epoch)))
+    assert epochs == [3, 4]
+    uninterrupted, resumed = saved(whole, name), saved(cut, name)
+    for tensor, array in uninterrupted.weights[0].items():
         assert array.dtype == np.float32
-        assert array.tobytes() == other.weights[tensor].tobytes(), tensor
-    figures = ("epoch", "loss", "train_accuracy", "test_accuracy")
-    assert [[r[key] for key in figures] for r in one.history] == [[r[key] for key in figures] for r in other.history]
+        assert array.tobytes() == resumed.weights[0][tensor].tobytes(), tensor
+    assert figures(uninterrupted) == figures(resumed)
+
+
+def figures(checkpoint: Checkpoint) -> list[list[float]]:
+    """What does not hang on the clock."""
+    return [[r.epoch, r.loss, r.train_accuracy, r.test_accuracy] for records in checkpoint.history for r in records]
 
 
 def test_seeds_together_are_those_apart_and_go_on_bit_for_bit(tmp_path):
-    """JAX trains seeds as one program: each ends where it would alone but for rounding, and cut off, all the same."""
+    """JAX trains seeds as one program: each ends where it would alone but for rounding, and resumed, all the same."""
     pytest.importorskip("flax")
     from harness.train.seeds import run_together
 
-    options = {"device": "cpu", "epochs": EPOCHS}
-    whole = run_together("jax", few(), [3, 5], **options)
-    for mine in whole:
-        alone = run("jax", few(), seed=mine["seed"], **options)
-        for one, other in zip(mine["history"], alone["history"], strict=True):
-            assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
-    assert whole[0]["loss"] != whole[1]["loss"]
+    seeds = (3, 5)
+    whole = run_together(few(), options("jax", None), seeds)
+    for together in whole:
+        alone = run(few(), replace(options("jax", None), seed=together.seed))
+        for one, other in zip(together.history, alone.history, strict=True):
+            assert one.loss == pytest.approx(other.loss, rel=1e-4)
+    assert whole[0].loss != whole[1].loss
 
     class CutOffError(Exception):
         pass
 
     def cut_off(record):
-        if record["epoch"] == 2:
+        if record.epoch == 2:
             raise CutOffError
 
+    kept = options("jax", tmp_path)
     with pytest.raises(CutOffError):
-        run_together("jax", few(), [3, 5], resume=tmp_path, on_epoch=cut_off, **options)
+        run_together(few(), kept, seeds, TrainingProgress(on_epoch=cut_off))
     epochs = []
-    again = run_together(
-        "jax", few(), [3, 5], resume=tmp_path, on_epoch=lambda record: epochs.append(record["epoch"]), **options
-    )
+    resumed = run_together(few(), kept, seeds, TrainingProgress(on_epoch=lambda record: epochs.append(record.epoch)))
     assert epochs == [3, 4]
-    figures = ("loss", "train_accuracy", "test_accuracy", "gamma", "beta")
-    assert [[one[key] for key in figures] for one in again] == [[one[key] for key in figures] for one in whole]
+    for one, other in zip(resumed, whole, strict=True):
+        for figure in ("seed", "loss", "train_accuracy", "test_accuracy", "gamma", "beta"):
+            assert getattr(one, figure) == getattr(other, figure), figure
+
+
+RECIPE = Recipe("numpy", version="2", seeds=(3,), device="cpu", dtype="float32", compiled=False, data="abc")
+EPOCH = EpochRecord(1, loss=0.1, train_accuracy=0.2, test_accuracy=0.3, step_seconds=1.0, seconds=2.0)
 
 
 @pytest.fixture
 def written(tmp_path):
-    """(path, recipe) of a small checkpoint."""
-    path, recipe = tmp_path / "numpy-seed3.npz", {"seed": 3, "dtype": "float32"}
-    found = checkpoint.Checkpoint(
-        [{"epoch": 1, "loss": 0.1}], {"a.weight": np.array([1 / 3], np.float32)}, {"step": ""}
-    )
-    checkpoint.save(path, recipe, found)
-    return path, recipe
+    """The file of a small checkpoint."""
+    file = CheckpointFile(tmp_path / "numpy-seed3.npz", RECIPE)
+    file.save(Checkpoint(((EPOCH,),), ({"a.weight": np.array([1 / 3], np.float32)},), "cpu", "float32"))
+    return file
 
 
 def test_a_checkpoint_round_trips_its_bits(written):
-    path, recipe = written
-    found = checkpoint.load(path, recipe)
-    assert found.weights["a.weight"].tobytes() == np.array([1 / 3], np.float32).tobytes()
-    assert found.history == [{"epoch": 1, "loss": 0.1}]
-    assert checkpoint.load(path.with_name("absent.npz"), recipe) is None
+    checkpoint = written.load()
+    assert checkpoint.weights[0]["a.weight"].tobytes() == np.array([1 / 3], np.float32).tobytes()
+    assert checkpoint.history == ((EPOCH,),)
+    assert checkpoint.population_test_accuracy is None
+    assert CheckpointFile(written.path.with_name("absent.npz"), RECIPE).load() is None
+
+
+def test_weights_of_a_dozen_seeds_come_back_in_their_order(tmp_path):
+    seeds = tuple(range(12))
+    file = CheckpointFile(tmp_path / "jax.npz", replace(RECIPE, seeds=seeds))
+    weights = tuple({"a.weight": np.array([seed])} for seed in seeds)
+    file.save(Checkpoint(((EPOCH,) * 12,), weights, "cpu", "float32", population_test_accuracy=(0.5,) * 12))
+    checkpoint = file.load()
+    assert [int(of_seed["a.weight"][0]) for of_seed in checkpoint.weights] == list(seeds)
+    assert checkpoint.population_test_accuracy == (0.5,) * 12
 
 
 def test_a_death_while_writing_leaves_the_last_whole_checkpoint(written, monkeypatch):
-    path, recipe = written
-
     def dies(file, **_):
         file.write(b"half a checkpoint")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(np, "savez", dies)
     with pytest.raises(KeyboardInterrupt):
-        checkpoint.save(path, recipe, checkpoint.Checkpoint([], {}, {}))
-    assert len(checkpoint.load(path, recipe).history) == 1
+        written.save(Checkpoint((), ({},), "cpu", "float32"))
+    assert len(written.load().history) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"PK not a zip", b"PK\x03\x04"])
 def test_another_recipe_or_a_damaged_file_is_refused(written, content):
-    path, recipe = written
-    with pytest.raises(checkpoint.CheckpointError, match="its dtype is 'float32', this one's is 'float64'"):
-        checkpoint.load(path, recipe | {"dtype": "float64"})
-    path.write_bytes(content)
-    with pytest.raises(checkpoint.CheckpointError, match="is not a checkpoint"):
-        checkpoint.load(path, recipe)
+    with pytest.raises(CheckpointError, match="its dtype is 'float32', this one's is 'float64'"):
+        replace(written, recipe=replace(RECIPE, dtype="float64")).load()
+    written.path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
+        written.load()

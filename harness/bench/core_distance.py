@@ -1,8 +1,8 @@
 """How far two cores are from each other: the time that a cache line takes to the other one and back.
 
-On a virtual machine the host may put the two anywhere, and move them while a benchmark runs. Near each other they
-hand over a line in some 50 ns, from far in ten times that; a training whose threads work on the same arrays is
-then up to 1.7 times slower, while a loop that keeps one core busy is not. `throughput.py` notes it beside each figure.
+On a virtual machine the host may put the two anywhere, and move them while a benchmark runs. Cores near each other
+hand over a line in some 50 ns, distant ones in ten times that; a training whose threads work on the same arrays is
+then up to 1.7 times slower, while a loop that keeps one core busy is not. `throughput.py` records it with each figure.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import mmap
 import os
 import signal
 from time import perf_counter
-from typing import Any
 
 BURSTS = 5
 HANDOVERS = 1000  # there and back, in a burst: a quarter of a millisecond
@@ -28,7 +27,7 @@ def core_distance() -> float | None:
     line = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the child
     child = os.fork()
     if child == 0:
-        signal.alarm(60)  # an orphan would wait for ever
+        signal.alarm(60)  # an orphan would wait forever
         os.sched_setaffinity(0, {cpus[1]})
         for _ in range(BURSTS * HANDOVERS):
             while line[0] == 0:
@@ -40,7 +39,7 @@ def core_distance() -> float | None:
         seconds = [burst(line) for _ in range(BURSTS)]
     finally:
         os.sched_setaffinity(0, cpus)
-        os.kill(child, signal.SIGKILL)  # it has ended, unless a burst was broken off
+        os.kill(child, signal.SIGKILL)  # it has ended, unless a burst was interrupted
         os.waitpid(child, 0)
     return min(seconds) / HANDOVERS * 1e9
 
@@ -52,9 +51,3 @@ def burst(line: mmap.mmap) -> float:
         while line[0] == 1:
             pass
     return perf_counter() - started
-
-
-def distance_range(records: list[dict[str, Any]]) -> tuple[float, float] | None:
-    """The outermost quartiles over records of throughput, in ns; None where nothing was measured."""
-    known = [one["core_distance_ns"] for one in records if one.get("core_distance_ns")]
-    return (min(one["low"] for one in known), max(one["high"] for one in known)) if known else None

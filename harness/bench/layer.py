@@ -1,4 +1,4 @@
-"""One batch-norm layer, forward and backward: ours against the framework's own, over shapes that networks have.
+"""One batch-norm layer, forward and backward: ours against the framework's own, over shapes that occur in networks.
 
 Paired rounds as in `throughput.py`: ours, native, and ours again as the control, the order reversed every round.
 """
@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.bench.throughput import decision, spread
+from harness.bench.figures import decide, spread
+from harness.bench.results import Decision, LayerThroughput
 
 SHAPES = ((256, 6, 24, 24), (256, 16, 8, 8), (64, 64, 56, 56), (256, 120))
 SECONDS = 0.05  # of calls in a round, so that a short call is not measured by one tick of the clock
 TOLERANCE = 1e-4
+BYTES_PER_ELEMENT = 8 + 12
+"""Of float32 traffic where each way is a single pass: x in and y out; x and dy in and dx out."""
 OURS, NATIVE, AGAIN = "ours", "native", "ours again"
 
 Step = Callable[[], Any]
@@ -35,8 +38,10 @@ class Layers:
     device: str
 
 
-def measure(rounds: int, device: str = "cpu", on_shape: Callable[[str], None] | None = None) -> list[dict[str, Any]]:
-    """Ledger records of kind "throughput", one a shape, layout and framework; ratio = native's time / ours."""
+def measure(
+    rounds: int, device: str = "cpu", on_shape: Callable[[str], None] | None = None
+) -> tuple[LayerThroughput, ...]:
+    """A record for each framework that is installed, shape and layout; ratio = native's time / ours."""
     records = []
     for framework, make in FRAMEWORKS.items():
         if importlib.util.find_spec(framework) is None:
@@ -45,52 +50,51 @@ def measure(rounds: int, device: str = "cpu", on_shape: Callable[[str], None] | 
             for layers in make(shape, device):
                 if on_shape:
                     on_shape(f"{framework} {layers.layout} {shape}")
-                records.append(record(layers, rounds))
-    return records
+                records.append(compare(layers, rounds))
+    return tuple(records)
 
 
-def record(layers: Layers, rounds: int) -> dict[str, Any]:
+def compare(layers: Layers, rounds: int) -> LayerThroughput:
     seconds = timed(layers.steps | {AGAIN: layers.steps[OURS]}, rounds)
-    ratio = spread([n / o for n, o in zip(seconds[NATIVE], seconds[OURS], strict=True)])
-    control = spread([n / o for n, o in zip(seconds[AGAIN], seconds[OURS], strict=True)])
+    ratio = spread([native / ours for native, ours in zip(seconds[NATIVE], seconds[OURS], strict=True)])
+    control = spread([again / ours for again, ours in zip(seconds[AGAIN], seconds[OURS], strict=True)])
     agrees = all(
         np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE)
         for a, b in zip(layers.steps[OURS](), layers.steps[NATIVE](), strict=True)
     )
     fastest = min(seconds[OURS])
-    return {
-        "bench": "layer",
-        "name": layers.framework,
-        "layout": layers.layout,
-        "shape": list(layers.shape),
-        "against": NATIVE,
-        "seconds": fastest,
-        "native_seconds": min(seconds[NATIVE]),
-        "bytes_per_second": 20 * math.prod(layers.shape) / fastest,  # 8 + 12 an element: a single pass each way
-        "ratio": ratio,
-        "control": control,
-        "decision": decision(ratio, control) if agrees else "DISAGREES",
-        "rounds": rounds,
-        "device": layers.device,
-    }
+    return LayerThroughput(
+        name=layers.framework,
+        layout=layers.layout,
+        shape=layers.shape,
+        against=NATIVE,
+        seconds=fastest,
+        native_seconds=min(seconds[NATIVE]),
+        bytes_per_second=BYTES_PER_ELEMENT * math.prod(layers.shape) / fastest,
+        ratio=ratio,
+        control=control,
+        decision=decide(ratio, control) if agrees else Decision.DISAGREES,
+        rounds=rounds,
+        device=layers.device,
+    )
 
 
 def timed(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Seconds a call, a list of rounds each."""
+    """Seconds a call, round by round, of each step."""
     calls = {}
     for name, step in steps.items():
         step()
         started = perf_counter()
         step()
         calls[name] = max(1, round(SECONDS / (perf_counter() - started)))
-    found: dict[str, list[float]] = {name: [] for name in steps}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds):
-        for name in list(steps) if number % 2 else list(reversed(steps)):
+        for name in steps if number % 2 else reversed(steps):
             started = perf_counter()
             for _ in range(calls[name]):
                 steps[name]()
-            found[name].append((perf_counter() - started) / calls[name])
-    return found
+            seconds[name].append((perf_counter() - started) / calls[name])
+    return seconds
 
 
 def arrays(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -120,14 +124,14 @@ def torch_layers(shape: tuple[int, ...], device: str) -> list[Layers]:
 
         return step
 
-    found = []
+    by_layout = []
     for layout, memory in formats.items():
         x, dy = [torch.tensor(a, device=device).contiguous(memory_format=memory) for a in arrays(shape)]
         x.requires_grad_()
-        made = {OURS: BatchNorm(shape[1]), NATIVE: native_norm(shape[1], len(shape))}
-        steps = {name: step_of(layer.to(device), x, dy) for name, layer in made.items()}
-        found.append(Layers("torch", layout, shape, steps, device))
-    return found
+        layers = {OURS: BatchNorm(shape[1]), NATIVE: native_norm(shape[1], len(shape))}
+        steps = {name: step_of(layer.to(device), x, dy) for name, layer in layers.items()}
+        by_layout.append(Layers("torch", layout, shape, steps, device))
+    return by_layout
 
 
 def jax_layers(shape: tuple[int, ...], device: str) -> list[Layers]:
@@ -140,7 +144,7 @@ def jax_layers(shape: tuple[int, ...], device: str) -> list[Layers]:
     where = jax.devices(device)[0]
     x, dy = [jax.device_put(np.moveaxis(a, 1, -1).copy(), where) for a in arrays(shape)]
     with jax.default_device(where):
-        made = {
+        layers = {
             OURS: BatchNorm(shape[1], conventions=CONVENTIONS),
             NATIVE: nnx.BatchNorm(shape[1], use_running_average=False, momentum=0.9, rngs=nnx.Rngs(0)),
         }
@@ -161,7 +165,7 @@ def jax_layers(shape: tuple[int, ...], device: str) -> list[Layers]:
 
         return lambda: jax.block_until_ready(both(params, rest, x, dy))[:2]
 
-    return [Layers("jax", "channels last", shape, {name: step_of(layer) for name, layer in made.items()}, device)]
+    return [Layers("jax", "channels last", shape, {name: step_of(layer) for name, layer in layers.items()}, device)]
 
 
 FRAMEWORKS = {"torch": torch_layers, "jax": jax_layers}

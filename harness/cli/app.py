@@ -128,8 +128,11 @@ def lockstep(
 ) -> None:
     """Train the frameworks from the same start: how far apart do weights, statistics and gradients get?"""
     from harness.cli import run_commands
+    from harness.train.implementations import installed
+    from harness.train.options import LockstepOptions
 
-    raise typer.Exit(run_commands.lockstep(steps, dtype, device.value, bn, data, seed, json_file, activations))
+    options = LockstepOptions(installed(), steps, dtype, seed, device.value, bn, activations)
+    raise typer.Exit(run_commands.lockstep(options, data, json_file))
 
 
 @app.command()
@@ -152,9 +155,12 @@ def train(
 ) -> None:
     """Train LeNet on Fashion-MNIST: loss, accuracies, examples a second, and the curves as a picture."""
     from harness.cli import run_commands
+    from harness.train.options import TrainingOptions
 
-    how = {"resume": resume, "compiled": compiled, "population": population}
-    raise typer.Exit(run_commands.train(impl.value, epochs, seeds, device.value, data, seed, out, json_file, how))
+    options = TrainingOptions(
+        impl.value, epochs, seed, device.value, resume=resume, compiled=compiled, population=population
+    )
+    raise typer.Exit(run_commands.train(options, seeds, data, out, json_file))
 
 
 @app.command()
@@ -192,9 +198,11 @@ def bench_training(
     json_file: Json = None,
 ) -> None:
     """The trainings against the tutorial's own loop, in paired rounds with an A/A control."""
+    from harness.bench.options import ThroughputOptions
     from harness.cli import run_commands
 
-    raise typer.Exit(run_commands.bench_training(data, rounds, device.value, compiled, seed, json_file))
+    options = ThroughputOptions(rounds, device.value, compiled, seed)
+    raise typer.Exit(run_commands.bench_training(options, data, json_file))
 
 
 @bench.command("suite")

@@ -200,7 +200,8 @@ def report(
     seed: int,
     out: Path,
 ) -> int:
-    from harness.cli.full_report import Extent, make
+    from harness.cli.full_report import make
+    from harness.cli.report_runs import Extent
 
     prepare_folder(out)
     page, status = make(out, extent=Extent(quick, seeds, steps, resume), device=device, data=load_data(data), seed=seed)

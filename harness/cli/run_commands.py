@@ -1,14 +1,14 @@
 """What `bnproof lockstep`, `train` and `bench` do, between their options and their exit status.
 
-A measurement is written first, and only then is it said what it decides.
+A measurement is written before anything is decided by it.
 """
 
 from __future__ import annotations
 
-import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli import show, show_runs
 from harness.cli.commands import load_data, prepare_folder
@@ -17,206 +17,172 @@ from harness.errors import UsageError
 from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
 
+if TYPE_CHECKING:
+    from harness.bench.options import ThroughputOptions
+    from harness.bench.results import LayerThroughput, TrainingThroughput
+    from harness.bench.throughput import Measurement
+    from harness.train.fashion_mnist import FashionMnist
+    from harness.train.options import LockstepOptions, TrainingOptions
+    from harness.train.results import LockstepRecord, TrainingResult
 
-def lockstep(
-    steps: int,
-    dtype: str,
-    device: str,
-    bn: str | None,
-    data: Path | None,
-    seed: int,
-    json_file: Path | None,
-    activations: bool,
-) -> int:
-    from harness.train.trainings import installed
+ALL = "all"
 
-    if dtype not in ("float64", "float32"):
-        raise UsageError(f"--dtype must be float64 or float32, got {dtype!r}")
-    records = run_lockstep(load_data(data), installed(), steps, dtype, seed, device, bn, activations)
-    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "lockstep": records})
+
+def lockstep(options: LockstepOptions, data: Path | None, json_file: Path | None) -> int:
+    """Exit status 1 where a tensor is further apart than allowed."""
+    if options.dtype not in ("float64", "float32"):
+        raise UsageError(f"--dtype must be float64 or float32, got {options.dtype!r}")
+    records = run_lockstep(load_data(data), options)
+    write_json(json_file, head() | {"lockstep": as_dicts(records)})
     return AGREED if show_runs.lockstep(records) else FAULTY
 
 
-def run_lockstep(
-    data: Any,
-    names: list[str],
-    steps: int,
-    dtype: str,
-    seed: int,
-    device: str = "cpu",
-    bn: str | None = None,
-    activations: bool = False,
-) -> list[dict[str, Any]]:
+def run_lockstep(data: FashionMnist, options: LockstepOptions) -> tuple[LockstepRecord, ...]:
     from harness.train import lockstep as lockstep_module
+    from harness.train.options import LockstepProgress
 
-    with show.bar("lockstep", steps) as update:
-        return lockstep_module.lockstep(
-            data,
-            names,
-            steps=steps,
-            dtype=dtype,
-            seed=seed,
-            device=device,
-            bn=bn,
-            activations=activations,
-            on_run=lambda label: update(description=f"lockstep, {dtype}: {label}"),
+    with show.bar("lockstep", options.steps) as update:
+        progress = LockstepProgress(
+            on_run=lambda name: update(description=f"lockstep, {options.dtype}: {name}"),
             on_progress=lambda done: update(completed=done),
         )
+        return lockstep_module.lockstep(data, options, progress)
 
 
-def train(
-    impl: str,
-    epochs: int,
-    seeds: int,
-    device: str,
-    data: Path | None,
-    seed: int,
-    out: Path,
-    json_file: Path | None,
-    how: dict[str, Any],
-) -> int:
-    """how: what `trainings.run` takes beyond these: resume, compiled, population."""
+def train(options: TrainingOptions, seeds: int, data: Path | None, out: Path, json_file: Path | None) -> int:
+    """options.implementation may be "all": those that are installed. seeds: how many, from the options' own on."""
     from harness.train.accuracy import accuracy, equivalence
-    from harness.train.trainings import installed, resolve_device
+    from harness.train.implementations import installed, resolve_device
     from reports.plots import curves
 
-    names = installed() if impl == "all" else [impl]
-    if not installed(tuple(names)):
-        raise UsageError(f"{impl} is not installed: pip install 'bnproof[all]'")
+    names = installed() if options.implementation == ALL else installed((options.implementation,))
+    if not names:
+        raise UsageError(f"{options.implementation} is not installed: pip install 'bnproof[all]'")
     for name in names:
-        resolve_device(name, device)
+        resolve_device(name, options.device)
     picture = out / "training.png"
     prepare_folder(out)
-    found = load_data(data)
-    runs = [run for name in names for run in run_trainings(name, found, epochs, seed, seeds, device, **how)]
-    curves(runs, picture, found.is_sample)
+    examples = load_data(data)
+    results = [
+        result for name in names for result in run_trainings(examples, replace(options, implementation=name), seeds)
+    ]
+    curves(as_dicts(results), picture, examples.is_sample)
     show.out.print(f"curves: {picture}", highlight=False)
-    compared = {"accuracy": accuracy(runs), "equivalence": equivalence(runs)} if seeds > 1 else {}
-    told = {"schema": SCHEMA, "environment": environment(), "data": found.source, "trainings": runs}
-    write_json(json_file, told | compared)
-    if compared:
-        show_runs.accuracy(compared["accuracy"], compared["equivalence"])
+    content = head() | {"data": examples.source, "trainings": as_dicts(results)}
+    if seeds == 1:
+        write_json(json_file, content)
+        return AGREED
+    over_seeds, pairs = accuracy(results), equivalence(results)
+    write_json(json_file, content | {"accuracy": as_dicts(over_seeds), "equivalence": as_dicts(pairs)})
+    show_runs.accuracy(over_seeds, pairs)
     return AGREED
 
 
-def run_trainings(
-    name: str, data: Any, epochs: int, seed: int, seeds: int, device: str, **how: Any
-) -> list[dict[str, Any]]:
-    """`seeds` trainings from `seed` on: together where the framework can, else one after the other."""
-    from harness.train.seeds import TOGETHER, run_together
+def run_trainings(data: FashionMnist, options: TrainingOptions, seeds: int) -> tuple[TrainingResult, ...]:
+    """`seeds` trainings from the options' seed on: together where the framework can, else one after the other."""
+    from harness.train.implementations import SEEDS_MODULES
 
-    several = list(range(seed, seed + seeds))
-    if seeds == 1 or name not in TOGETHER:
-        return [run_training(name, data, epochs, one, device, **how) for one in several]
-    how = {key: value for key, value in how.items() if key != "compiled"}
-    with show.bar(f"training {name}, {seeds} seeds", seeds * epochs * len(data.train_images)) as update:
-        runs = run_together(
-            name,
-            data,
-            several,
-            epochs=epochs,
-            device=device,
+    each = tuple(range(options.seed, options.seed + seeds))
+    if seeds > 1 and options.implementation in SEEDS_MODULES:
+        return run_seeds_together(data, options, each)
+    return tuple(run_training(data, replace(options, seed=seed)) for seed in each)
+
+
+def run_seeds_together(
+    data: FashionMnist, options: TrainingOptions, seeds: tuple[int, ...]
+) -> tuple[TrainingResult, ...]:
+    from harness.train.options import TrainingProgress
+    from harness.train.seeds import run_together
+
+    title = f"training {options.implementation}, {len(seeds)} seeds"
+    with show.bar(title, len(seeds) * options.epochs * len(data.train_images)) as update:
+        progress = TrainingProgress(
             on_progress=lambda done: update(completed=done),
-            on_epoch=lambda record: update(description=f"training {name}, {seeds} seeds: epoch {record['epoch']}"),
-            **how,
+            on_epoch=lambda record: update(description=f"{title}: epoch {record.epoch}"),
         )
-    for run in runs:
-        run["is_sample"] = data.is_sample
-        show_runs.training(run)
-    return runs
+        results = run_together(data, options, seeds, progress)
+    for result in results:
+        show_runs.training(result)
+    return results
 
 
-def run_training(name: str, data: Any, epochs: int, seed: int, device: str, **how: Any) -> dict[str, Any]:
+def run_training(data: FashionMnist, options: TrainingOptions) -> TrainingResult:
     """One training behind a progress bar; its figures are printed as soon as it ends."""
+    from harness.train.options import TrainingProgress
     from harness.train.trainings import run
 
-    total = epochs * len(data.train_images)
-    with show.bar(f"training {name}", total) as update:
-
-        def told(record: dict[str, Any]) -> None:
-            update(description=f"training {name}: epoch {record['epoch']}, loss {record['loss']:.3f}")
-
-        found = run(
-            name,
-            data,
-            epochs=epochs,
-            seed=seed,
-            device=device,
+    title = f"training {options.implementation}"
+    with show.bar(title, options.epochs * len(data.train_images)) as update:
+        progress = TrainingProgress(
             on_progress=lambda done: update(completed=done),
-            on_epoch=told,
-            **how,
+            on_epoch=lambda record: update(description=f"{title}: epoch {record.epoch}, loss {record.loss:.3f}"),
         )
-    found["is_sample"] = data.is_sample
-    show_runs.training(found)
-    return found
+        result = run(data, options, progress)
+    show_runs.training(result)
+    return result
 
 
-def bench_training(
-    data: Path | None, rounds: int, device: str, compiled: bool, seed: int, json_file: Path | None
-) -> int:
-    """Exit status 1 where losses disagree. A missed aim is told, and no failure: machines differ."""
-    found = run_throughput(load_data(data), rounds, device, compiled, seed)
-    write_json(json_file, {"schema": SCHEMA, "environment": environment()} | found)
-    show_runs.throughput(found["records"])
-    return FAULTY if any(one["decision"] == "DISAGREES" for one in found["records"]) else AGREED
+def bench_training(options: ThroughputOptions, data: Path | None, json_file: Path | None) -> int:
+    """Exit status 1 where losses disagree. A missed aim is shown, and is no failure: machines differ."""
+    measured = run_throughput(load_data(data), options)
+    rounds = {name: as_dicts(of_name) for name, of_name in measured.rounds.items()}
+    write_json(json_file, head() | {"records": as_dicts(measured.records), "rounds": rounds})
+    show_runs.throughput(measured.records)
+    return status_of(measured.records)
 
 
-def run_throughput(data: Any, rounds: int, device: str, compiled: bool = False, seed: int = 0) -> dict[str, Any]:
+def run_throughput(data: FashionMnist, options: ThroughputOptions) -> Measurement:
     from harness.bench import throughput
-    from harness.train.trainings import resolve_device
+    from harness.train.implementations import resolve_device
 
-    where = resolve_device("torch", device)
-    with show.bar("throughput", rounds + 1) as update:
+    options = replace(options, device=resolve_device("torch", options.device))
+    with show.bar("throughput", options.rounds + 1) as update:
         return throughput.measure(
             data,
-            rounds=rounds,
-            device=where,
-            compiled=compiled,
-            seed=seed,
+            options,
             on_round=lambda number, name: update(completed=number, description=f"throughput: {name}"),
         )
 
 
 def bench_layer(rounds: int, device: str, json_file: Path | None) -> int:
-    from harness.bench import layer as module
-    from harness.train.trainings import resolve_device
+    """Exit status 1 where ours and the framework's own layer disagree."""
+    from harness.bench import layer
+    from harness.train.implementations import resolve_device
 
-    where = resolve_device("torch", device)
+    device = resolve_device("torch", device)
     with show.bar("layers", None) as update:
-        records = module.measure(rounds, where, lambda text: update(description=text, advance=1))
-    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "records": records})
+        records = layer.measure(rounds, device, lambda shape: update(description=shape, advance=1))
+    write_json(json_file, head() | {"records": as_dicts(records)})
     show_runs.layers(records)
-    return FAULTY if any(one["decision"] == "DISAGREES" for one in records) else AGREED
+    return status_of(records)
 
 
 def bench_suite(targets: list[str], suite_name: str, rounds: int, json_file: Path | None) -> int:
-    """How long the suite takes a target: the median, and all rounds, each in a process of its own."""
-    from harness.cases.catalogue import suite as cases
-    from harness.check import CheckOptions, check
-    from harness.targets.built_in import BUILT_IN, is_installed
+    from harness.bench import suite
 
-    names = targets or [name for name in BUILT_IN if is_installed(name)]
     records = []
-    for name in names:
-        seconds, judged = [], 0
-        for number in range(rounds):
-            with show.bar(f"{name}, round {number + 1}", None):
-                started = perf_counter()
-                (report,) = check([name], CheckOptions(cases(suite_name)))
-                seconds.append(perf_counter() - started)
-                judged = len(report.judgements)
-        median = statistics.median(seconds)
-        records.append(
-            {
-                "bench": "suite",
-                "name": name,
-                "suite": suite_name,
-                "seconds": median,
-                "rounds": seconds,
-                "comparisons": judged,
-                "comparisons_per_second": judged / median,
-            }
-        )
-        show.out.print(f"{name}: {median:.1f} s, {judged:,} comparisons", highlight=False)
-    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "records": records})
+    with show.bar("suite", None) as update:
+        for record in suite.measure(
+            targets, suite_name, rounds, lambda number, name: update(description=f"{name}, round {number}")
+        ):
+            records.append(record)
+            show.out.print(
+                f"{record.name}: {record.seconds:.1f} s, {record.comparisons:,} comparisons", highlight=False
+            )
+    write_json(json_file, head() | {"records": as_dicts(records)})
     return AGREED
+
+
+def status_of(records: Sequence[TrainingThroughput] | Sequence[LayerThroughput]) -> int:
+    from harness.bench.results import Decision
+
+    return FAULTY if any(record.decision == Decision.DISAGREES for record in records) else AGREED
+
+
+def head() -> dict[str, Any]:
+    return {"schema": SCHEMA, "environment": environment()}
+
+
+def as_dicts(records: Sequence[Any]) -> list[dict[str, Any]]:
+    """Dataclasses for JSON."""
+    return [asdict(record) for record in records]

@@ -70,7 +70,7 @@ class IsolatedTarget:
 
     def _start(self) -> None:
         # The cases are small: threads would only wait for each other, most of all where several targets run at once.
-        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": _python_path()}
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": place.python_path()}
         command = [sys.executable, "-P", "-m", place.module("harness.targets.worker"), self.target, self.layer]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -240,9 +240,3 @@ def _read(stream: IO[bytes], answers: queue.Queue[tuple[str, int, Any]]) -> None
             except Exception as error:  # pickle raises all sorts for what is no message of ours
                 answers.put(("garbled", 0, f"{type(error).__name__}: {error}"))
                 return
-
-
-def _python_path() -> str:
-    """The worker starts without the working directory on its path, where a user's file may be called select.py."""
-    ours = place.ROOT.parent if place.PREFIX else place.ROOT
-    return os.pathsep.join(filter(None, [str(ours), os.environ.get("PYTHONPATH")]))

@@ -8,151 +8,140 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
-import numpy as np
-from scipy import stats
+from harness.train.published import PUBLISHED
+from harness.train.results import (
+    AccuracyRecord,
+    BandRow,
+    EquivalenceRecord,
+    Interval,
+    PublishedPlace,
+    TrainingResult,
+)
 
 MARGIN = 0.005
 """Of train accuracy: about the range over which independent runs of one framework are spread."""
 LEVEL = 0.05
-TUTORIAL = 0.739
-"""The test accuracy that the tutorial printed."""
 MEASURES = ("loss", "train_accuracy", "test_accuracy", "population_test_accuracy")
-POPULATION_BATCH = 1000
 
-Run = dict[str, Any]
+Runs = Sequence[TrainingResult]
 
 
-def accuracy(runs: list[Run]) -> list[dict[str, Any]]:
-    """Ledger records of kind "accuracy", one an implementation; runs are `trainings.run`'s summaries."""
-    records = []
-    for name, mine in by_implementation(runs).items():
-        measured = {
-            measure: interval([run[measure] for run in mine])
-            for measure in MEASURES
-            if all(run.get(measure) is not None for run in mine)
-        }
-        records.append(
-            {
-                "implementation": name,
-                "seeds": [run["seed"] for run in mine],
-                "epochs": mine[0]["epochs"],
-                "measures": measured,
-                "band": band(mine),
-                "published": placed(mine, TUTORIAL),
-            }
+def accuracy(runs: Runs) -> tuple[AccuracyRecord, ...]:
+    """Each implementation over its seeds."""
+    return tuple(
+        AccuracyRecord(
+            implementation=name,
+            seeds=tuple(run.seed for run in of_name),
+            epochs=of_name[0].epochs,
+            measures=intervals(of_name),
+            band=band(of_name),
+            published=published_place(of_name, PUBLISHED.test_accuracy),
         )
-    return records
+        for name, of_name in by_implementation(runs).items()
+    )
 
 
-def by_implementation(runs: list[Run]) -> dict[str, list[Run]]:
-    found: dict[str, list[Run]] = {}
+def by_implementation(runs: Runs) -> dict[str, list[TrainingResult]]:
+    groups: dict[str, list[TrainingResult]] = {}
     for run in runs:
-        found.setdefault(run["implementation"], []).append(run)
-    return found
+        groups.setdefault(run.implementation, []).append(run)
+    return groups
 
 
-def interval(values: list[float]) -> dict[str, float | None]:
+def intervals(runs: Runs) -> dict[str, Interval]:
+    """Of each measure that every run has."""
+    values = {measure: [getattr(run, measure) for run in runs] for measure in MEASURES}
+    return {measure: interval(of_runs) for measure, of_runs in values.items() if None not in of_runs}
+
+
+def interval(values: list[float]) -> Interval:
     """Mean, standard deviation, and the 95% confidence interval of the mean by Student's t."""
+    from scipy import stats
+
     mean = statistics.fmean(values)
     if len(values) < 2:
-        return {"mean": mean, "deviation": None, "low": None, "high": None}
+        return Interval(mean, deviation=None, low=None, high=None)
     deviation = statistics.stdev(values)
-    half = stats.t.ppf(0.975, len(values) - 1) * deviation / math.sqrt(len(values))
-    return {"mean": mean, "deviation": deviation, "low": mean - float(half), "high": mean + float(half)}
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
+    return Interval(mean, deviation, low=mean - half, high=mean + half)
 
 
-def band(runs: list[Run]) -> list[dict[str, float]]:
+def band(runs: Runs) -> tuple[BandRow, ...]:
     """Test accuracy by epoch: lowest, mean, and highest of the seeds."""
     rows = []
-    for records in zip(*(run["history"] for run in runs), strict=True):
-        values = [record["test_accuracy"] for record in records]
-        rows.append(
-            {
-                "epoch": records[0]["epoch"],
-                "low": min(values),
-                "mean": statistics.fmean(values),
-                "high": max(values),
-            }
-        )
-    return rows
+    for records in zip(*(run.history for run in runs), strict=True):
+        values = [record.test_accuracy for record in records]
+        rows.append(BandRow(records[0].epoch, min(values), statistics.fmean(values), max(values)))
+    return tuple(rows)
 
 
-def placed(runs: list[Run], value: float) -> dict[str, Any]:
-    """Where a published test accuracy falls: how many runs end below it, and how many of all epochs are below it."""
-    ends = [run["test_accuracy"] for run in runs]
-    every = [record["test_accuracy"] for run in runs for record in run["history"]]
-    return {
-        "value": value,
-        "ends_below": sum(one < value for one in ends),
-        "ends": len(ends),
-        "epochs_below": sum(one < value for one in every),
-        "epochs": len(every),
-    }
+def published_place(runs: Runs, published: float) -> PublishedPlace:
+    """Where a published test accuracy falls among those of the last epochs, and among those of all epochs."""
+    ends = [run.test_accuracy for run in runs]
+    every_epoch = [record.test_accuracy for run in runs for record in run.history]
+    return PublishedPlace(
+        value=published,
+        ends_below=sum(accuracy < published for accuracy in ends),
+        ends=len(ends),
+        epochs_below=sum(accuracy < published for accuracy in every_epoch),
+        epochs=len(every_epoch),
+    )
 
 
-def equivalence(runs: list[Run], measure: str = "train_accuracy", margin: float = MARGIN) -> list[dict[str, Any]]:
-    """Ledger records of kind "equivalence", one a pair, over the seeds that both have; two seeds at the least."""
-    found = by_implementation(runs)
+def equivalence(runs: Runs, measure: str = "train_accuracy", margin: float = MARGIN) -> tuple[EquivalenceRecord, ...]:
+    """Each pair of implementations over the seeds that both have; pairs with fewer than two are left out."""
+    groups = by_implementation(runs)
     records = []
-    for a, b in combinations(found, 2):
-        ours, theirs = ({run["seed"]: run[measure] for run in found[name]} for name in (a, b))
-        seeds = sorted(ours.keys() & theirs.keys())
-        if len(seeds) > 1:
-            tested = two_one_sided([ours[seed] - theirs[seed] for seed in seeds], margin)
-            records.append({"a": a, "b": b, "measure": measure, "margin": margin, "seeds": len(seeds)} | tested)
-    return records
+    for a, b in combinations(groups, 2):
+        of_a, of_b = ({run.seed: getattr(run, measure) for run in groups[name]} for name in (a, b))
+        seeds = sorted(of_a.keys() & of_b.keys())
+        if len(seeds) < 2:
+            continue
+        test = two_one_sided([of_a[seed] - of_b[seed] for seed in seeds], margin)
+        records.append(
+            EquivalenceRecord(
+                a=a,
+                b=b,
+                measure=measure,
+                margin=margin,
+                seeds=len(seeds),
+                difference=test.difference,
+                low=test.low,
+                high=test.high,
+                p=test.p,
+                equivalent=test.equivalent,
+            )
+        )
+    return tuple(records)
 
 
-def two_one_sided(differences: list[float], margin: float) -> dict[str, Any]:
-    """{"difference", "low", "high", "p", "equivalent"}: equivalent where the 90% interval lies within the margin."""
+@dataclass(frozen=True)
+class TwoOneSided:
+    difference: float
+    """The mean."""
+    low: float
+    """The 90% confidence interval of the mean, which lies within the margin exactly where p < 0.05."""
+    high: float
+    p: float
+
+    @property
+    def equivalent(self) -> bool:
+        return self.p < LEVEL
+
+
+def two_one_sided(differences: list[float], margin: float) -> TwoOneSided:
+    """The two one-sided t-tests of paired differences against -margin and margin; two differences at the least."""
+    from scipy import stats
+
     mean = statistics.fmean(differences)
     error = statistics.stdev(differences) / math.sqrt(len(differences))
     if error == 0:  # the same difference in every pair: nothing is uncertain
-        p = 0.0 if abs(mean) < margin else 1.0
-        return {"difference": mean, "low": mean, "high": mean, "p": p, "equivalent": p < LEVEL}
+        return TwoOneSided(mean, mean, mean, p=0.0 if abs(mean) < margin else 1.0)
     freedom = len(differences) - 1
     p = float(max(stats.t.sf((mean + margin) / error, freedom), stats.t.cdf((mean - margin) / error, freedom)))
     half = float(stats.t.ppf(1 - LEVEL, freedom)) * error
-    return {"difference": mean, "low": mean - half, "high": mean + half, "p": p, "equivalent": p < LEVEL}
-
-
-# --- statistics of the whole training set, in place of the moving average's ---
-
-
-def population_test_accuracy(weights: dict[str, np.ndarray], data: Any) -> float:
-    """Test accuracy with `population_statistics`: what the run's own is off from it, the moving average adds."""
-    from reference.lenet import LeNet
-    from reference.training import evaluate
-
-    exact = population_statistics(weights, data.train_images)
-    return evaluate(LeNet(exact, np.float32), data.test_images, data.test_labels, POPULATION_BATCH, "float32")
-
-
-def population_statistics(weights: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
-    """`weights` with means and variances over all of `images` (N, 28, 28) in training mode, batch by batch.
-
-    By the law of total variance, var = mean of the batches' variances + variance of their means. What a layer sees
-    depends on the batch through the layers below it, so batches are large.
-    """
-    from reference.lenet import NORMS, LeNet
-    from reference.training import scaled
-
-    batches = max(1, len(images) // POPULATION_BATCH)
-    seen: dict[str, list[np.ndarray]] = {f"{name}.{what}": [] for name in NORMS for what in ("mean", "var")}
-    net = LeNet(weights, np.float32)
-    for norm in net.norms.values():
-        norm.momentum = 0.0  # each batch's own statistics, by the d2l convention the weight of the old value
-    for batch in np.array_split(images, batches):
-        net.forward(scaled(batch, "float32"), training=True)
-        for name, norm in net.norms.items():
-            seen[f"{name}.mean"].append(norm.moving_mean.astype(np.float64))  # (C,)
-            seen[f"{name}.var"].append(norm.moving_var.astype(np.float64))  # (C,)
-    found = dict(weights)
-    for name in NORMS:
-        means, variances = np.stack(seen[f"{name}.mean"]), np.stack(seen[f"{name}.var"])  # (batches, C)
-        found[f"{name}.moving_mean"] = means.mean(axis=0)  # (C,)
-        found[f"{name}.moving_var"] = variances.mean(axis=0) + means.var(axis=0)  # (C,)
-    return found
+    return TwoOneSided(mean, mean - half, mean + half, p)

@@ -1,22 +1,24 @@
-"""What a training leaves after every epoch, so that one that was killed goes on where it was.
+"""What a training leaves after every epoch, so that an interrupted one can continue.
 
-A file holds the weights and moving statistics as they were, bit for bit, the history, and the recipe. The batch order
+A file holds the weights and moving statistics bit for bit, the history, and the recipe. The batch order
 of every epoch follows from the seed and plain SGD has no state of its own, so nothing else is needed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.errors import UsageError
+from harness.train.recipe import Recipe
+from harness.train.results import EpochRecord
+from reference.lenet import Weights
 
 
 class CheckpointError(UsageError):
@@ -25,49 +27,78 @@ class CheckpointError(UsageError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    history: list[Any]
-    """An entry an epoch: a record, or a record a seed where several are trained together."""
-    weights: dict[str, np.ndarray]
-    result: dict[str, Any]
-    """What else the training said of itself: device, dtype, compile_seconds, step."""
+    """The state of a training of one seed, or of several together, after its last whole epoch."""
+
+    history: tuple[tuple[EpochRecord, ...], ...]
+    """history[e][k] is the record of seed k after epoch e + 1."""
+    weights: tuple[Weights, ...]
+    """Seed by seed."""
+    device: str
+    dtype: str
+    compile_seconds: float = 0.0
+    step: str = ""
+    """How a step ran, known only at the end."""
+    population_test_accuracy: tuple[float, ...] | None = None
+    """Seed by seed; None until it is measured."""
 
 
-def save(path: Path, recipe: dict[str, Any], found: Checkpoint) -> None:
-    """Write beside `path`, then rename: whenever the process dies, `path` is a whole checkpoint or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    said = {"recipe": recipe, "history": found.history, "result": found.result}
-    arrays: dict[str, Any] = {f"w:{name}": array for name, array in found.weights.items()}
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        np.savez(file, said=np.array(json.dumps(said)), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+@dataclass(frozen=True)
+class CheckpointFile:
+    path: Path | None
+    """None: nothing is kept."""
+    recipe: Recipe
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write beside `path`, then rename: whenever the process dies, `path` is a whole checkpoint or none."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = {name: value for name, value in vars(checkpoint).items() if name != "weights"}
+        content["history"] = [[asdict(record) for record in records] for records in checkpoint.history]
+        content["recipe"] = asdict(self.recipe)
+        arrays: dict[str, Any] = {
+            f"{k}/{name}": array for k, weights in enumerate(checkpoint.weights) for name, array in weights.items()
+        }
+        partial = self.path.with_name(f"{self.path.name}.partial")
+        with partial.open("wb") as file:
+            np.savez(file, content=np.array(json.dumps(content)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+
+    def load(self) -> Checkpoint | None:
+        """The checkpoint, or None where there is none. Raises CheckpointError unless it is of this recipe."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            with self.path.open("rb") as file, np.load(file) as arrays:
+                content = json.loads(str(arrays["content"]))
+                recipe = _recipe(content.pop("recipe"))
+                weights = tuple(_weights_of_seed(arrays, k) for k in range(len(recipe.seeds)))
+            checkpoint = _checkpoint(content, weights)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"{self.path} is not a checkpoint ({error}); delete it to start over") from error
+        for field in fields(Recipe):
+            theirs, ours = getattr(recipe, field.name), getattr(self.recipe, field.name)
+            if theirs != ours:
+                raise CheckpointError(
+                    f"{self.path} is of another training: its {field.name} is {theirs!r}, this one's is "
+                    f"{ours!r}; name another folder with --resume, or delete it to start over"
+                )
+        return checkpoint
 
 
-def load(path: Path, recipe: dict[str, Any]) -> Checkpoint | None:
-    """The checkpoint at `path`, or None where there is none. Raises CheckpointError unless it is of this recipe."""
-    if not path.exists():
-        return None
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            said = json.loads(str(arrays["said"]))
-            weights = {name[2:]: arrays[name] for name in arrays if name.startswith("w:")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is not a checkpoint ({error}); delete it to start over") from error
-    theirs = said["recipe"]
-    for name in recipe.keys() | theirs.keys():
-        if recipe.get(name) != theirs.get(name):
-            raise CheckpointError(
-                f"{path} is of another training: its {name} is {theirs.get(name)!r}, this one's is "
-                f"{recipe.get(name)!r}; name another folder with --resume, or delete it to start over"
-            )
-    return Checkpoint(said["history"], weights, said["result"])
+def _recipe(content: dict[str, Any]) -> Recipe:
+    return Recipe(**content | {"seeds": tuple(content["seeds"])})
 
 
-def digest(data: Any) -> str:
-    """Of the examples, so that a checkpoint is not continued on others."""
-    found = hashlib.sha256()
-    for name in ("train_images", "train_labels", "test_images", "test_labels"):
-        found.update(np.ascontiguousarray(getattr(data, name)).tobytes())
-    return found.hexdigest()[:16]
+def _weights_of_seed(arrays: Any, k: int) -> Weights:
+    return {name.split("/", 1)[1]: arrays[name] for name in arrays if name.startswith(f"{k}/")}
+
+
+def _checkpoint(content: dict[str, Any], weights: tuple[Weights, ...]) -> Checkpoint:
+    accuracies = content.pop("population_test_accuracy")
+    history = tuple(tuple(EpochRecord(**record) for record in records) for records in content.pop("history"))
+    return Checkpoint(
+        history, weights, population_test_accuracy=None if accuracies is None else tuple(accuracies), **content
+    )

@@ -112,8 +112,8 @@ def test_float32_is_deterministic_and_near_float64(data, orders, runs, wing):
 @pytest.mark.parametrize("wing", WINGS)
 def test_progress_and_epochs_are_reported(data, orders, wing):
     done, records = [], []
-    told = {"on_progress": done.append, "on_epoch": lambda record, _: records.append(record)}
-    run = WINGS[wing](data, initial_weights(0), orders, batch_size=2, **told)
+    callbacks = {"on_progress": done.append, "on_epoch": lambda record, _: records.append(record)}
+    run = WINGS[wing](data, initial_weights(0), orders, batch_size=2, **callbacks)
     assert done == sorted(done)
     assert done[-1] == EPOCHS * N
     assert len(done) >= 2 * EPOCHS

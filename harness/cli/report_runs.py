@@ -1,0 +1,124 @@
+"""The half of `bnproof report` that trains: lockstep, trainings, accuracy over seeds, throughput."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.bench.options import ROUNDS, ThroughputOptions
+from harness.bench.results import TrainingThroughput
+from harness.cli import show_runs
+from harness.cli.run_commands import run_lockstep, run_throughput, run_trainings
+from harness.record.environment import environment
+from harness.record.ledger import Ledger, plain
+from harness.train.accuracy import accuracy, equivalence
+from harness.train.fashion_mnist import FashionMnist
+from harness.train.implementations import installed
+from harness.train.options import EPOCHS, LOCKSTEP_STEPS, LockstepOptions, TrainingOptions
+from harness.train.results import LockstepRecord
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of it: a quick look, or what is published."""
+
+    quick: bool = False
+    seeds: int = 1
+    steps: int = LOCKSTEP_STEPS
+    resume: Path | None = None
+    """Where trainings, lockstep and throughput are kept, so that an interrupted report can continue."""
+
+    @property
+    def epochs(self) -> int:
+        return 1 if self.quick else EPOCHS
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return ("float64",) if self.steps <= LOCKSTEP_STEPS else ("float64", "float32")
+
+    @property
+    def rounds(self) -> int:
+        return 3 if self.quick else ROUNDS
+
+
+def add_runs(ledger: Ledger, extent: Extent, device: str, data: FashionMnist, seed: int) -> bool:
+    """Everything that trains, into the ledger. True where frameworks part ways in lockstep."""
+    apart = add_lockstep(ledger, extent, device, data, seed)
+    add_trainings(ledger, extent, device, data, seed)
+    if find_spec("torch") and find_spec("torchvision"):
+        add_throughput(ledger, extent, device, data)
+    return apart
+
+
+def add_lockstep(ledger: Ledger, extent: Extent, device: str, data: FashionMnist, seed: int) -> bool:
+    """True where frameworks part ways."""
+    apart = False
+    for dtype in extent.dtypes:
+        options = LockstepOptions(installed(), extent.steps, dtype, seed, device)
+        path = kept_path(extent.resume, f"lockstep-{dtype}-{extent.steps}-seed{seed}-{device}")
+        records = kept(path, LockstepRecord, partial(run_lockstep, data, options))
+        add_all(ledger, "lockstep", records)
+        apart |= not show_runs.lockstep(records)
+    return apart
+
+
+def add_trainings(ledger: Ledger, extent: Extent, device: str, data: FashionMnist, seed: int) -> None:
+    several = extent.seeds > 1
+    results = [
+        result
+        for name in installed()
+        for result in run_trainings(
+            data,
+            TrainingOptions(name, extent.epochs, seed, device, resume=extent.resume, population=several),
+            extent.seeds,
+        )
+    ]
+    add_all(ledger, "training", results)
+    if several:
+        over_seeds, pairs = accuracy(results), equivalence(results)
+        show_runs.accuracy(over_seeds, pairs)
+        add_all(ledger, "accuracy", over_seeds)
+        add_all(ledger, "equivalence", pairs)
+
+
+def add_throughput(ledger: Ledger, extent: Extent, device: str, data: FashionMnist) -> None:
+    options = ThroughputOptions(extent.rounds, device)
+    path = kept_path(extent.resume, f"throughput-{extent.rounds}-{device}")
+    records = kept(path, TrainingThroughput, lambda: run_throughput(data, options).records)
+    add_all(ledger, "throughput", records)
+    show_runs.throughput(records)
+
+
+def add_all(ledger: Ledger, kind: str, records: Sequence[Any]) -> None:
+    for record in records:
+        ledger.add(kind, asdict(record))
+
+
+def kept_path(folder: Path | None, measurement: str) -> Path | None:
+    return folder / f"{measurement}.json" if folder else None
+
+
+def kept(path: Path | None, kind: type[Record], measure: Callable[[], tuple[Record, ...]]) -> tuple[Record, ...]:
+    """The records of a measurement that this machine has made before with these versions, or else a new one, kept."""
+    here = {name: value for name, value in environment().items() if name != "commit"}
+    if path and path.exists():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["environment"] == here:
+            import msgspec
+
+            return msgspec.convert(content["records"], tuple[kind, ...], strict=False)  # type: ignore[valid-type]
+    records = measure()
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial")
+        content = {"environment": here, "records": [asdict(record) for record in records]}  # type: ignore[call-overload]
+        partial.write_text(json.dumps(plain(content)), encoding="utf-8")
+        partial.replace(path)
+    return records

@@ -1,0 +1,85 @@
+"""The implementations that can be trained here: where they are, what they need, and what their trainings return."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from harness import place
+from harness.errors import UsageError
+from harness.train.results import EpochRecord
+from reference.lenet import Weights
+
+MODULES = {"numpy": "reference.training", "torch": "impls.pytorch.training", "jax": "impls.jax_flax.training"}
+"""implementation -> the module with its `train` and `inspect`"""
+SEEDS_MODULES = {"jax": "impls.jax_flax.seeds"}
+"""implementation -> the module whose `train_seeds` trains several seeds as one program"""
+NEEDS = {"numpy": "numpy", "torch": "torch", "jax": "flax"}
+
+
+class DeviceError(UsageError):
+    """A device that was asked for and is not there."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What an implementation's `train` returns."""
+
+    history: tuple[EpochRecord, ...]
+    weights: Weights
+    device: str
+    dtype: str
+    compile_seconds: float
+    step: str
+    """How a step ran."""
+
+
+def trained(returned: dict[str, Any]) -> Trained:
+    """The implementations return plain dicts, since they import nothing of this package; here they get their type."""
+    return Trained(
+        history=tuple(EpochRecord(**record) for record in returned["history"]),
+        **{name: returned[name] for name in ("weights", "device", "dtype", "compile_seconds", "step")},
+    )
+
+
+def training_module(implementation: str) -> ModuleType:
+    return importlib.import_module(place.module(MODULES[implementation]))
+
+
+def seeds_module(implementation: str) -> ModuleType:
+    return importlib.import_module(place.module(SEEDS_MODULES[implementation]))
+
+
+def installed(names: tuple[str, ...] = tuple(MODULES)) -> tuple[str, ...]:
+    """Which of `names` can be trained on this machine."""
+    return tuple(name for name in names if importlib.util.find_spec(NEEDS[name]) is not None)
+
+
+def resolve_device(implementation: str, device: str) -> str:
+    """ "auto" -> "cuda" where the framework sees a GPU, else "cpu". NumPy is always "cpu". Raises DeviceError."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"device must be auto, cpu or cuda, got {device!r}")
+    if implementation == "numpy" or device == "cpu":
+        return "cpu"
+    if has_gpu(implementation):
+        return "cuda"
+    if device == "cuda":
+        raise DeviceError(f"{implementation} sees no CUDA device; use --device cpu, or install its CUDA build")
+    return "cpu"
+
+
+def has_gpu(implementation: str) -> bool:
+    """Whether the framework sees a CUDA device. Imports the framework."""
+    if implementation == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    import jax
+
+    try:
+        return bool(jax.devices("cuda"))
+    except RuntimeError:
+        return False
