@@ -1,10 +1,8 @@
-"""Batch normalization (Ioffe and Szegedy 2015), forward, backward and moving statistics, in NumPy.
+"""Batch normalization (Ioffe and Szegedy 2015) in NumPy: the formula as one would teach it, then a layer with forward,
+backward and moving statistics.
 
-One formula for any float dtype: the arithmetic runs in the dtype of x, so the same lines serve as the
-implementation `numpy` (float32, float64) and, run in extended precision, as the oracle.
-
-Inside, x has shape (n, C): one row a value, one column a channel. `to_rows` and `from_rows` are the only
-places that know about ranks and channel axes.
+One formula for any float dtype: the arithmetic runs in the dtype of x, so the same lines serve as the implementation
+`numpy` (float32, float64) and, run in extended precision, as the oracle.
 """
 
 from __future__ import annotations
@@ -16,27 +14,57 @@ from reference.conventions import D2L, Conventions
 RANKS = (2, 3, 4, 5)
 
 
-def to_rows(x: np.ndarray, channel_axis: int) -> np.ndarray:
-    """(N, C, ...) or (N, ..., C) -> (n, C) with n = N * the spatial sizes."""
-    last = np.moveaxis(x, channel_axis, -1)  # (N, ..., C)
-    return last.reshape(int(np.prod(last.shape[:-1])), last.shape[-1])  # (n, C)
+def plain_batch_norm(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    moving_mean: np.ndarray,
+    moving_var: np.ndarray,
+    eps: float,
+    momentum: float,
+    *,
+    training: bool,
+    conventions: Conventions = D2L,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(y, moving_mean, moving_var) by the plain two-pass formula, in x's dtype.
 
-
-def from_rows(rows: np.ndarray, shape: tuple[int, ...], channel_axis: int) -> np.ndarray:
-    """(n, C) -> an array of `shape`, the inverse of `to_rows`."""
-    moved = list(shape)
-    channels = moved.pop(channel_axis)
-    return np.moveaxis(rows.reshape(*moved, channels), -1, channel_axis)  # shape
+    x: rank 2 to 5, channels at `conventions.channel_axis`, at least one value per channel; the rest (C,). (C*) in the
+    comments is (C,) with size 1 on every other axis of x, so that it broadcasts. Debiasing takes a count of updates
+    and is left to `BatchNorm`.
+    """
+    axes = tuple(axis for axis in range(x.ndim) if axis != conventions.channel_axis % x.ndim)  # all but the channels'
+    shape = [1 if axis in axes else size for axis, size in enumerate(x.shape)]  # the sizes of (C*)
+    if training:
+        mean = x.mean(axes, keepdims=True)  # (C*)
+        var = ((x - mean) ** 2).mean(axes, keepdims=True)  # (C*): sum/n, biased
+    else:
+        mean, var = moving_mean.reshape(shape), moving_var.reshape(shape)  # (C*), (C*)
+    if conventions.eps_at == "inside_sqrt":
+        x_hat = (x - mean) / np.sqrt(var + eps)  # x's shape
+    else:
+        x_hat = (x - mean) / (np.sqrt(var) + eps)  # x's shape
+    y = gamma.reshape(shape) * x_hat + beta.reshape(shape)  # x's shape
+    if training:
+        n = x.size // len(gamma)  # values per channel
+        averaged = var * n / (n - 1) if conventions.moving_var == "unbiased" else var  # (C*)
+        keep = momentum if conventions.momentum == "keep" else 1 - momentum  # the weight of the old value
+        moving_mean = keep * moving_mean + (1 - keep) * mean.reshape(-1)  # (C,)
+        moving_var = keep * moving_var + (1 - keep) * averaged.reshape(-1)  # (C,)
+    return y, moving_mean, moving_var
 
 
 class BatchNorm:
-    """One batch-norm layer with its parameters and moving statistics.
+    """A batch-norm layer with its parameters and moving statistics.
 
-    gamma, beta, moving_mean, moving_var: shape (C,). x: ranks 2 to 5, channels at `conventions.channel_axis`.
-    The parameters' dtype is kept; x of another dtype is promoted against it by NumPy's rules.
+    gamma, beta, moving_mean, moving_var: shape (C,). x: rank 2 to 5, channels at `conventions.channel_axis`.
+    The parameters' dtype is kept; x of another dtype is promoted against it by NumPy's rules. Inside, x has shape
+    (n, C): one row a value, one column a channel; `to_rows` and `from_rows` alone know about ranks and channel axes.
 
     `train` and `eval` return (y, cache); the two backward methods take (dy, cache) and return
     (dx, dgamma, dbeta). Each method below is one line of the paper's Algorithm 1, or its derivative.
+
+    Raises ValueError for fewer than one channel, TypeError for a dtype that is not floating-point; the methods
+    raise as `checked_rows` does, and `train` ValueError for one value per channel where `single_value` is "error".
     """
 
     def __init__(
@@ -64,11 +92,11 @@ class BatchNorm:
     # --- forward ---
 
     def train(self, x: np.ndarray) -> tuple[np.ndarray, dict]:
-        """One training step: normalize by the batch's own statistics and move the moving ones."""
+        """A training step: normalize by the batch's own statistics and update the moving ones."""
         rows = self.checked_rows(x)  # (n, C)
         if len(rows) == 1 and self.conventions.single_value == "error":
             raise ValueError(f"batch norm in training needs more than one value per channel, got x of shape {x.shape}")
-        if len(rows) == 0:  # an empty batch says nothing: the moving statistics stay as they are
+        if len(rows) == 0:  # an empty batch has no statistics: the moving ones stay as they are
             mean, var = self.average_mean, self.average_var  # (C,), (C,)
         else:
             mean, var = self.batch_statistics(rows)  # (C,), (C,)
@@ -89,12 +117,14 @@ class BatchNorm:
         return mean, var
 
     def normalize(self, x: np.ndarray, mean: np.ndarray, var: np.ndarray) -> tuple[np.ndarray, dict]:
+        """y of rows x (n, C) by the statistics (C,), and what the backward methods need."""
         scale = self.inverse_std(var)  # (C,)
         x_hat = (x - mean) * scale  # (n, C)
         y = self.gamma * x_hat + self.beta  # (n, C)
         return y, {"x_hat": x_hat, "scale": scale, "var": var}
 
     def inverse_std(self, var: np.ndarray) -> np.ndarray:
+        """1 / the standard deviation, with eps where the conventions put it."""
         eps = var.dtype.type(self.eps)
         if self.conventions.eps_at == "inside_sqrt":
             return 1 / np.sqrt(var + eps)  # (C,)
@@ -114,8 +144,8 @@ class BatchNorm:
     def weights(self) -> tuple[np.floating, np.floating]:
         """(weight of the old value, weight of the new), each from the very number that was given."""
         momentum = self.average_mean.dtype.type(self.momentum)
-        one = momentum.dtype.type(1)
-        return (momentum, one - momentum) if self.conventions.momentum == "keep" else (one - momentum, momentum)
+        rest = momentum.dtype.type(1) - momentum
+        return (momentum, rest) if self.conventions.momentum == "keep" else (rest, momentum)
 
     @property
     def moving_mean(self) -> np.ndarray:
@@ -183,12 +213,25 @@ class BatchNorm:
 
 
 def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, training, conventions=D2L):
-    """The tutorial's function: (y, moving_mean, moving_var). Shapes as in `BatchNorm`; inputs stay unmodified."""
+    """(y, moving_mean, moving_var) by `BatchNorm`, which says what is raised. The inputs are not modified."""
     layer = BatchNorm(len(gamma), eps, momentum, conventions, gamma.dtype)
     layer.gamma, layer.beta = gamma, beta
     layer.average_mean, layer.average_var = moving_mean, moving_var
     y, _ = layer.train(x) if training else layer.eval(x)
     return y, layer.moving_mean, layer.moving_var
+
+
+def to_rows(x: np.ndarray, channel_axis: int) -> np.ndarray:
+    """(N, C, ...) or (N, ..., C) -> (n, C) with n = N * the spatial sizes."""
+    last = np.moveaxis(x, channel_axis, -1)  # (N, ..., C)
+    return last.reshape(int(np.prod(last.shape[:-1])), last.shape[-1])  # (n, C)
+
+
+def from_rows(rows: np.ndarray, shape: tuple[int, ...], channel_axis: int) -> np.ndarray:
+    """(n, C) -> an array of `shape`, the inverse of `to_rows`."""
+    moved = list(shape)
+    channels = moved.pop(channel_axis)
+    return np.moveaxis(rows.reshape(*moved, channels), -1, channel_axis)  # shape
 
 
 def _is_float(dtype: np.dtype) -> bool:

@@ -88,8 +88,8 @@ def train(
 def keep_freed_memory() -> None:
     """Free one large block. glibc then keeps as much in hand, and no step's arrays are faulted in anew.
 
-    On Linux this training is a third faster by it, PyTorch's up to a half; elsewhere it has no effect (mallopt(3),
-    M_MMAP_THRESHOLD: the threshold is dynamic).
+    On Linux this training is a third faster by it; elsewhere it has no effect (mallopt(3), M_MMAP_THRESHOLD: the
+    threshold is dynamic).
     """
     np.empty(LARGE, np.uint8)
 

@@ -18,7 +18,7 @@ nnx = pytest.importorskip("flax.nnx")
 import jax.numpy as jnp  # noqa: E402  (after the skip)
 
 from impls.jax_flax import lenet  # noqa: E402
-from impls.jax_flax.batch_norm import BatchNorm, batch_norm  # noqa: E402
+from impls.jax_flax.batch_norm import BatchNorm, batch_norm, plain_batch_norm  # noqa: E402
 
 SHAPES = {2: (7, 3), 3: (5, 3, 4), 4: (4, 3, 2, 5), 5: (3, 3, 2, 4, 5)}  # channels at 1
 VARIANTS = {
@@ -120,6 +120,34 @@ def test_function_is_the_reference(name, training_mode):
         assert_close(g, w)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("rank", SHAPES)
+@pytest.mark.parametrize("name", [name for name in VARIANTS if not VARIANTS[name].debias])
+@pytest.mark.usefixtures("x64")
+def test_the_fast_form_equals_the_plain_one(name, rank, training):
+    """Forward, moving statistics, and gradients: JAX's own of the plain formula, the closed form's of the fast."""
+    conventions = VARIANTS[name]
+    x, dy = map(jnp.asarray, inputs(rank, conventions, 0))
+    rng = np.random.default_rng(2)
+    gamma, beta, mean, var = map(
+        jnp.asarray, (rng.normal(size=3), rng.normal(size=3), rng.normal(size=3), rng.uniform(0.5, 2, 3))
+    )
+
+    @partial(jax.jit, static_argnums=0)
+    def forward_and_gradients(function, x, gamma, beta):
+        def forward(x, gamma, beta):
+            y, *moved = function(x, gamma, beta, mean, var, 1e-3, 0.3, training=training, conventions=conventions)
+            return y, moved
+
+        y, backward, moved = jax.vjp(forward, x, gamma, beta, has_aux=True)
+        return y, *backward(dy), *moved
+
+    fast, plain = (forward_and_gradients(function, x, gamma, beta) for function in (batch_norm, plain_batch_norm))
+    for got, want in zip(fast, plain, strict=True):
+        assert_close(got, want)
+    assert np.array_equal(plain[4], mean) != training
+
+
 @pytest.mark.parametrize("eps_at", ["inside_sqrt", "outside_sqrt"])
 @pytest.mark.usefixtures("x64")
 def test_closed_form_is_the_derivative_of_the_formula(eps_at):
@@ -134,9 +162,8 @@ def test_closed_form_is_the_derivative_of_the_formula(eps_at):
         return (y * dy).sum()
 
     def formula(x, gamma, beta):
-        mean, var = x.mean((0, 2), keepdims=True), x.var((0, 2), keepdims=True)
-        std = jnp.sqrt(var + 0.1) if eps_at == "inside_sqrt" else jnp.sqrt(var) + 0.1
-        return (((x - mean) / std * gamma[:, None] + beta[:, None]) * dy).sum()
+        y, _, _ = plain_batch_norm(x, gamma, beta, beta, gamma, 0.1, 0.9, training=True, conventions=conventions)
+        return (y * dy).sum()
 
     def slope_along_itself(f):
         return lambda *at: sum((d**2).sum() for d in jax.grad(f, (0, 1, 2))(*at))

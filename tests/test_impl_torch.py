@@ -10,7 +10,7 @@ from reference.conventions import D2L, PRESETS
 
 torch = pytest.importorskip("torch")
 
-from impls.pytorch.batch_norm import BatchNorm, batch_norm  # noqa: E402
+from impls.pytorch.batch_norm import BatchNorm, batch_norm, plain_batch_norm  # noqa: E402
 
 C = 5
 SHAPES = {2: (7, C), 3: (4, C, 3), 4: (4, C, 3, 2), 5: (3, C, 4, 2, 6)}
@@ -132,29 +132,28 @@ def test_a_memory_format_is_only_a_layout():
     torch.testing.assert_close(channels_last, plain, rtol=1e-13, atol=1e-13)
 
 
-# --- against autograd ---
+# --- the fast form against the plain one ---
 
 
-def plain_two_pass(x, gamma, beta, eps, conventions):
-    axes = [axis for axis in range(x.ndim) if axis != conventions.channel_axis % x.ndim]
-    shape = [C if axis not in axes else 1 for axis in range(x.ndim)]
-    mean = x.mean(axes, keepdim=True)
-    var = ((x - mean) ** 2).mean(axes, keepdim=True)
-    inside = conventions.eps_at == "inside_sqrt"
-    std = torch.sqrt(var + eps) if inside else torch.sqrt(var) + eps
-    return gamma.reshape(shape) * (x - mean) / std + beta.reshape(shape)
-
-
+@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("rank", SHAPES)
-@pytest.mark.parametrize("name", ["d2l", "flax", "outside_sqrt"])
-def test_closed_form_equals_autograd(name, rank):
+@pytest.mark.parametrize("name", [name for name in CONVENTIONS if not CONVENTIONS[name].debias])
+def test_the_fast_form_equals_the_plain_one(name, rank, training):
+    """Forward, moving statistics, and gradients: autograd's of the plain formula, the closed form's of the fast."""
     conventions = CONVENTIONS[name]
-    _, ours = pair(conventions)
+    _, ours = pair(conventions, momentum=0.7)
     x, dy = draw(rank, conventions), draw(rank, conventions, 1)
     leaf = torch.tensor(x, requires_grad=True)
-    y = plain_two_pass(leaf, ours.gamma, ours.beta, ours.eps, conventions)
-    grads = torch.autograd.grad(y, [leaf, ours.gamma, ours.beta], torch.tensor(dy))
-    assert_same(step(ours, x, dy), [t.detach().numpy() for t in (y, *grads)])
+    parameters = [leaf, ours.gamma, ours.beta]
+    statistics = [ours.moving_mean.clone(), ours.moving_var.clone()]
+    y, mean, var = plain_batch_norm(
+        *parameters, *statistics, ours.eps, ours.momentum, training=training, conventions=conventions
+    )
+    grads = torch.autograd.grad(y, parameters, torch.tensor(dy))
+    assert_same(step(ours.train(training), x, dy), [tensor.detach().numpy() for tensor in (y, *grads)])
+    torch.testing.assert_close(ours.moving_mean, mean.detach(), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(ours.moving_var, var.detach(), rtol=1e-13, atol=1e-13)
+    assert torch.equal(mean, statistics[0]) != training
 
 
 @pytest.mark.parametrize("training", [True, False])

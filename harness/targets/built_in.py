@@ -6,12 +6,15 @@ import importlib.util
 import shutil
 from dataclasses import dataclass
 
+from harness import place
+
 
 @dataclass(frozen=True)
 class BuiltIn:
     """A target that comes with the project, and what it needs."""
 
     where: str
+    """module:attribute, the module as it is called in a checkout (`place.module` gives its full name)."""
     needs: str
     """The modules that must be importable, with spaces between them."""
     what: str
@@ -25,23 +28,23 @@ class BuiltIn:
 OURS: dict[str, BuiltIn] = {
     "numpy": BuiltIn("reference.under_test:NumpyBatchNorm", "numpy", "the reference, in the case's own dtype"),
     "torch": BuiltIn(
-        "impls.pytorch.under_test:Module", "torch", "our nn.Module, closed-form backward", "pip install torch"
+        "impls.pytorch.batch_norm:BatchNorm", "torch", "our nn.Module, closed-form backward", "pip install torch"
     ),
     "jax": BuiltIn(
-        "impls.jax_flax.under_test:Function", "jax", "our function with a custom_vjp", "pip install jax flax optax"
+        "impls.jax_flax.batch_norm:compiled", "jax", "our function with a custom_vjp", "pip install jax flax optax"
     ),
-    "flax": BuiltIn("impls.jax_flax.under_test:Module", "flax", "our nnx module", "pip install jax flax optax"),
+    "flax": BuiltIn("impls.jax_flax.batch_norm:BatchNorm", "flax", "our nnx module", "pip install jax flax optax"),
     "tutorial": BuiltIn(
-        "impls.third_party.tutorial:Tutorial", "torch", "the tutorial's layer, faults and all", "pip install torch"
+        "impls.third_party.tutorial:BatchNorm", "torch", "the tutorial's layer, faults and all", "pip install torch"
     ),
     "torch-native": BuiltIn(
-        "impls.third_party.torch_native:TorchNative", "torch", "torch.nn.BatchNorm1d to 3d", "pip install torch"
+        "impls.third_party.torch_layers:batch_norm", "torch", "torch.nn.BatchNorm1d to 3d", "pip install torch"
     ),
     "flax-nnx": BuiltIn(
-        "impls.third_party.flax_nnx:FlaxNnx", "flax", "flax.nnx.BatchNorm as it comes", "pip install jax flax"
+        "impls.third_party.flax_nnx:BatchNorm", "flax", "flax.nnx.BatchNorm as it comes", "pip install jax flax"
     ),
     "flax-linen": BuiltIn(
-        "impls.third_party.flax_linen:FlaxLinen", "flax", "flax.linen.BatchNorm as it comes", "pip install jax flax"
+        "impls.third_party.flax_linen:BatchNorm", "flax", "flax.linen.BatchNorm as it comes", "pip install jax flax"
     ),
 }
 
@@ -55,20 +58,16 @@ ONNX_OPSETS = (7, 9, 14, 15)
 
 OTHERS: dict[str, BuiltIn] = {
     "torch-channels-last": _other(
-        "torch_variants:ChannelsLast", "torch", "torch.nn.BatchNorm2d on channels_last memory", "torch"
+        "torch_layers:ChannelsLast", "torch", "torch.nn.BatchNorm2d on channels_last memory", "torch"
     ),
-    "torch-compiled": _other(
-        "torch_variants:compiled", "torch", "torch.compile of torch.nn.BatchNorm2d", "torch", "g++"
-    ),
+    "torch-compiled": _other("torch_layers:compiled", "torch", "torch.compile of torch.nn.BatchNorm2d", "torch", "g++"),
     "torchvision-frozen": _other(
         "torchvision_frozen:Frozen", "torchvision", "torchvision.ops.FrozenBatchNorm2d, prediction only", "torchvision"
     ),
     "timm": _other("timm_layers:batch_norm_act", "timm", "timm.layers.BatchNormAct2d, its activation off", "timm"),
-    "flax-nnx-two-pass": _other(
-        "flax_nnx:FlaxNnxTwoPass", "flax", "flax.nnx.BatchNorm, use_fast_variance=False", "jax flax"
-    ),
+    "flax-nnx-two-pass": _other("flax_nnx:TwoPass", "flax", "flax.nnx.BatchNorm, use_fast_variance=False", "jax flax"),
     "flax-linen-two-pass": _other(
-        "flax_linen:FlaxLinenTwoPass", "flax", "flax.linen.BatchNorm, use_fast_variance=False", "jax flax"
+        "flax_linen:TwoPass", "flax", "flax.linen.BatchNorm, use_fast_variance=False", "jax flax"
     ),
     "keras-torch": _other(
         "keras_torch:BatchNormalization", "keras torch", "Keras' BatchNormalization on torch", "keras torch"
@@ -111,11 +110,16 @@ OWN = ("numpy", "torch", "jax", "flax")
 """Our own implementations, which must agree in every case."""
 
 
+def location(name: str) -> str:
+    """The "module:attribute" of the built-in target `name`, to be imported."""
+    return place.module(BUILT_IN[name].where)
+
+
 def is_installed(name: str) -> bool:
     """Whether what the built-in target `name` needs is there (nothing that takes long is imported to find out)."""
-    one = BUILT_IN[name]
-    return all(_is_importable(module) for module in one.needs.split()) and (
-        not one.program or shutil.which(one.program) is not None
+    built_in = BUILT_IN[name]
+    return all(_is_importable(module) for module in built_in.needs.split()) and (
+        not built_in.program or shutil.which(built_in.program) is not None
     )
 
 

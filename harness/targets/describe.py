@@ -26,6 +26,7 @@ def describe(target: Any) -> Description:
         methods=tuple(name for name in METHODS if hasattr(target, name)),
         versions={name: version for name in LIBRARIES if (version := _version_if_imported(name))},
         adapter=getattr(target, "adapter", ""),
+        declared=tuple(getattr(target, "declared", ())),
     )
 
 

@@ -24,6 +24,8 @@ class Description:
     versions: dict[str, str]
     adapter: str = ""
     """What it was wrapped as ("a torch module"); empty for a class that was written to the contract."""
+    declared: tuple[str, ...] = ()
+    """Which of conventions, dtypes and ranks are known of a wrapped target without trying."""
 
 
 @dataclass(frozen=True)

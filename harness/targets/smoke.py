@@ -33,7 +33,8 @@ class Fit:
 def smoke(player: Player) -> tuple[Description, list[Note]]:
     """(the description, narrowed to the ranks and dtypes that it takes; what was refused). Raises TargetError.
 
-    A class that was written to the contract says itself what it takes, and is left alone.
+    A class that was written to the contract says itself what it takes, and is left alone. Nor are ranks and dtypes
+    narrowed that a wrapped target declares: where it fails at one of those, that is for the cases to judge.
     """
     description = player.describe()
     if not description.adapter:
@@ -45,13 +46,18 @@ def smoke(player: Player) -> tuple[Description, list[Note]]:
         if fit is None:
             return description, []  # the process died: that is for the cases to tell
         by_rank[rank] = fit
+        if fit.works and "ranks" in description.declared:
+            break
     ranks = tuple(rank for rank, fit in by_rank.items() if fit.works)
     if not ranks:
         problems = {fit.problem for fit in by_rank.values()}
         listed = "; ".join(f"rank {rank}: {fit.problem}" for rank, fit in by_rank.items())
         why = problems.pop() if len(problems) == 1 else listed
         raise TargetError(f"target {player.name!r}: the adapter ({description.adapter}) does not fit: {why}")
-    by_dtype = {dtype: _fit(player, ranks[0], dtype) for dtype in float32_first[1:]}
+    if "ranks" in description.declared:
+        by_rank, ranks = {}, description.ranks
+    guessed_dtypes = [] if "dtypes" in description.declared else float32_first[1:]
+    by_dtype = {dtype: _fit(player, ranks[0], dtype) for dtype in guessed_dtypes}
     refused = {f"rank {rank}": fit for rank, fit in by_rank.items() if not fit.works}
     refused |= {dtype: fit for dtype, fit in by_dtype.items() if fit and not fit.works}
     notes = [Note("refuses", f"it does not take {what}: {fit.problem}") for what, fit in refused.items()]

@@ -1,29 +1,66 @@
-"""Batch normalization in JAX: a pure function with a closed-form gradient, and a flax.nnx module around it.
+"""Batch normalization (Ioffe and Szegedy 2015) in JAX: the formula as one would teach it, then a function and a
+flax.nnx module with a closed-form gradient.
 
-The formulas are those of Ioffe and Szegedy 2015. In training, mean and variance are functions of x, and JAX's
-own derivative would keep and revisit the result of every small operation between them; the closed form in
-`normalize_by_batch` keeps x and two numbers per channel.
-
-Inside, what belongs to a channel has the rank of x and size 1 on every other axis, written (C*,) below, so that
-one formula serves every rank and channel axis by broadcasting.
+In training, mean and variance are functions of x, and JAX's own derivative would keep and revisit the result of every
+small operation between them; the closed form, in fast_batch_norm.py, keeps x and two numbers per channel. A test holds
+the two forms equal.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from impls.jax_flax.channels import RANKS, checked_count, other_axes, per_channel_shape, widened
+from impls.jax_flax.fast_batch_norm import normalize, normalize_by_batch
 from reference.conventions import D2L, Conventions
 
-RANKS = (2, 3, 4, 5)
+
+def plain_batch_norm(
+    x: jax.Array,
+    gamma: jax.Array,
+    beta: jax.Array,
+    moving_mean: jax.Array,
+    moving_var: jax.Array,
+    eps: float,
+    momentum: float,
+    *,
+    training: bool,
+    conventions: Conventions = D2L,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(y, moving_mean, moving_var) by the plain two-pass formula, in x's dtype. JAX differentiates it.
+
+    x: rank 2 to 5, channels at `conventions.channel_axis`, at least one value per channel; the rest (C,). (C*) in the
+    comments is (C,) with size 1 on every other axis of x, so that it broadcasts. Debiasing takes a count of updates
+    and is left to `BatchNorm`.
+    """
+    axes = other_axes(x, conventions)  # all but the channels'
+    shape = per_channel_shape(x, conventions)  # the sizes of (C*)
+    if training:
+        mean = x.mean(axes, keepdims=True)  # (C*)
+        var = ((x - mean) ** 2).mean(axes, keepdims=True)  # (C*): sum/n, biased
+    else:
+        mean, var = moving_mean.reshape(shape), moving_var.reshape(shape)  # (C*), (C*)
+    if conventions.eps_at == "inside_sqrt":
+        x_hat = (x - mean) / jnp.sqrt(var + eps)  # x's shape
+    else:
+        x_hat = (x - mean) / (jnp.sqrt(var) + eps)  # x's shape
+    y = gamma.reshape(shape) * x_hat + beta.reshape(shape)  # x's shape
+    if training:
+        n = x.size // len(gamma)  # values per channel
+        averaged = var * n / (n - 1) if conventions.moving_var == "unbiased" else var  # (C*)
+        keep = momentum if conventions.momentum == "keep" else 1 - momentum  # the weight of the old value
+        moving_mean = keep * moving_mean + (1 - keep) * mean.reshape(-1)  # (C,)
+        moving_var = keep * moving_var + (1 - keep) * averaged.reshape(-1)  # (C,)
+    return y, moving_mean, moving_var
 
 
 def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, training, conventions=D2L):
-    """One batch norm as a pure function: (y, moving_mean, moving_var). It can be jitted, vmapped, differentiated.
+    """(y, moving_mean, moving_var) by the fast form. A pure function: it can be jitted, vmapped and differentiated.
 
     x: a float array of rank 2 to 5, channels at `conventions.channel_axis`. gamma, beta, moving_mean, moving_var:
     (C,). y has the shape and dtype of x; inside, x's dtype and gamma's are widened to at least float32.
@@ -38,135 +75,28 @@ def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, traini
         raise NotImplementedError("batch_norm has no count of updates to debias by; use the module, BatchNorm")
     x = jnp.asarray(x)
     n = checked_count(x, gamma.shape[0], conventions)
-    axes, wide, gamma, beta = widened(x, gamma, beta, conventions)  # x's shape, (C*,), (C*,)
+    wide, gamma, beta = widened(x, gamma, beta, conventions)  # x's shape, (C*), (C*)
     eps = jax.lax.stop_gradient(jnp.asarray(eps, wide.dtype))
     if not training or n == 0:
-        mean, var = (m.astype(wide.dtype).reshape(gamma.shape) for m in (moving_mean, moving_var))  # (C*,), (C*,)
+        mean, var = (m.astype(wide.dtype).reshape(gamma.shape) for m in (moving_mean, moving_var))  # (C*), (C*)
         y = normalize(wide, gamma, beta, mean, var, eps, conventions)  # x's shape
         return y.astype(x.dtype), moving_mean, moving_var
     if n == 1 and conventions.single_value == "error":
         raise ValueError(f"batch norm in training needs more than one value per channel, got x of shape {x.shape}")
-    y, mean, var = normalize_by_batch(wide, gamma, beta, eps, axes, conventions)
+    axes = other_axes(x, conventions)
+    y, mean, var = normalize_by_batch(wide, gamma, beta, eps, axes, conventions)  # x's shape, (C*), (C*)
     if conventions.moving_var == "unbiased":
-        var = var * (n / (n - 1)) if n > 1 else jnp.full_like(var, jnp.nan)  # (C*,)
+        var = var * (n / (n - 1)) if n > 1 else jnp.full_like(var, jnp.nan)  # (C*)
     moving_mean = moved(moving_mean, mean.reshape(-1), momentum, conventions)  # (C,)
     moving_var = moved(moving_var, var.reshape(-1), momentum, conventions)  # (C,)
     return y.astype(x.dtype), moving_mean, moving_var
 
 
-# --- forward ---
-
-
-def batch_statistics(x, axes):
-    """Two passes: the mean, then the average squared deviation from it (biased)."""
-    mean = x.mean(axes, keepdims=True)  # (C*,)
-    var = jnp.square(x - mean).mean(axes, keepdims=True)  # (C*,)
-    return mean, var
-
-
-def normalize(x, gamma, beta, mean, var, eps, conventions):
-    """y by given statistics. These are constants, so JAX's own derivative is dx = gamma * scale * dy."""
-    x_hat = (x - mean) * inverse_std(var, eps, conventions)  # x's shape
-    return gamma * x_hat + beta  # x's shape
-
-
-def inverse_std(var, eps, conventions):
-    if conventions.eps_at == "inside_sqrt":
-        # XLA would turn 1/sqrt(v) into its rsqrt, which errs by up to 2.6 units of roundoff; this, by 1.5.
-        return jnp.sqrt(1 / (var + eps))  # (C*,)
-    return 1 / (jnp.sqrt(var) + eps)  # (C*,)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def normalize_by_batch(x, gamma, beta, eps, axes, conventions):
-    """y by x's own statistics, and these: (y, mean, var). Only y has a gradient."""
-    return normalize_by_batch_forward(x, gamma, beta, eps, axes, conventions)[0]
-
-
-def normalize_by_batch_forward(x, gamma, beta, eps, axes, conventions):
-    """The same, and what backward needs. Plain operations, so that second derivatives see through mean and var."""
-    mean, var = batch_statistics(x, axes)  # (C*,), (C*,)
-    y = normalize(x, gamma, beta, mean, var, eps, conventions)  # x's shape
-    return (y, mean, var), (x, gamma, mean, var, eps)
-
-
-# --- backward ---
-
-
-def normalize_by_batch_backward(axes, conventions, kept, cotangents):
-    """The gradients of sum(y * dy) with mean and var as functions of x (the paper's section 3)."""
-    x, gamma, mean, var, eps = kept
-    dy, _, _ = cotangents  # x's shape
-    n = x.size // mean.size
-    scale = inverse_std(var, eps, conventions)  # (C*,)
-    x_hat = (x - mean) * scale  # x's shape
-    dgamma = (dy * x_hat).sum(axes, keepdims=True)  # (C*,)
-    dbeta = dy.sum(axes, keepdims=True)  # (C*,)
-    slope = variance_slope(var, scale, conventions)  # (C*,) or 1
-    dx = gamma * scale * (dy - dbeta / n - x_hat * (slope * dgamma / n))  # x's shape
-    return dx, dgamma, dbeta, jnp.zeros_like(eps)
-
-
-normalize_by_batch.defvjp(normalize_by_batch_forward, normalize_by_batch_backward)
-
-
-def variance_slope(var, scale, conventions):
-    """How the scale depends on var, relative to the -scale^3/2 that the closed form assumes.
-
-    With eps outside the root, d scale/d var = -scale^2/(2 sqrt(var)): a factor 1/(scale sqrt(var)).
-    A constant channel (var = 0) has x_hat = 0 and takes no slope; the inner `where` keeps 1/0 from being formed.
-    """
-    if conventions.eps_at == "inside_sqrt":
-        return 1
-    varies = var > 0  # (C*,)
-    std = jnp.sqrt(jnp.where(varies, var, 1))  # (C*,)
-    return jnp.where(varies, 1 / (scale * std), 0)  # (C*,)
-
-
-# --- moving statistics ---
-
-
-def moved(moving, batch, momentum, conventions):
-    """keep * moving + new * batch, the weights from the very number given, in the statistics' dtype."""
-    keep, new = weights(momentum, moving.dtype, conventions)
-    return jax.lax.stop_gradient(keep * moving + new * batch).astype(moving.dtype)  # (C,)
-
-
-def weights(momentum, dtype, conventions):
-    """(weight of the old value, weight of the new one)."""
-    momentum = jnp.asarray(momentum, dtype)
-    return (momentum, 1 - momentum) if conventions.momentum == "keep" else (1 - momentum, momentum)
-
-
-# --- what is accepted ---
-
-
-def checked_count(x, num_features, conventions) -> int:
-    """The number of values per channel. Raises TypeError for a non-float x, ValueError for a wrong shape."""
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"batch norm takes floating-point input, got {x.dtype}; convert x first")
-    if x.ndim not in RANKS:
-        raise ValueError(f"batch norm takes inputs of rank 2 to 5, got rank {x.ndim} (shape {x.shape})")
-    axis = conventions.channel_axis
-    if x.shape[axis] != num_features:
-        raise ValueError(
-            f"batch norm for {num_features} channels got {x.shape[axis]} on axis {axis} "
-            f"(shape {x.shape}); is the channel axis where you think it is?"
-        )
-    return x.size // num_features
-
-
-def widened(x, gamma, beta, conventions):
-    """(the axes to reduce, x, gamma, beta), in one dtype of at least 32 bits, gamma and beta (C,) -> (C*,)."""
-    channel = conventions.channel_axis % x.ndim
-    axes = tuple(axis for axis in range(x.ndim) if axis != channel)
-    dtype = jnp.promote_types(jnp.promote_types(x.dtype, gamma.dtype), jnp.float32)
-    per_channel = [x.shape[axis] if axis == channel else 1 for axis in range(x.ndim)]
-    gamma, beta = (p.astype(dtype).reshape(per_channel) for p in (gamma, beta))  # (C*,), (C*,)
-    return axes, x.astype(dtype), gamma, beta
-
-
-# --- the module ---
+compiled: Any = jax.jit(batch_norm, static_argnames=("training", "conventions"))
+"""`batch_norm` under jit: the target `jax`."""
+compiled.conventions = D2L
+compiled.dtypes = ("float64", "float32", "bfloat16", "float16")
+compiled.ranks = RANKS
 
 
 class BatchNorm(nnx.Module):
@@ -178,6 +108,12 @@ class BatchNorm(nnx.Module):
 
     With debiasing, moving_mean and moving_var hold the raw averages; `moving_statistics()` gives what is used.
     """
+
+    conventions: Conventions = D2L
+    """Those of a layer that is not given others."""
+    dtypes = ("float64", "float32", "bfloat16", "float16")
+    """Those of x that it takes."""
+    ranks = RANKS
 
     def __init__(
         self,
@@ -233,3 +169,18 @@ class BatchNorm(nnx.Module):
         """What `nnx.view(model, use_running_average=...)` calls on each module."""
         if use_running_average is not None:
             self.use_running_average = use_running_average
+
+
+# --- moving statistics ---
+
+
+def moved(moving, batch, momentum, conventions):
+    """keep * moving + new * batch, the weights from the very number given, in the statistics' dtype."""
+    keep, new = weights(momentum, moving.dtype, conventions)
+    return jax.lax.stop_gradient(keep * moving + new * batch).astype(moving.dtype)  # (C,)
+
+
+def weights(momentum, dtype, conventions):
+    """(weight of the old value, weight of the new one)."""
+    momentum = jnp.asarray(momentum, dtype)
+    return (momentum, 1 - momentum) if conventions.momentum == "keep" else (1 - momentum, momentum)

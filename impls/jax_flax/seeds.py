@@ -45,7 +45,7 @@ def train_seeds(
     seeds = len(weights)
     where = jax.devices(device)[0]
     with full_precision(dtype), jax.default_device(where):
-        nets = [LeNet(one, dtype, convolution_for(device)) for one in weights]
+        nets = [LeNet(of_seed, dtype, convolution_for(device)) for of_seed in weights]
         params, stats = (stacked([nnx.state(net, kind) for net in nets]) for kind in (nnx.Param, nnx.BatchStat))
         training, predicting = in_mode(nets[0], "train"), in_mode(nets[0], "eval")
         train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
@@ -89,17 +89,17 @@ def train_seeds(
                 )
             if on_epoch:
                 on_epoch([history[-1] for history in histories], saved(training, params, stats, seeds))
-        found = saved(training, params, stats, seeds)
+        trained = saved(training, params, stats, seeds)
     return [
         {
             "history": history,
-            "weights": one,
+            "weights": trained_weights,
             "device": device_name(device),
             "dtype": dtype,
             "compile_seconds": compile_seconds,
             "step": f"XLA loop over {seeds} seeds together",
         }
-        for history, one in zip(histories, found, strict=True)
+        for history, trained_weights in zip(histories, trained, strict=True)
     ]
 
 
@@ -109,8 +109,9 @@ def stacked(states: list[Any]) -> Any:
 
 
 def saved(graph: Any, params: Any, stats: Any, seeds: int) -> list[Weights]:
-    one = [jax.tree.map(lambda array, k=k: array[k], (params, stats)) for k in range(seeds)]
-    return [nnx.merge(graph, *state).save_weights() for state in one]
+    """The weights of every seed, as `LeNet.save_weights` gives them."""
+    states = [jax.tree.map(lambda array, k=k: array[k], (params, stats)) for k in range(seeds)]
+    return [nnx.merge(graph, *state).save_weights() for state in states]
 
 
 def in_mode(net: LeNet, mode: str) -> Any:
@@ -131,10 +132,10 @@ def calls(orders: np.ndarray, batch_size: int) -> list[tuple[jax.Array, int, int
 def steps_of_all(graph, params, stats, train_set, orders, first, last, learning_rate, batch_size):
     """`run_steps` of every seed: (params, stats, loss sums, correct), each with a leading axis of seeds."""
 
-    def of_one(params, stats, order):
+    def of_seed(params, stats, order):
         return run_steps(graph, params, stats, train_set, order, first, last, learning_rate, batch_size=batch_size)
 
-    return jax.vmap(of_one)(params, stats, orders)
+    return jax.vmap(of_seed)(params, stats, orders)
 
 
 def evaluate_all(graph, params, stats, test_set) -> np.ndarray:

@@ -186,8 +186,8 @@ def inspect(
             graph, params, stats, pixels, jnp.asarray(labels)
         )
         named = nnx.merge(graph, grads, stats).save_weights()  # gradients in the place of the parameters
-    found = {name: array for name, array in named.items() if "moving" not in name}
-    return found, {name: channels_first(np.asarray(array)) for name, array in activations.items()}
+    gradients = {name: array for name, array in named.items() if "moving" not in name}
+    return gradients, {name: channels_first(np.asarray(array)) for name, array in activations.items()}
 
 
 def device_name(device: str) -> str:

@@ -38,12 +38,14 @@ class Operator:
     def _run(self, x, outputs, **mode):
         node = helper.make_node("BatchNormalization", INPUTS, outputs, **self.numbers, **mode)
         shapes = {"x": [None] * self.ndim, "y": [None] * self.ndim}
-        told, given = (
+        results, arguments = (
             [helper.make_tensor_value_info(n, TensorProto.FLOAT, shapes.get(n, [self.channels])) for n in names]
             for names in (outputs, INPUTS)
         )
         opsets = [helper.make_opsetid("", self.opset)]
-        model = helper.make_model(helper.make_graph([node], "g", given, told), opset_imports=opsets, ir_version=8)
+        model = helper.make_model(
+            helper.make_graph([node], "g", arguments, results), opset_imports=opsets, ir_version=8
+        )
         return self.infer(model, {"x": np.ascontiguousarray(x)} | self.arrays)
 
     def infer(self, model, inputs):

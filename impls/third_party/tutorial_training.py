@@ -1,7 +1,7 @@
-"""The tutorial's own way of training, written anew: the baseline that throughput is measured against.
+"""The tutorial's way of training, rewritten: the baseline that throughput is measured against.
 
 After Dive into Deep Learning, section 8.5 (from scratch, PyTorch): batch norm as a chain of small operations, images
-turned from PIL to tensors one by one in the workers of a DataLoader, a float read off the device after every step,
+converted from PIL to tensors singly in the workers of a DataLoader, a float read from the device after every step,
 `torch.optim.SGD`. `train` takes and returns what the other trainings do.
 """
 
@@ -17,9 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from impls.pytorch.lenet import native_norm
-from impls.pytorch.training import device_name, synchronize
-from impls.third_party.tutorial import TutorialLayer
+from impls.third_party.tutorial import BatchNorm
 
 WORKERS = 4
 PARTS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var"}
@@ -46,8 +44,9 @@ def train(
 
     native: PyTorch's own batch-norm layers. resident: batches are slices of tensors that are scaled beforehand and
     stay on the device, so that only the loop remains of the tutorial. `step_seconds` covers what the tutorial's
-    clock does: sending the batch, the step, and the metrics; with resident data also slicing, as in our own clocks.
-    Starting the workers is in no clock but `compile_seconds`.
+    clock does: sending the batch, the step, and the metrics; with resident data also slicing, as elsewhere. Starting
+    the workers counts towards `compile_seconds` alone. Raises ModuleNotFoundError where the data are not resident
+    and torchvision or PIL is not installed.
     """
     kind = getattr(torch, dtype)
     net = make_net(weights, kind, device, native)
@@ -104,7 +103,8 @@ def one_epoch(
         loss_sum += float(loss.detach()) * len(labels)  # waits for the step, as the tutorial's does
         correct += hits(logits, labels)
         count += len(labels)
-        synchronize(device)
+        if is_cuda(device):
+            torch.cuda.synchronize(device)
         seconds += perf_counter() - started
     return loss_sum / count, correct / count, seconds
 
@@ -119,6 +119,18 @@ def evaluate(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: s
     return correct / count
 
 
+def is_cuda(device: str) -> bool:
+    return torch.device(device).type == "cuda"
+
+
+def device_name(device: str) -> str:
+    """ "cpu", or "cuda:0 NAME"."""
+    if not is_cuda(device):
+        return device
+    index = torch.device(device).index or 0
+    return f"cuda:{index} {torch.cuda.get_device_name(index)}"
+
+
 def hits(logits: Tensor, labels: Tensor) -> float:
     return float((logits.argmax(1).type(labels.dtype) == labels).type(labels.dtype).sum())
 
@@ -131,8 +143,8 @@ def make_net(weights: dict[str, np.ndarray], dtype: torch.dtype, device: str, na
 
     def norm(channels: int, rank: int) -> nn.Module:
         if native:
-            return native_norm(channels, rank)
-        return TutorialLayer((1, channels, *[1] * (rank - 2)), 1e-5, 0.9, dtype)
+            return (nn.BatchNorm2d if rank == 4 else nn.BatchNorm1d)(channels)
+        return BatchNorm(channels, rank, dtype=dtype)
 
     def pooled() -> list[nn.Module]:
         return [nn.Sigmoid(), nn.AvgPool2d(kernel_size=2, stride=2)]
@@ -148,10 +160,10 @@ def make_net(weights: dict[str, np.ndarray], dtype: torch.dtype, device: str, na
     with torch.no_grad():
         for name, array in weights.items():
             layer, part = name.split(".")
-            held = getattr(net[LAYERS[layer]], own_name(net, layer, part))
-            held.copy_(torch.tensor(array, dtype=dtype).reshape(held.shape))
+            tensor = getattr(net[LAYERS[layer]], own_name(net, layer, part))
+            tensor.copy_(torch.tensor(array, dtype=dtype).reshape(tensor.shape))
             if not native and part.startswith("moving"):  # plain attributes do not follow the module
-                setattr(net[LAYERS[layer]], part, held.to(device))
+                setattr(net[LAYERS[layer]], part, tensor.to(device))
     return net
 
 
@@ -160,12 +172,12 @@ def own_name(net: nn.Sequential, layer: str, part: str) -> str:
 
 
 def save_weights(net: nn.Sequential, native: bool) -> dict[str, np.ndarray]:
-    found = {}
+    weights = {}
     for layer, place in LAYERS.items():
         for part in PARTS if layer.startswith("bn") else ("weight", "bias"):
-            held = getattr(net[place], PARTS[part] if native and part in PARTS else part).detach().cpu().numpy()
-            found[f"{layer}.{part}"] = held.flatten().copy() if layer.startswith("bn") else held.copy()
-    return found
+            array = getattr(net[place], PARTS[part] if native and part in PARTS else part).detach().cpu().numpy()
+            weights[f"{layer}.{part}"] = array.flatten().copy() if layer.startswith("bn") else array.copy()
+    return weights
 
 
 # --- where batches come from ---

@@ -1,7 +1,7 @@
-"""What every wrapper shares: constructor arguments by signature, parameters and statistics by name and shape.
+"""What all wrappers share: constructor arguments by signature, parameters and statistics by name and shape.
 
-A wrapper never guesses in silence: what it took for what is a note, and what it could not find is an AdapterError
-with the names that were seen.
+A wrapper never guesses silently: a note says which array it took for which, and what it could not find is an
+AdapterError that lists the names that were there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+
+from reference.conventions import Conventions
 
 FEATURES = (
     "num_features", "features", "num_channels", "channels", "n_features", "n_channels", "in_channels", "in_features",
@@ -28,21 +30,68 @@ ARRAYS = {
     "moving_mean": ("moving_mean", "running_mean", "mean", "moving_avg", "rm"),
     "moving_var": ("moving_var", "moving_variance", "running_var", "running_variance", "var", "variance", "rv"),
 }  # fmt: skip
-"""The names that people give to the four arrays, the most telling first."""
+"""The names that people give to the four arrays, the least ambiguous first."""
 
 
 class AdapterError(Exception):
-    """The wrapper does not fit the object: nothing is known yet about whether that is a right batch norm."""
+    """The wrapper does not fit the layer: nothing is known yet about whether that is a right batch norm."""
+
+
+DECLARED = ("conventions", "dtypes", "ranks")
+"""What a target may say of itself, as attributes of its class or factory."""
+
+
+class Adapter:
+    """A layer of some framework behind the contract. `adapter_for` makes a subclass of it for each target."""
+
+    adapter = ""
+    """What the target was taken for, in words."""
+    adapter_notes: dict[str, str]
+    """Note id -> text, for whoever has the target checked."""
+    tells_mapping = True
+    """Whether a note says which array was taken for gamma, which for beta, and so on."""
+    declared: tuple[str, ...]
+    """Which of `DECLARED` are known without trying."""
+    target: Callable[..., Any]
+    given: dict[str, Any]
+    """The settings of a built layer, which a new one of its class is made with as well."""
+
+    def note_mapping(self, paths: Mapping[str, str]) -> None:
+        if self.tells_mapping:
+            self.adapter_notes["wrapped"] = mapping_note(self.adapter, paths)
+
+
+def adapter_for(
+    base: type, target: Callable[..., Any], given: Mapping[str, Any] | None = None, **defaults: Any
+) -> type:
+    """A subclass of `base` that builds `target`, with what the target declares, else `defaults`, as attributes.
+
+    given: the settings of a built layer, where the target was one. A default of None is none.
+    """
+    declared = {name: value for name in DECLARED if (value := getattr(target, name, None)) is not None}
+    known = {name: value for name, value in defaults.items() if value is not None} | declared
+    settings = dict(given or {})
+    if "conventions" in settings:
+        known["conventions"] = settings["conventions"]
+    members = {"target": staticmethod(target), "given": settings, "adapter_notes": {}, "declared": tuple(known)}
+    return type(called(target), (base,), members | known)
+
+
+# --- calling constructors and layers ---
 
 
 def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """What a class or function can be called with; what it hands on by **kwargs is looked up in its base classes."""
-    found: dict[str, inspect.Parameter] = {}
-    for one in _signatures(target):
-        found |= {name: p for name, p in one.items() if name not in found and p.kind not in _VARIABLE}
-        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in one.values()):
+    parameters: dict[str, inspect.Parameter] = {}
+    for signature in _signatures(target):
+        parameters |= {
+            name: parameter
+            for name, parameter in signature.items()
+            if name not in parameters and parameter.kind not in _VARIABLE
+        }
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in signature.values()):
             break
-    return found
+    return parameters
 
 
 _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -65,43 +114,41 @@ def arguments(
     `others` are the framework's own (dtype, rngs ...), used where the signature has them; `given` are the settings of
     an object that is built anew, which only `setup` overrides. Raises AdapterError for what is required and unknown.
     """
-    takes = parameters_of(target)
-    found = {name: value for name, value in (given or {}).items() if name in takes}
-    found |= {name: value for name, value in others.items() if name in takes}
-    wanted = {EPS: setup.eps, MOMENTUM: setup.momentum, NDIM: setup.ndim}
-    for names, value in wanted.items():
-        name = first(names, takes)
+    parameters = parameters_of(target)
+    keywords = {name: value for name, value in (given or {}).items() if name in parameters}
+    keywords |= {name: value for name, value in others.items() if name in parameters}
+    for names, value in ((EPS, setup.eps), (MOMENTUM, setup.momentum), (NDIM, setup.ndim)):
+        name = first(names, parameters)
         if name and value is not None:
-            found[name] = value
-    name = first(FEATURES, takes)
-    required = [n for n, p in takes.items() if p.default is inspect.Parameter.empty and n not in found]
-    name = name or (required[0] if required else None)  # the first thing that a layer must be told is its width
-    if name:
-        found[name] = setup.num_features
-    untold = [n for n in required if n not in found and first(EPS + MOMENTUM, [n])]
-    if untold:
-        raise AdapterError(f"{called(target)} has no default for {' and '.join(untold)}")
-    unknown = [n for n in required if n not in found]
-    if unknown:
+            keywords[name] = value
+    required = [name for name, p in parameters.items() if p.default is inspect.Parameter.empty and name not in keywords]
+    width = first(FEATURES, parameters) or (required[0] if required else None)  # what a layer must be told first
+    if width:
+        keywords[width] = setup.num_features
+    missing = [name for name in required if name not in keywords]
+    numbers = [name for name in missing if first(EPS + MOMENTUM, [name])]
+    if numbers:
+        raise AdapterError(f"{called(target)} has no default for {' and '.join(numbers)}")
+    if missing:
         raise AdapterError(
-            f"{called(target)} needs {', '.join(unknown)}, which bnproof cannot give; it knows width, eps, momentum, "
+            f"{called(target)} needs {', '.join(missing)}, which bnproof cannot give; it knows width, eps, momentum, "
             f"rank. Wrap it in a factory: def make_norm(num_features, eps, momentum): return {called(target)}(...)"
         )
-    return found
+    return keywords
 
 
 def first(names: Iterable[str], among: Iterable[str]) -> str | None:
     """The first of `names` that is among, whatever its case."""
-    lower = {one.lower(): one for one in among}
-    return next((lower[name] for name in names if name in lower), None)
+    by_lower_case = {name.lower(): name for name in among}
+    return next((by_lower_case[name] for name in names if name in by_lower_case), None)
 
 
 def set_numbers(layer: Any, setup: Any, taken: Iterable[str], trains: bool = True) -> None:
-    """eps and momentum that the constructor did not take are set on the object, or an AdapterError is raised."""
+    """Set the eps and momentum that the constructor did not take as attributes. Raises AdapterError."""
     for what, names, value in (("eps", EPS, setup.eps), ("momentum", MOMENTUM, setup.momentum)):
         if value is None or first(names, taken) or (what == "momentum" and not trains):
             continue
-        name = first(names, [n for n in dir(layer) if not n.startswith("__")])
+        name = first(names, [attribute for attribute in dir(layer) if not attribute.startswith("__")])
         if name is None:
             raise AdapterError(
                 f"{called(type(layer))} lets nobody set {what}: no argument and no attribute called "
@@ -110,57 +157,63 @@ def set_numbers(layer: Any, setup: Any, taken: Iterable[str], trains: bool = Tru
         setattr(layer, name, value)
 
 
-def find_arrays(seen: Mapping[str, tuple[int, ...]], features: int) -> dict[str, str]:
+# --- finding the four arrays ---
+
+
+def find_arrays(shapes: Mapping[str, tuple[int, ...]], features: int) -> dict[str, str]:
     """{"gamma": the path of the array that is gamma, ...}: by the last part of its name, and its size.
 
-    seen: path -> shape. What is not found is absent.
+    shapes: path -> shape. An array that is not found is absent from the result.
     """
-    fitting = [path for path, shape in seen.items() if int(np.prod(shape)) == features]
-    found: dict[str, str] = {}
+    fitting = [path for path, shape in shapes.items() if int(np.prod(shape)) == features]
+    paths: dict[str, str] = {}
     for ours, names in ARRAYS.items():
-        by_name = {_last(path): path for path in reversed(fitting) if path not in found.values()}
-        alike = (name for name in by_name if any(long in name for long in names if len(long) > 2))
-        name = first(names, by_name) or next(alike, None)
+        by_name = {_last(path): path for path in reversed(fitting) if path not in paths.values()}
+        similar = (name for name in by_name if any(known in name for known in names if len(known) > 2))
+        name = first(names, by_name) or next(similar, None)
         if name:
-            found[ours] = by_name[name]
-    return found
+            paths[ours] = by_name[name]
+    return paths
 
 
 def _last(path: str) -> str:
     return path.rpartition(".")[2].strip("_").lower()
 
 
-def require(found: Mapping[str, str], names: Iterable[str], seen: Mapping[str, tuple[int, ...]], what: str) -> None:
-    """Raises AdapterError for a missing array, with everything that was seen."""
-    missing = [name for name in names if name not in found]
+def require(paths: Mapping[str, str], names: Iterable[str], shapes: Mapping[str, tuple[int, ...]], layer: str) -> None:
+    """Raises AdapterError for a missing array, with everything that was seen in the layer."""
+    missing = [name for name in names if name not in paths]
     if missing:
-        listed = ", ".join(f"{path} {shape}" for path, shape in seen.items()) or "nothing"
+        listed = ", ".join(f"{path} {shape}" for path, shape in shapes.items()) or "nothing"
         raise AdapterError(
-            f"no {' and no '.join(missing)} in {what}: seen {listed}; looked for "
+            f"no {' and no '.join(missing)} in {layer}: seen {listed}; looked for "
             f"{', '.join(ARRAYS[missing[0]])} of as many values as channels"
         )
 
 
-def mapping_note(kind: str, found: Mapping[str, str]) -> str:
-    told = ", ".join(f"{ours} is {theirs}" for ours, theirs in found.items())
-    absent = [name for name in ARRAYS if name not in found]
-    return f"taken for {kind}: {told}" + (f"; without {' and '.join(absent)}" if absent else "")
+def mapping_note(kind: str, paths: Mapping[str, str]) -> str:
+    mapping = ", ".join(f"{ours} is {theirs}" for ours, theirs in paths.items())
+    absent = [name for name in ARRAYS if name not in paths]
+    return f"taken for {kind}: {mapping}" + (f"; without {' and '.join(absent)}" if absent else "")
 
 
-def check_read_back(setup: Any, read: Mapping[str, Any]) -> None:
+def check_read_back(setup: Any, values: Mapping[str, Any]) -> None:
     """What was just set must be what is read. Raises AdapterError."""
-    for name, value in read.items():
+    for name, value in values.items():
         if not np.array_equal(np.asarray(value, np.float64).ravel(), getattr(setup, name).astype(np.float64)):
             raise AdapterError(f"{name} was set to {getattr(setup, name)[:3]}... and reads {np.ravel(value)[:3]}...")
 
 
+# --- mode, names and settings ---
+
+
 def mode_argument(call: Callable[..., Any], training: bool) -> dict[str, bool]:
     """{"training": True} and the like, as the signature of `call` has it; {} where it has none."""
-    takes = parameters_of(call)
-    name = first(TRAINING, takes)
+    parameters = parameters_of(call)
+    name = first(TRAINING, parameters)
     if name:
         return {name: training}
-    name = first(PREDICTING, takes)
+    name = first(PREDICTING, parameters)
     return {name: not training} if name else {}
 
 
@@ -171,10 +224,5 @@ def called(target: Any) -> str:
 def settings_of(layer: Any) -> dict[str, Any]:
     """The constructor arguments of a built object, as far as it keeps them under their names, as plain values."""
     kept = {name: getattr(layer, name, layer) for name in parameters_of(type(layer))}
-    return {name: value for name, value in kept.items() if isinstance(value, bool | int | float | str | tuple | None)}
-
-
-def declared(target: Any, **defaults: Any) -> dict[str, Any]:
-    """The class attributes of a wrapper: what the target says of itself, else the defaults given."""
-    found = {name: value for name, value in defaults.items() if value is not None}
-    return found | {n: v for n in ("conventions", "dtypes", "ranks") if (v := getattr(target, n, None)) is not None}
+    plain = bool | int | float | str | tuple | Conventions | None
+    return {name: value for name, value in kept.items() if isinstance(value, plain)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,70 +11,85 @@ from typing import Any
 import numpy as np
 
 from harness.targets.wrap import common
+from harness.targets.wrap.function_tools import JaxTools, NumpyTools, TorchTools
 
 STATISTICS = ("moving_mean", "moving_var")
 
 
 def is_batch_norm(target: Callable[..., Any]) -> bool:
     """Whether its arguments are those of a batch norm as a function: x first, then gamma and beta at least."""
-    found = common.find_arrays(dict.fromkeys(list(common.parameters_of(target))[1:], (1,)), 1)
-    return "gamma" in found and "beta" in found
+    paths = _array_arguments(list(common.parameters_of(target))[1:])
+    return "gamma" in paths and "beta" in paths
+
+
+def _array_arguments(names: list[str]) -> dict[str, str]:
+    """{"gamma": the name of the argument that is gamma, ...}."""
+    return common.find_arrays(dict.fromkeys(names, (1,)), 1)
 
 
 def wrap(target: Callable[..., Any]) -> type:
-    members = {"target": staticmethod(target), "adapter_notes": {}, "tools": tools(target), **common.declared(target)}
-    return type(common.called(target), (Function,), members)
+    """A function -> an implementation under test."""
+    adapter = common.adapter_for(Function, target)
+    adapter.tools = tools(target)  # type: ignore[attr-defined]
+    return adapter
 
 
-class Function:
+class Function(common.Adapter):
+    """The function, and the arrays that its caller carries from step to step.
+
+    It returns y, or (y, moving_mean, moving_var), or (y, (moving_mean, moving_var)); or it returns y and writes the
+    statistics in place. Raises common.AdapterError for a function that needs more than bnproof can give, or takes no
+    eps or momentum.
+    """
+
     adapter = "a function"
-    adapter_notes: dict[str, str]
-    target: Callable[..., Any]
     tools: Any
 
     def __init__(self, setup: Any) -> None:
-        takes = common.parameters_of(self.target)
-        self.x_name, *rest = takes
-        self.found = common.find_arrays(dict.fromkeys(rest, (1,)), 1)
+        parameters = common.parameters_of(self.target)
+        self.x_name, *rest = parameters
+        self.paths = _array_arguments(rest)
         self.adapter = f"a {self.tools.name} function"
-        self.adapter_notes["wrapped"] = common.mapping_note(self.adapter, self.found)
+        self.note_mapping(self.paths)
         self.dtype = setup.dtype
-        self.shape: tuple[int, ...] = (setup.num_features,)
-        self.numbers: dict[str, Any] = {}
+        self.numbers = self._numbers(setup, parameters)
+        self._check_arguments(parameters)
+        self.stats = self._stats if "moving_mean" in self.paths else None
+        self.shape = self._shape(setup.num_features, setup.ndim)
+        self.arrays = {name: self.tools.tensor(getattr(setup, name).reshape(self.shape), None) for name in self.paths}
+
+    def _numbers(self, setup: Any, parameters: dict[str, inspect.Parameter]) -> dict[str, float]:
+        """eps and momentum, under the names that the function gives them."""
+        numbers: dict[str, float] = {}
         for what, names, value in (("eps", common.EPS, setup.eps), ("momentum", common.MOMENTUM, setup.momentum)):
-            name = common.first(names, takes)
-            needed = what == "eps" or "moving_mean" in self.found
+            name = common.first(names, parameters)
+            needed = what == "eps" or "moving_mean" in self.paths
             if name is None and value is not None and needed:
-                raise common.AdapterError(f"{common.called(self.target)}({', '.join(takes)}) takes no {what}")
+                raise common.AdapterError(f"{common.called(self.target)}({', '.join(parameters)}) takes no {what}")
             if name and value is not None:
-                self.numbers[name] = value
-        known = {self.x_name, *self.found.values(), *self.numbers, *common.mode_argument(self.target, True)}
-        defaulted = {n for n, p in takes.items() if p.default is not p.empty}
-        unknown = [
-            n for n in takes if n not in known | defaulted | {n for n in takes if n in common.EPS + common.MOMENTUM}
-        ]
+                numbers[name] = value
+        return numbers
+
+    def _check_arguments(self, parameters: dict[str, inspect.Parameter]) -> None:
+        known = {self.x_name, *self.paths.values(), *common.mode_argument(self.target, True)}
+        known |= {*self.numbers, *common.EPS, *common.MOMENTUM}
+        unknown = [name for name, p in parameters.items() if name not in known and p.default is p.empty]
         if unknown:
             raise common.AdapterError(
                 f"{common.called(self.target)} needs {', '.join(unknown)}, which bnproof cannot give"
             )
-        self.stats = self._stats if "moving_mean" in self.found else None
-        self.shape = self._shape(setup.ndim)
-        self.arrays = self._arrays(setup)
 
-    def _arrays(self, setup: Any) -> dict[str, Any]:
-        return {name: self.tools.tensor(getattr(setup, name).reshape(self.shape), None) for name in self.found}
-
-    def _shape(self, ndim: int) -> tuple[int, ...]:
+    def _shape(self, channels: int, ndim: int) -> tuple[int, ...]:
         """The shape in which it wants gamma and the rest: (C,), or (1, C, 1, 1) that broadcasts against x."""
-        plain, spread = self.shape, (1, *self.shape, *[1] * (ndim - 2))
-        sizes = (2, self.shape[0], 3, 5, 7)[:ndim]
+        plain, spread = (channels,), (1, channels, *[1] * (ndim - 2))
+        sizes = (2, channels, 3, 5, 7)[:ndim]
         for shape, axis in ((plain, 1), (plain, -1), (spread, 1)):
             x = np.moveaxis(np.arange(np.prod(sizes), dtype=self.dtype).reshape(sizes), 1, axis)
             ones = np.ones(shape, "float64" if self.dtype == "float64" else "float32")
-            arrays = {name: self.tools.tensor(ones, None) for name in self.found}
+            arrays = {name: self.tools.tensor(ones, None) for name in self.paths}
             with contextlib.suppress(Exception):
-                y, kept = self._call(self.tools.tensor(x, self.dtype), arrays, True)
-                if tuple(y.shape) == x.shape and all(np.prod(one.shape) == ones.size for one in kept):
+                y, moved = self._call(self.tools.tensor(x, self.dtype), arrays, True)
+                if tuple(y.shape) == x.shape and all(np.prod(array.shape) == ones.size for array in moved):
                     return shape
         return plain
 
@@ -81,69 +97,83 @@ class Function:
         return self._step(x, dy, True)
 
     def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, Any]:
-        mode = common.mode_argument(self.target, False)
+        if self._has_mode():
+            return self._step(x, dy, False)
         by_grad = "is_grad_enabled" in getattr(getattr(self.target, "__code__", None), "co_names", ())
-        if not mode and not by_grad:
+        if not by_grad:
             raise NotImplementedError("the function has no argument that tells training from prediction")
-        if not mode:
-            with self.tools.no_grad():
-                return {"y": self.tools.array(self._call(self.tools.tensor(x, self.dtype), self.arrays, False)[0])}
-        return self._step(x, dy, False)
+        with self.tools.no_grad():
+            return {"y": self.tools.array(self._call(self.tools.tensor(x, self.dtype), self.arrays, False)[0])}
+
+    def train_no_grad(self, x: np.ndarray) -> dict[str, Any]:
+        if not self._has_mode():
+            raise NotImplementedError("the function has no argument that tells training from prediction")
+        with self.tools.no_grad():
+            y, moved = self._call(self.tools.tensor(x, self.dtype), self.arrays, True)
+        self._keep(moved)
+        return {"y": self.tools.array(y)}
+
+    def _has_mode(self) -> bool:
+        return bool(common.mode_argument(self.target, True))
 
     def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, Any]:
-        parameters = [self.arrays["gamma"], self.arrays["beta"]]
-
         def forward(x: Any, gamma: Any, beta: Any) -> tuple[Any, Any]:
             return self._call(x, self.arrays | {"gamma": gamma, "beta": beta}, training)
 
-        dtype = self.dtype
-        tensors = self.tools.tensor(x, dtype), *parameters, self.tools.tensor(dy, dtype)
-        y, gradients, kept = self.tools.gradients(forward, *tensors)
-        for name, value in zip(STATISTICS, kept, strict=False):
-            if name in self.arrays:
-                self.arrays[name] = value
+        y, gradients, moved = self.tools.gradients(
+            forward,
+            self.tools.tensor(x, self.dtype),
+            self.arrays["gamma"],
+            self.arrays["beta"],
+            self.tools.tensor(dy, self.dtype),
+        )
+        self._keep(moved)
         named = {"y": y} | dict(zip(("dx", "dgamma", "dbeta"), gradients, strict=False))
-        found = {name: self.tools.array(value) for name, value in named.items() if value is not None}
-        return {name: value if name in ("y", "dx") else value.ravel() for name, value in found.items()}
+        values = {name: self.tools.array(value) for name, value in named.items() if value is not None}
+        return {name: value if name in ("y", "dx") else value.ravel() for name, value in values.items()}
 
     def _call(self, x: Any, arrays: dict[str, Any], training: bool) -> tuple[Any, Any]:
         """(y, the moving statistics that it returned, if any)."""
         mode = common.mode_argument(self.target, training)
-        given = {theirs: arrays[ours] for ours, theirs in self.found.items()}
+        given = {theirs: arrays[ours] for ours, theirs in self.paths.items()}
         result = self.target(**{self.x_name: x}, **given, **self.numbers, **mode)
         if not isinstance(result, tuple | list):
             return result, ()
         y, *rest = result
-        kept = rest[0] if len(rest) == 1 and isinstance(rest[0], tuple | list) else rest
-        if len(kept) not in (0, 2):
+        moved = rest[0] if len(rest) == 1 and isinstance(rest[0], tuple | list) else rest
+        if len(moved) not in (0, 2):
             raise common.AdapterError(
                 f"{common.called(self.target)} returned {len(result)} things; expected y, or "
                 "(y, moving_mean, moving_var)"
             )
-        return y, tuple(kept)
+        return y, tuple(moved)
+
+    def _keep(self, moved: tuple[Any, ...]) -> None:
+        for name, value in zip(STATISTICS, moved, strict=False):
+            if name in self.arrays:
+                self.arrays[name] = value
 
     def _stats(self) -> dict[str, Any]:
         return {name: self._flat(self.tools.array(self.arrays[name])) for name in STATISTICS if name in self.arrays}
 
     def _flat(self, value: Any) -> Any:
-        """Of one value per channel as (C,); of any other shape as it is, for the smoke check to tell."""
-        return value.ravel() if value.size == self.shape[-1 if len(self.shape) == 1 else 1] else value
+        """One value per channel as (C,); any other shape as it is, for the smoke check to report."""
+        return value.ravel() if value.size == np.prod(self.shape) else value
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Copies of the arrays: a function that writes in place must not write into what was saved."""
+        return {name: np.array(self.tools.array(array)) for name, array in self.arrays.items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        self.arrays = {name: self.tools.tensor(array, None) for name, array in state.items()}
 
 
 def tools(target: Callable[..., Any]) -> Any:
     """How the framework that the function's module uses makes tensors and gradients."""
-    names = getattr(target, "__globals__", {})
+    written = inspect.unwrap(target)  # under a decorator such as jax.jit
+    names = getattr(written, "__globals__", {})
     used = {getattr(value, "__name__", "").partition(".")[0] for value in names.values() if type(value) is type(sys)}
-    module = getattr(target, "__module__", "") or ""
-    used.add(module.partition(".")[0])
+    used.add((getattr(written, "__module__", "") or "").partition(".")[0])
     if "torch" in used:
-        from harness.targets.wrap.function_tools import TorchTools
-
         return TorchTools
-    if "jax" in used:
-        from harness.targets.wrap.function_tools import JaxTools
-
-        return JaxTools
-    from harness.targets.wrap.function_tools import NumpyTools
-
-    return NumpyTools
+    return JaxTools if "jax" in used else NumpyTools

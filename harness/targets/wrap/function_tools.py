@@ -1,4 +1,8 @@
-"""What torch, jax and numpy need to call a function and take its gradients."""
+"""What torch, jax and numpy need to call a function and take its gradients.
+
+Each class: `tensor` makes an array of the framework (dtype None: a copy in the array's own dtype), `array` brings one
+back, `gradients` gives (y, (dx, dgamma, dbeta) or (), the moving statistics) for the upstream gradient dy.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 
 
 class NumpyTools:
-    """No gradients; what the function returns or writes in place is what is judged."""
+    """No gradients: what the function returns or writes in place is judged, and no more."""
 
     name = "NumPy"
 
@@ -27,8 +31,8 @@ class NumpyTools:
 
     @staticmethod
     def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:  # noqa: ARG004
-        y, kept = forward(x, gamma, beta)
-        return y, (), kept
+        y, moved = forward(x, gamma, beta)
+        return y, (), moved
 
 
 class JaxTools(NumpyTools):
@@ -45,8 +49,8 @@ class JaxTools(NumpyTools):
     def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:
         import jax
 
-        y, backward, kept = jax.vjp(forward, x, gamma, beta, has_aux=True)
-        return y, backward(dy), kept
+        y, backward, moved = jax.vjp(forward, x, gamma, beta, has_aux=True)
+        return y, backward(dy), moved
 
 
 class TorchTools(NumpyTools):
@@ -74,9 +78,9 @@ class TorchTools(NumpyTools):
 
     @staticmethod
     def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:
-        leaves = [one.detach().requires_grad_() for one in (x, gamma, beta)]
-        y, kept = forward(*leaves)
+        leaves = [tensor.detach().requires_grad_() for tensor in (x, gamma, beta)]
+        y, moved = forward(*leaves)
         if not y.requires_grad:
-            return y, (), kept
+            return y, (), moved
         y.backward(dy)
-        return y.detach(), tuple(leaf.grad for leaf in leaves), tuple(one.detach() for one in kept)
+        return y.detach(), tuple(leaf.grad for leaf in leaves), tuple(statistic.detach() for statistic in moved)

@@ -20,19 +20,19 @@ POLICIES = {"bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
 def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> type:
-    """A class or factory of a layer -> an implementation under test. `given`: settings to build it with."""
+    """A class or factory of a layer -> an implementation under test. given: settings to build it with."""
     native = isinstance(target, type) and target.__module__.startswith("keras.src.")
-    dtypes = ("float64", "float32", *POLICIES) if native else None
-    attributes = common.declared(target, conventions="keras" if native else None, dtypes=dtypes)
-    members = {"target": staticmethod(target), "given": given or {}, "adapter_notes": {}, **attributes}
-    return type(common.called(target), (KerasLayer,), members)
+    defaults = {"conventions": "keras", "dtypes": ("float64", "float32", *POLICIES)} if native else {}
+    return common.adapter_for(KerasLayer, target, given, **defaults)
 
 
-class KerasLayer:
+class KerasLayer(common.Adapter):
+    """One layer, called with `training=`; 16-bit x goes by a mixed-precision policy.
+
+    Raises common.AdapterError where the target makes no Keras layer, or one without gamma or beta.
+    """
+
     adapter = f"a Keras layer on {BACKEND}"
-    adapter_notes: dict[str, str]
-    target: Callable[..., Any]
-    given: dict[str, Any]
 
     def __init__(self, setup: Any) -> None:
         arguments = common.arguments(self.target, setup, {"dtype": POLICIES.get(setup.dtype, setup.dtype)}, self.given)
@@ -44,18 +44,18 @@ class KerasLayer:
         shape: list[int | None] = [None] * setup.ndim
         shape[axis] = setup.num_features
         self.layer.build(tuple(shape))
-        self.variables = {one.name: one for one in self.layer.weights}
-        seen = {name: tuple(one.shape) for name, one in self.variables.items()}
-        self.found = common.find_arrays(seen, setup.num_features)
-        common.require(self.found, ("gamma", "beta"), seen, common.called(type(self.layer)))
-        self.adapter_notes["wrapped"] = common.mapping_note(self.adapter, self.found)
-        for ours, name in self.found.items():
-            self.variables[name].assign(getattr(setup, ours).reshape(seen[name]))
-        common.check_read_back(setup, {name: self._array(name) for name in self.found})
-        self.stats = self._stats if "moving_mean" in self.found or "moving_var" in self.found else None
+        self.variables = {variable.name: variable for variable in self.layer.weights}
+        shapes = {name: tuple(variable.shape) for name, variable in self.variables.items()}
+        self.paths = common.find_arrays(shapes, setup.num_features)
+        common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))
+        self.note_mapping(self.paths)
+        for ours, name in self.paths.items():
+            self.variables[name].assign(getattr(setup, ours).reshape(shapes[name]))
+        common.check_read_back(setup, {name: self._array(name) for name in self.paths})
+        self.stats = self._stats if "moving_mean" in self.paths or "moving_var" in self.paths else None
 
     def _array(self, ours: str) -> np.ndarray:
-        return to_numpy(self.variables[self.found[ours]].value).ravel()
+        return to_numpy(self.variables[self.paths[ours]].value).ravel()
 
     def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
         return self._step(x, dy, True)
@@ -67,17 +67,17 @@ class KerasLayer:
         return {"y": to_numpy(self.layer(tensor(x), training=True))}
 
     def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:
-        parameters = [self.variables[self.found[name]] for name in ("gamma", "beta")]
+        parameters = [self.variables[self.paths[name]] for name in ("gamma", "beta")]
         values = GRADIENTS[BACKEND](self.layer, tensor(x), tensor(dy), parameters, training)
         y, dx, dgamma, dbeta = (None if value is None else to_numpy(value) for value in values)
         named = {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
         return {n: v if n in ("y", "dx") else v.ravel() for n, v in named.items() if v is not None}
 
     def _stats(self) -> dict[str, np.ndarray]:
-        return {name: self._array(name) for name in ("moving_mean", "moving_var") if name in self.found}
+        return {name: self._array(name) for name in ("moving_mean", "moving_var") if name in self.paths}
 
     def state(self) -> list[np.ndarray]:
-        return [np.array(one) for one in self.layer.get_weights()]
+        return [np.array(weight) for weight in self.layer.get_weights()]
 
     def load_state(self, state: list[np.ndarray]) -> None:
         self.layer.set_weights(state)
@@ -102,28 +102,31 @@ def _by_tensorflow(layer, x, dy, parameters, training):
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = layer(x, training=training)
-    return y, *tape.gradient(y, [x, *(one.value for one in parameters)], output_gradients=dy)
+    return y, *tape.gradient(y, [x, *(parameter.value for parameter in parameters)], output_gradients=dy)
 
 
 def _by_torch(layer, x, dy, parameters, training):
     leaf = x.detach().requires_grad_()
-    for one in parameters:
-        one.value.grad = None
+    for parameter in parameters:
+        parameter.value.grad = None
     y = layer(leaf, training=training)
     y.backward(dy)
-    return y.detach(), leaf.grad, *(one.value.grad for one in parameters)
+    return y.detach(), leaf.grad, *(parameter.value.grad for parameter in parameters)
 
 
 def _by_jax(layer, x, dy, parameters, training):
-    def forward(x, values):
-        return layer.stateless_call(values, [one.value for one in layer.non_trainable_variables], x, training=training)
+    constants = [variable.value for variable in layer.non_trainable_variables]
 
-    y, backward, kept = jax.vjp(forward, x, [one.value for one in layer.trainable_variables], has_aux=True)
+    def forward(x, values):
+        return layer.stateless_call(values, constants, x, training=training)
+
+    values = [variable.value for variable in layer.trainable_variables]
+    y, backward, kept = jax.vjp(forward, x, values, has_aux=True)
     dx, gradients = backward(dy)
     for variable, value in zip(layer.non_trainable_variables, kept, strict=True):
         variable.assign(value)
     by_id = dict(zip(map(id, layer.trainable_variables), gradients, strict=True))
-    return y, dx, *(by_id.get(id(one)) for one in parameters)
+    return y, dx, *(by_id.get(id(parameter)) for parameter in parameters)
 
 
 GRADIENTS = {"tensorflow": _by_tensorflow, "torch": _by_torch, "jax": _by_jax}

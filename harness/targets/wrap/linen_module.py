@@ -9,28 +9,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen, traverse_util
+from flax import traverse_util
 
 from harness.targets.wrap import common
 
 jax.config.update("jax_enable_x64", True)
+ALL_RANKS = (2, 3, 4, 5)
 ALL_DTYPES = ("float64", "float32", "bfloat16", "float16")
 Arrays = dict[str, jax.Array]
 
 
 def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> type:
-    """A class or factory of a module -> an implementation under test. `given`: settings to build it with."""
+    """A class or factory of a module -> an implementation under test. given: settings to build it with."""
     native = isinstance(target, type) and target.__module__.startswith("flax.linen.")
-    attributes = common.declared(target, conventions="flax" if native else None, dtypes=ALL_DTYPES if native else None)
-    members = {"target": staticmethod(target), "given": given or {}, "adapter_notes": {}, **attributes}
-    return type(common.called(target), (LinenModule,), members)
+    defaults = {"conventions": "flax", "dtypes": ALL_DTYPES, "ranks": ALL_RANKS} if native else {}
+    return common.adapter_for(LinenModule, target, given, **defaults)
 
 
-class LinenModule:
+class LinenModule(common.Adapter):
+    """One module, compiled, with the arrays that the caller carries from step to step, path -> array.
+
+    Raises common.AdapterError where the module has no gamma or beta, or nothing that tells training from prediction.
+    """
+
     adapter = "a linen module"
-    adapter_notes: dict[str, str]
-    target: Callable[..., linen.Module]
-    given: dict[str, Any]
 
     def __init__(self, setup: Any) -> None:
         others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": setup.gamma.dtype}
@@ -38,7 +40,7 @@ class LinenModule:
         arguments = common.arguments(self.target, setup, others, given)
         self.layer: Any = self.target(**arguments)
         self._mode(True)
-        self.setup, self.found = setup, dict[str, str]()
+        self.setup, self.paths = setup, dict[str, str]()
         self.arrays: Arrays = {}
 
     def _mode(self, training: bool) -> tuple[tuple[str, bool], ...]:
@@ -52,15 +54,20 @@ class LinenModule:
         return tuple(mode.items())
 
     def _initialize(self, x: np.ndarray) -> None:
-        """linen makes its arrays at the first call: x tells it how many."""
+        """linen makes its arrays at the first call, in the shape that x asks for."""
         made = self.layer.init(jax.random.key(0), jnp.asarray(x), **dict(self._mode(False)))
         self.arrays = traverse_util.flatten_dict(made, sep=".")
-        seen = {path: tuple(one.shape) for path, one in self.arrays.items()}
-        self.found = common.find_arrays(seen, self.setup.num_features)
-        common.require(self.found, ("gamma", "beta"), seen, common.called(type(self.layer)))
-        self.adapter_notes["wrapped"] = common.mapping_note(self.adapter, self.found)
-        for ours, path in self.found.items():
-            self.arrays[path] = jnp.asarray(getattr(self.setup, ours)).reshape(seen[path])
+        shapes = self._find_paths()
+        common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))
+        self.note_mapping(self.paths)
+        for ours, path in self.paths.items():
+            self.arrays[path] = jnp.asarray(getattr(self.setup, ours)).reshape(shapes[path])
+
+    def _find_paths(self) -> dict[str, tuple[int, ...]]:
+        """Set `paths` by the shapes of the arrays, which are returned."""
+        shapes = {path: tuple(array.shape) for path, array in self.arrays.items()}
+        self.paths = common.find_arrays(shapes, self.setup.num_features)
+        return shapes
 
     def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, jax.Array]:
         return self._step(x, dy, True)
@@ -69,40 +76,51 @@ class LinenModule:
         return self._step(x, dy, False)
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, jax.Array]:
-        return {"y": self._step(x, np.ones_like(x), True)["y"]}
+        if not self.arrays:
+            self._initialize(x)
+        y, updated = _forward(self.layer, jnp.asarray(x), self.arrays, self._mode(True))
+        self.arrays = self.arrays | updated
+        return {"y": y}
 
     def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, jax.Array]:
         if not self.arrays:
             self._initialize(x)
-        parameters = {path: one for path, one in self.arrays.items() if path.startswith("params.")}
-        kept = {path: one for path, one in self.arrays.items() if path not in parameters}
+        parameters = {path: array for path, array in self.arrays.items() if path.startswith("params.")}
+        kept = {path: array for path, array in self.arrays.items() if path not in parameters}
         mode = self._mode(training)
-        y, dx, gradients, kept = _gradients(self.layer, jnp.asarray(x), jnp.asarray(dy), parameters, kept, mode)
-        self.arrays = parameters | kept
-        d = {f"d{name}": gradients[self.found[name]].ravel() for name in ("gamma", "beta")}
-        return {"y": y, "dx": dx, **d}
+        y, dx, gradients, updated = _gradients(self.layer, jnp.asarray(x), jnp.asarray(dy), parameters, kept, mode)
+        self.arrays = self.arrays | updated
+        named = {f"d{name}": gradients[self.paths[name]].ravel() for name in ("gamma", "beta")}
+        return {"y": y, "dx": dx, **named}
 
     @property
     def stats(self) -> Any:
-        names = [name for name in ("moving_mean", "moving_var") if name in self.found]
-        return (lambda: {name: self.arrays[self.found[name]].ravel() for name in names}) if names else None
+        names = [name for name in ("moving_mean", "moving_var") if name in self.paths]
+        return (lambda: {name: self.arrays[self.paths[name]].ravel() for name in names}) if names else None
 
     def state(self) -> Arrays:
         return dict(self.arrays)
 
     def load_state(self, state: Arrays) -> None:
         self.arrays = dict(state)
-        seen = {path: tuple(one.shape) for path, one in state.items()}
-        self.found = common.find_arrays(seen, self.setup.num_features)
+        self._find_paths()
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _forward(layer, x, arrays, mode):
+    """(y, the arrays that the call changed)."""
+    variables = traverse_util.unflatten_dict(arrays, sep=".")
+    y, updated = layer.apply(variables, x, mutable=["batch_stats"], **dict(mode))
+    return y, traverse_util.flatten_dict(updated, sep=".")
 
 
 @partial(jax.jit, static_argnums=(0, 5))
 def _gradients(layer, x, dy, parameters, kept, mode):
-    def forward(x, parameters):
-        variables = traverse_util.unflatten_dict(parameters | kept, sep=".")
-        y, updated = layer.apply(variables, x, mutable=["batch_stats"], **dict(mode))
-        return y, kept | traverse_util.flatten_dict(updated, sep=".")
+    """(y, dx, the gradients of the parameters, the arrays that the call changed)."""
 
-    y, backward, kept = jax.vjp(forward, x, parameters, has_aux=True)
+    def forward(x, parameters):
+        return _forward(layer, x, parameters | kept, mode)
+
+    y, backward, updated = jax.vjp(forward, x, parameters, has_aux=True)
     dx, gradients = backward(dy)
-    return y, dx, gradients, kept
+    return y, dx, gradients, updated

@@ -17,26 +17,29 @@ RANKS = ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm2d, (4,)), (nn.BatchNorm3d, (5,)
 
 
 def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> type:
-    """A class or factory of a module -> an implementation under test. `given`: settings to build it with."""
+    """A class or factory of a module -> an implementation under test. given: settings to build it with."""
     kind = target if isinstance(target, type) else object
     native = issubclass(kind, nn.modules.batchnorm._BatchNorm) and kind.__module__.startswith("torch.nn.")
-    ranks = next((ranks for base, ranks in RANKS if issubclass(kind, base)), None)
-    attributes = common.declared(
-        target, conventions="torch" if native else None, dtypes=tuple(DTYPES) if native else None, ranks=ranks
+    adapter = common.adapter_for(
+        TorchModule,
+        target,
+        given,
+        conventions="torch" if native else None,
+        dtypes=tuple(DTYPES) if native else None,
+        ranks=next((ranks for base, ranks in RANKS if issubclass(kind, base)), None),
     )
-    members = {"target": staticmethod(target), "given": given or {}, "adapter_notes": {}, **attributes}
     if not getattr(target, "trains", True):
-        members |= {"train": None, "train_no_grad": None}
-    return type(common.called(target), (TorchModule,), members)
+        adapter.train = adapter.train_no_grad = None  # type: ignore[attr-defined]
+    return adapter
 
 
-class TorchModule:
-    """The wrapper of one module; `target` builds it."""
+class TorchModule(common.Adapter):
+    """One module. Parameters are float32 for 16-bit x; the mode is the module's own, `train()` or `eval()`.
+
+    Raises common.AdapterError where the module has no gamma or beta, or gives something else than a y like x.
+    """
 
     adapter = "a torch module"
-    adapter_notes: dict[str, str]
-    target: Callable[..., nn.Module]
-    given: dict[str, Any]
 
     def __init__(self, setup: Any) -> None:
         self.dtype = DTYPES[setup.dtype]
@@ -47,17 +50,17 @@ class TorchModule:
             raise common.AdapterError(f"{common.called(self.target)} made a {type(self.layer).__name__}, not a module")
         self.layer.to(wide)
         common.set_numbers(self.layer, setup, arguments, trains=self.train is not None)
-        seen = {path: tuple(value.shape) for path, value in tensors(self.layer).items()}
-        self.found = common.find_arrays(seen, setup.num_features)
-        common.require(self.found, ("gamma", "beta"), seen, common.called(type(self.layer)))
-        self.adapter_notes["wrapped"] = common.mapping_note(self.adapter, self.found)
-        for ours, path in self.found.items():
+        shapes = {path: tuple(value.shape) for path, value in tensors(self.layer).items()}
+        self.paths = common.find_arrays(shapes, setup.num_features)
+        common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))
+        self.note_mapping(self.paths)
+        for ours, path in self.paths.items():
             set_tensor(self.layer, path, torch.from_numpy(getattr(setup, ours)))
-        common.check_read_back(setup, {name: to_numpy(self._tensor(name)) for name in self.found})
-        self.stats = self._stats if "moving_mean" in self.found or "moving_var" in self.found else None
+        common.check_read_back(setup, {name: to_numpy(self._tensor(name)) for name in self.paths})
+        self.stats = self._stats if "moving_mean" in self.paths or "moving_var" in self.paths else None
 
     def _tensor(self, ours: str) -> Tensor:
-        owner, _, name = self.found[ours].rpartition(".")
+        owner, _, name = self.paths[ours].rpartition(".")
         return getattr(self.layer.get_submodule(owner), name)
 
     def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
@@ -91,7 +94,7 @@ class TorchModule:
         return {name: value if name in ("y", "dx") else value.ravel() for name, value in result.items()}
 
     def _stats(self) -> dict[str, np.ndarray]:
-        names = [name for name in ("moving_mean", "moving_var") if name in self.found]
+        names = [name for name in ("moving_mean", "moving_var") if name in self.paths]
         return {name: to_numpy(self._tensor(name)).ravel() for name in names}
 
     def state(self) -> dict[str, Any]:
@@ -103,15 +106,15 @@ class TorchModule:
 
 def tensors(layer: nn.Module) -> dict[str, Tensor]:
     """Parameters, buffers and plain attributes, by path."""
-    found: dict[str, Tensor] = {}
+    by_path: dict[str, Tensor] = {}
     for prefix, module in layer.named_modules():
-        mine = {**module._parameters, **module._buffers, **vars(module)}
-        found |= {
+        held = {**module._parameters, **module._buffers, **vars(module)}
+        by_path |= {
             f"{prefix}.{name}".strip("."): value
-            for name, value in mine.items()
+            for name, value in held.items()
             if isinstance(value, Tensor) and value.is_floating_point()
         }
-    return found
+    return by_path
 
 
 def set_tensor(layer: nn.Module, path: str, value: Tensor) -> None:

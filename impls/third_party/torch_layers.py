@@ -1,0 +1,35 @@
+"""torch.nn.BatchNorm1d, 2d and 3d as they come, and BatchNorm2d on channels_last memory and compiled."""
+
+import torch
+from torch import nn
+
+CLASSES = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+ALL_DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+
+def batch_norm(num_features, ndim, eps=None, momentum=None):
+    """The layer for inputs of rank `ndim`, 2 to 5; its own defaults for what is None."""
+    given = {name: value for name, value in (("eps", eps), ("momentum", momentum)) if value is not None}
+    return CLASSES[ndim](num_features, **given)
+
+
+batch_norm.conventions = "torch"  # type: ignore[attr-defined]
+batch_norm.dtypes = ALL_DTYPES  # type: ignore[attr-defined]
+batch_norm.ranks = tuple(CLASSES)  # type: ignore[attr-defined]
+
+
+class ChannelsLast(nn.BatchNorm2d):
+    conventions = "torch"
+    dtypes = ALL_DTYPES
+
+    def forward(self, x):
+        return super().forward(x.contiguous(memory_format=torch.channels_last))
+
+
+def compiled(num_features, eps=1e-5, momentum=0.1):
+    return torch.compile(nn.BatchNorm2d(num_features, eps, momentum))
+
+
+compiled.conventions = "torch"  # type: ignore[attr-defined]
+compiled.dtypes = ("float32",)  # type: ignore[attr-defined]  # each dtype and shape is compiled anew
+compiled.ranks = (4,)  # type: ignore[attr-defined]
