@@ -83,6 +83,7 @@ def random_data(n: int) -> SimpleNamespace:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_training_learns_and_repeats_itself(dtype):
+    x64_before = jax.config.jax_enable_x64
     data = random_data(512)
     orders = np.stack([np.random.default_rng(e).permutation(512) for e in range(4)])
     progress: list[int] = []
@@ -100,7 +101,7 @@ def test_training_learns_and_repeats_itself(dtype):
     assert progress == sorted(progress)
     assert progress[-1] == 4 * 512
     assert epochs == first["history"]
-    assert not jax.config.jax_enable_x64
+    assert jax.config.jax_enable_x64 == x64_before  # JAX's settings are put back
 
 
 @pytest.mark.usefixtures("x64")

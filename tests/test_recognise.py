@@ -17,7 +17,9 @@ from harness.targets import load as target_module
 from harness.targets.describe import describe
 from harness.targets.load import TargetError, load
 from harness.targets.play import play
+from harness.targets.recognise import NotRecognisedError, recognise
 from harness.targets.smoke import script
+from reference.conventions import PRESETS
 
 HERE = Path(__file__).parent / "targets"
 TORCH, JAX, NUMPY = (str(HERE / f"layers_{name}.py") for name in ("torch", "jax", "numpy"))
@@ -65,6 +67,21 @@ def test_recognised_and_plays_as_it_should(name, axis, weight):
     assert np.allclose(trained.values["y"], x - 1, atol=1e-4)
     assert np.allclose(trained.values["moving_mean"], weight)
     assert np.allclose(trained.values["dbeta"], x.size / x.shape[1])
+
+
+@needs_torch
+def test_no_note_says_what_was_taken_for_what_in_a_built_in():
+    (report,) = checked("torch")
+    assert report.verdict == "agree"
+    assert not any(note.id == "wrapped" for note in report.notes)
+
+
+@needs_flax
+def test_a_compiled_function_of_jax_is_one():
+    """Under jax.jit it has no globals of its own: its module says whose arrays it takes."""
+    factory = load("jax")
+    assert factory(script("eval", 2, "float32").setups[0]).adapter == "a JAX function"
+    assert {"train_no_grad", "state", "load_state"} <= {*describe(factory).methods}
 
 
 @pytest.mark.parametrize(("name", "momentum", "moving_var", "axis", "source"), AGREE)
@@ -125,6 +142,31 @@ def test_what_does_not_fit_says_what_was_seen(name, told):
 def test_what_cannot_be_wrapped_says_what_was_seen(name, told):
     with pytest.raises(TargetError, match=re.escape(told)):
         load(f"{TORCH}:{name}")
+
+
+@needs_torch
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # deprecated, and still what people have
+def test_a_scripted_module_is_refused_and_a_factory_of_one_is_not():
+    import torch
+
+    with pytest.raises(NotRecognisedError, match=r"compiled by TorchScript.*def make_norm"):
+        recognise(torch.jit.script(torch.nn.BatchNorm2d(3)))
+
+    def make_norm(num_features, eps=1e-5, momentum=0.1):
+        return torch.jit.script(torch.nn.Sequential(torch.nn.BatchNorm2d(num_features, eps, momentum)))
+
+    play_script = script("train", 4, "float32")
+    (trained,) = play(recognise(make_norm), play_script, 1).steps
+    assert np.allclose(trained.values["y"], play_script.steps[0].x - 1, atol=1e-4)
+    assert np.allclose(trained.values["moving_mean"], 0.125)
+
+
+@needs_torch
+def test_a_built_object_keeps_its_conventions():
+    from impls.pytorch.batch_norm import BatchNorm
+
+    assert recognise(BatchNorm(3)).conventions == PRESETS["d2l"]
+    assert recognise(BatchNorm(3, conventions=PRESETS["flax"])).conventions == PRESETS["flax"]
 
 
 def test_a_class_that_is_not_of_the_contract_says_what_it_takes():

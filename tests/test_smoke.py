@@ -51,6 +51,16 @@ def test_a_class_of_the_contract_is_left_alone():
         assert smoke(isolated) == (isolated.describe(), [])
 
 
+@needs_torch
+def test_what_a_target_declares_is_not_narrowed():
+    """It fails at rank 2: that is for the cases to judge, since it says that it takes that."""
+    with IsolatedTarget(f"{TORCH}:DeclaresRankTwo") as isolated:
+        description, notes = smoke(isolated)
+    assert description.ranks == (2, 4)
+    assert description.dtypes == ("float32",)
+    assert notes == []
+
+
 # Keras has one backend a process: its adapters are judged in processes of their own (test_third_party.py).
 HERE_AND_NOW = [name for name in BUILT_IN if not name.startswith(("keras", "torch-compiled", "tutorial"))]
 
@@ -60,14 +70,14 @@ def test_values_to_check_in_the_head(name):
     """x is 0 and 2 in turn, the parameters are 1 and 0: prediction gives x back, training -1 and 1."""
     if not is_installed(name):
         pytest.skip(f"{name} is not installed: {BUILT_IN[name].install}")
-    found = load(name)
-    description = describe(found)
+    factory = load(name)
+    description = describe(factory)
     axis = conventions_from(description.conventions).channel_axis
     rank = 4 if 4 in description.ranks else description.ranks[0]
-    dtype = next(one for one in (*DEFAULT_DTYPES[::-1], *description.dtypes) if one in description.dtypes)
+    dtype = next(name for name in (*DEFAULT_DTYPES[::-1], *description.dtypes) if name in description.dtypes)
     weight = conventions_from(description.conventions).new_weight(0.125)
     x = script("eval", rank, dtype).steps[0].x
-    predicted, trained = (play(found, script(op, rank, dtype), axis).steps[0] for op in ("eval", "train"))
+    predicted, trained = (play(factory, script(op, rank, dtype), axis).steps[0] for op in ("eval", "train"))
     if name == "onnx-reference-7":
         assert predicted.error  # a finding
     else:

@@ -1,6 +1,9 @@
 """The adapters of other people's libraries, and the snippets behind what the matrix says of them."""
 
 import ast
+import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,9 +13,10 @@ from harness.check import CheckOptions, check
 from harness.cli.matrix import SNIPPETS, cells, code, heading, pairs, run_snippet
 from harness.judge.judgement import Verdict
 from harness.record.ledger import Ledger
-from harness.targets.built_in import BUILT_IN, OTHERS, is_installed
+from harness.targets.built_in import BUILT_IN, is_installed
 from reports.matrix import render
 
+ROOT = Path(__file__).parent.parent
 CASES = tuple(BY_ID[name] for name in ("rank4", "five_steps"))
 ALL_SNIPPETS = sorted(SNIPPETS.glob("*.py"))
 QUICK_ENOUGH = ("torch-channels-last", "onnx-reference-15", "mlx")
@@ -23,22 +27,63 @@ def need(name):
         pytest.skip(f"{name} is not installed: {BUILT_IN[name].install}")
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_every_library_has_a_file_and_a_pip_line(name):
-    one = OTHERS[name]
-    module, _, attribute = one.where.partition(":")
-    path = Path(__file__).parent.parent / (module.replace(".", "/") + ".py")
-    assert path.is_file()
-    assert attribute in path.read_text()
-    assert one.install.startswith("pip install ")
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_target_is_where_it_should_be_and_says_what_it_needs(name):
+    """Whether or not the library is installed: the attribute exists, and no import or package is left out."""
+    built_in = BUILT_IN[name]
+    module, _, attribute = built_in.where.partition(":")
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    assert attribute in names_bound_by(tree)
+    assert libraries_imported_by(tree) <= {needed.partition(".")[0] for needed in built_in.needs.split()}
+    packages = [plain(word) for word in built_in.install.removeprefix("pip install ").split()]
+    assert name == "numpy" or (packages and set(packages) <= packages_of("matrix"))
+
+
+def names_bound_by(tree):
+    """What a module defines or imports at its top level."""
+    names = {target.id for node in tree.body for target in targets_of(node)}
+    names |= {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return names | {alias.asname or alias.name for node in imports for alias in node.names}
+
+
+def targets_of(node):
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target for target in targets if isinstance(target, ast.Name)]
+
+
+def libraries_imported_by(tree):
+    """The packages that importing the module imports, but for Python's own, ours, and NumPy, which all need."""
+    packages = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            packages.add(node.module.partition(".")[0])
+    return packages - sys.stdlib_module_names - {"impls", "reference", "numpy"}
+
+
+def packages_of(extra):
+    """The packages of an extra in pyproject.toml, and of the extras that it names."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    packages = set()
+    for requirement in extras[extra]:
+        inner = re.fullmatch(r"bnproof\[(.*)\]", requirement)
+        packages |= set().union(*map(packages_of, inner[1].split(","))) if inner else {plain(requirement)}
+    return packages
+
+
+def plain(requirement):
+    """ "'mlx[cpu]'" or "torch>=2.9" -> the name alone."""
+    return re.match(r"[\w-]+", requirement.strip("'"))[0]
 
 
 @pytest.mark.parametrize("name", QUICK_ENOUGH)
 def test_agrees_on_ordinary_numbers(name):
     need(name)
-    (one,) = check([name], CheckOptions(CASES))
-    assert one.load_error is None
-    assert one.verdict == Verdict.agree, [j for j in one.judgements if j.counts_against][:2]
+    (report,) = check([name], CheckOptions(CASES))
+    assert report.load_error is None
+    assert report.verdict == Verdict.agree, [j for j in report.judgements if j.counts_against][:2]
 
 
 def test_verdicts_do_not_depend_on_the_order():
@@ -46,8 +91,8 @@ def test_verdicts_do_not_depend_on_the_order():
         name for name in ("numpy", "onnx-reference-15", "torchvision-frozen", "onnx-reference-9") if is_installed(name)
     ]
     cases = (BY_ID["rank4"],)
-    first = {one.target: one for one in check(names, CheckOptions(cases))}
-    again = {one.target: one for one in check(names[::-1], CheckOptions(cases))}
+    first = {report.target: report for report in check(names, CheckOptions(cases))}
+    again = {report.target: report for report in check(names[::-1], CheckOptions(cases))}
     for name in names:
         assert first[name].verdict == again[name].verdict
         assert [j.as_dict() for j in first[name].judgements] == [j.as_dict() for j in again[name].judgements]
@@ -55,9 +100,9 @@ def test_verdicts_do_not_depend_on_the_order():
 
 @pytest.mark.parametrize("path", ALL_SNIPPETS, ids=[path.stem for path in ALL_SNIPPETS])
 def test_a_snippet_is_short_and_stands_alone(path):
-    told = heading(path)
-    assert {*told} == {"targets", "title", "documented"}
-    assert {*told["targets"].split(", ")} <= {*BUILT_IN}
+    declared = heading(path)
+    assert {*declared} == {"targets", "title", "documented"}
+    assert {*declared["targets"].split(", ")} <= {*BUILT_IN}
     assert len(code(path).splitlines()) <= 15
     for node in ast.walk(ast.parse(path.read_text())):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
@@ -69,8 +114,8 @@ def test_a_snippet_prints_what_it_claims(path):
     names = heading(path)["targets"].split(", ")
     if not any(map(is_installed, names)):
         need(names[0])
-    found = run_snippet(path)
-    assert found["reproduced"], found
+    result = run_snippet(path)
+    assert result["reproduced"], result
 
 
 def test_a_snippet_that_shows_nothing_is_not_published(tmp_path):
@@ -85,9 +130,9 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
     ledger = Ledger(
         tmp_path / "ledger.jsonl", {"made": "today", "suite": "full", "seed": 0, "environment": ENVIRONMENT}
     )
-    told = {"target": "numpy", "what": "a <b> | c", "versions": {"numpy": "2"}, "verdict": "agree", "seconds": 1.0}
-    named = {"id": "eps_wrong", "text": "eps is <not> added", "cases": ["rank2"]}
-    ledger.add("target", told | {"probed": None, "unseen": [], "diagnosis": [named]})
+    target = {"target": "numpy", "what": "a <b> | c", "versions": {"numpy": "2"}, "verdict": "agree", "seconds": 1.0}
+    finding = {"id": "eps_wrong", "text": "eps is <not> added", "cases": ["rank2"]}
+    ledger.add("target", target | {"probed": None, "unseen": [], "diagnosis": [finding]})
     for cell in cells(reports[0]):
         ledger.add("cell", {"target": "numpy"} | cell)
     for pair in pairs(reports):

@@ -38,6 +38,12 @@ def recognise(target: Any, path: str = "") -> Any:
         return _neither_layer_nor_object(target)
     if isinstance(target, type):
         return wrapper.wrap(target)
+    if _is_scripted(target):
+        raise NotRecognisedError(
+            "it is a module compiled by TorchScript, which cannot be built again with other sizes and numbers; name "
+            "the class that was scripted, or a factory: "
+            "def make_norm(num_features, eps, momentum): return torch.jit.script(Norm(num_features, eps, momentum))"
+        )
     if _parts(target) and not _is_batch_norm_by_name(target):
         seen = ", ".join(f"{name}: {type(part).__name__}" for name, part in _parts(target).items())
         raise NotRecognisedError(
@@ -143,6 +149,11 @@ def _parts(model: Any) -> dict[str, Any]:
     if isinstance(listed, list | tuple):
         return {str(number): one for number, one in enumerate(listed)}
     return {name: one for name, one in vars(model).items() if wrapper_of(one) is not None and name != "parent"}
+
+
+def _is_scripted(layer: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(layer, torch.jit.ScriptModule)
 
 
 def _is_batch_norm_by_name(layer: Any) -> bool:

@@ -44,6 +44,13 @@ class ImagesOnlyKeepingMomentum(ImagesOnly):
         super().__init__(channels, eps, 1 - momentum)
 
 
+class DeclaresRankTwo(ImagesOnly):
+    """Declares more than it takes."""
+
+    ranks = (2, 4)
+    dtypes = ("float32",)
+
+
 class StrangeNames(nn.Module):
     def __init__(self, channels):
         super().__init__()

@@ -60,8 +60,8 @@ class TorchModule(common.Adapter):
         self.stats = self._stats if "moving_mean" in self.paths or "moving_var" in self.paths else None
 
     def _tensor(self, ours: str) -> Tensor:
-        owner, _, name = self.paths[ours].rpartition(".")
-        return getattr(self.layer.get_submodule(owner), name)
+        owner, name = owner_of(self.layer, self.paths[ours])
+        return getattr(owner, name)
 
     def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
         return self._step(x, dy, True)
@@ -117,9 +117,17 @@ def tensors(layer: nn.Module) -> dict[str, Tensor]:
     return by_path
 
 
+def owner_of(layer: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """(the module that holds the tensor at `path`, the tensor's name there). A scripted module has no get_submodule."""
+    *parents, name = path.split(".")
+    owner = layer
+    for parent in parents:
+        owner = getattr(owner, parent)
+    return owner, name
+
+
 def set_tensor(layer: nn.Module, path: str, value: Tensor) -> None:
-    owner_path, _, name = path.rpartition(".")
-    owner = layer.get_submodule(owner_path)
+    owner, name = owner_of(layer, path)
     old = getattr(owner, name)
     if old.dtype != value.dtype:  # a plain attribute, which `layer.to` does not reach
         setattr(owner, name, value.clone().reshape(old.shape))
