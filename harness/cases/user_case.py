@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from harness.cases.case import Case, Script, numpy_dtype, parameter_dtype
 from harness.errors import UsageError
 
-ARRAYS = ("x", "dy", "gamma", "beta", "moving_mean", "moving_var")
+LIKE_X = ("x", "dy")
+PER_CHANNEL = ("gamma", "beta", "moving_mean", "moving_var")
+ARRAYS = LIKE_X + PER_CHANNEL
 RANKS = (2, 3, 4, 5)
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, BadZipFile, zlib.error)
+"""What numpy.load and zipfile raise for a file that is no archive of arrays, or for a damaged or encrypted one."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,15 @@ class UserCase(Case):
 
     def make(self, dtype: str, seed: int, momentum: float, eps: float | None = None) -> Script:
         script = super().make(dtype, seed, momentum, eps)
-        given: dict[str, Any] = {
-            n: a.astype(parameter_dtype(dtype)) for n, a in self.arrays.items() if n not in ("x", "dy")
-        }
-        wide: dict[str, Any] = {n: self.arrays[n].astype(numpy_dtype(dtype)) for n in ("x", "dy") if n in self.arrays}
+        per_channel = self._given(PER_CHANNEL, parameter_dtype(dtype))
+        like_x = self._given(LIKE_X, numpy_dtype(dtype))
         return Script(
-            tuple(replace(setup, **given) for setup in script.setups),
-            tuple(replace(step, **wide) for step in script.steps),
+            tuple(replace(setup, **per_channel) for setup in script.setups),
+            tuple(replace(step, **like_x) for step in script.steps),
         )
+
+    def _given(self, names: tuple[str, ...], dtype: np.dtype) -> dict[str, Any]:
+        return {name: self.arrays[name].astype(dtype) for name in names if name in self.arrays}
 
 
 def user_case(path: Path) -> UserCase:
@@ -40,15 +46,19 @@ def user_case(path: Path) -> UserCase:
     x = arrays["x"]
     if x.ndim not in RANKS:
         raise UsageError(f"{path}: x must have rank 2 to 5, (N, C) or (N, C, ...); it has shape {x.shape}")
+    if not x.size:
+        raise UsageError(f"{path}: x is empty, it has shape {x.shape}; it needs a sample and a channel at least")
     for name, array in arrays.items():
         if not np.issubdtype(array.dtype, np.floating):
             raise UsageError(f"{path}: {name} must be floating-point, it is {array.dtype}; save it as float32")
-        expected = x.shape if name in ("x", "dy") else (x.shape[1],)
+        expected = x.shape if name in LIKE_X else (x.shape[1],)
         if array.shape != expected:
             raise UsageError(
                 f"{path}: {name} must have shape {expected} to go with x's {x.shape[1]} channels on axis 1; "
                 f"it has {array.shape}"
             )
+        if not np.isfinite(array).any():
+            raise UsageError(f"{path}: {name} holds no finite number, so that nothing could be judged")
     return UserCase(
         id="your_input",
         why="the arrays that were given",
@@ -60,15 +70,38 @@ def user_case(path: Path) -> UserCase:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, by name. Nothing in it is unpickled."""
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: _array(archive, name, path) for name in archive.files}
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
-    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except UsageError:
+        raise
+    except UNREADABLE as error:
         raise UsageError(f"{path} cannot be read as an .npz file; write it with numpy.savez(path, x=x)") from error
     unknown = sorted(set(arrays) - set(ARRAYS))
     if unknown or "x" not in arrays:
         problem = f"unknown array {unknown[0]!r}" if unknown else "no array 'x'"
         raise UsageError(f"{path}: {problem}; expected x and, if you like, {', '.join(ARRAYS[1:])}")
     return arrays
+
+
+def _array(archive: Any, name: str, path: Path) -> np.ndarray:
+    """One array of an open archive. Raises UsageError for Python objects, which only unpickling could load."""
+    if _holds_objects(archive, name):
+        raise UsageError(
+            f"{path}: {name} is an array of Python objects, which is not loaded; "
+            f"save numbers: numpy.savez(path, {name}={name}.astype('float32'))"
+        )
+    array: np.ndarray = archive[name]
+    return array
+
+
+def _holds_objects(archive: Any, name: str) -> bool:
+    """Whether the header of a member says that its elements are pickled objects."""
+    with archive.zip.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        _, _, dtype = read_header(member)
+    return bool(dtype.hasobject)
