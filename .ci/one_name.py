@@ -51,7 +51,9 @@ class BuildError(Exception):
     """The sources cannot be put under one name."""
 
 
-def build_wheel(wheel_directory: str, config_settings: dict | None = None, metadata_directory: str | None = None) -> str:
+def build_wheel(
+    wheel_directory: str, config_settings: dict | None = None, metadata_directory: str | None = None
+) -> str:
     """Build the wheel with setuptools, in an empty folder so that no stale file gets in, and rewrite it."""
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch, "scratch.cfg")
