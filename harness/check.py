@@ -93,7 +93,7 @@ def settle_conventions(
     if description.conventions is not None:
         return conventions_from(description.conventions), "declared", []
     probed = probe(player)
-    return probed.conventions, "probed", probed.notes
+    return probed.conventions, "probed", list(probed.notes)
 
 
 def check_case(player: Player, case: Case, dtype: str, seed: int, report: TargetReport) -> list[Judgement]:

@@ -32,11 +32,11 @@ def following(conventions):
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_is_found_with_its_defaults(name):
-    found = probe(InProcessTarget(following(PRESETS[name])))
-    assert found.conventions == PRESETS[name]
-    assert found.differs == []
-    assert found.unseen == []
-    assert found.observed["variance"] == "two-pass or as good"
+    probed = probe(InProcessTarget(following(PRESETS[name])))
+    assert probed.conventions == PRESETS[name]
+    assert probed.differs == ()
+    assert probed.unseen == ()
+    assert probed.observed["variance"] == "two-pass or as good"
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -55,9 +55,9 @@ def test_a_layer_that_computes_float64_in_float32_is_seen_in_float32(name):
         def eval(self, x, dy):
             return super().eval(x.astype("float32"), dy.astype("float32"))
 
-    found = probe(InProcessTarget(Narrow))
-    assert found.conventions == PRESETS[name]
-    assert found.unseen == []
+    probed = probe(InProcessTarget(Narrow))
+    assert probed.conventions == PRESETS[name]
+    assert probed.unseen == ()
 
 
 COMBINATIONS = list(
@@ -94,17 +94,17 @@ def test_the_frameworks_own_layers(target, preset, variance):
     if not is_installed(needs):
         pytest.skip(f"{needs} is not installed")
     with IsolatedTarget(target) as isolated:
-        found = probe(isolated)
-    assert found.conventions == PRESETS[preset]
-    assert found.observed["variance"] == variance
+        probed = probe(isolated)
+    assert probed.conventions == PRESETS[preset]
+    assert probed.observed["variance"] == variance
 
 
 def test_a_combination_of_no_framework_names_the_nearest_and_what_differs():
     conventions = conventions_from({"preset": "d2l", "moving_var": "unbiased"})
-    found = probe(InProcessTarget(following(conventions)))
-    note = next(one for one in found.notes if one.id == "unknown_combination")
-    assert found.nearest == "d2l"
-    assert found.differs == ["moving_var"]
+    probed = probe(InProcessTarget(following(conventions)))
+    note = next(note for note in probed.notes if note.id == "unknown_combination")
+    assert probed.nearest == "d2l"
+    assert probed.differs == ("moving_var",)
     assert "no known framework does this" in note.text
     assert "moving_var as torch" in note.text
 
@@ -118,9 +118,9 @@ def test_defaults_that_a_class_refuses_to_show_are_said_to_be_invisible():
                 raise ValueError("eps is needed")
             super().__init__(setup)
 
-    found = probe(InProcessTarget(Refuses))
-    assert {"default_eps", "default_momentum"} <= set(found.unseen)
-    assert any(one.id == "defaults_not_visible" and "eps is needed" in one.text for one in found.notes)
+    probed = probe(InProcessTarget(Refuses))
+    assert {"default_eps", "default_momentum"} <= set(probed.unseen)
+    assert any(note.id == "defaults_not_visible" and "eps is needed" in note.text for note in probed.notes)
 
 
 def test_prediction_only_shows_what_it_can():
@@ -131,9 +131,9 @@ def test_prediction_only_shows_what_it_can():
         def eval(self, x, dy):
             return {"y": self._right.eval(x, dy)["y"]}
 
-    found = probe(InProcessTarget(PredictionOnly))
-    assert set(found.unseen) >= {"momentum", "moving_var", "debias"}
-    assert found.conventions.eps_at == "inside_sqrt"
+    probed = probe(InProcessTarget(PredictionOnly))
+    assert set(probed.unseen) >= {"momentum", "moving_var", "debias"}
+    assert probed.conventions.eps_at == "inside_sqrt"
 
 
 def test_an_undeclared_target_is_judged_by_what_was_probed():
@@ -148,15 +148,15 @@ def test_an_undeclared_target_is_judged_by_what_was_probed():
 
 @pytest.mark.parametrize(("source", "target"), list(product(PRESETS, PRESETS)))
 def test_translated_arguments_weigh_the_new_batch_alike(source, target):
-    found = translation(source, target, ["momentum=0.3", "eps=0.002"])
-    numbers = found["arguments"]
+    translated = translation(source, target, ["momentum=0.3", "eps=0.002"])
+    numbers = translated.arguments
     assert PRESETS[target].new_weight(numbers["momentum"]) == pytest.approx(PRESETS[source].new_weight(0.3))
     assert 0.002 in numbers.values()
-    assert bool(found["cannot"]) == (
+    assert bool(translated.cannot) == (
         bool(same_behaviour(PRESETS[source], PRESETS[target]))
         or PRESETS[source].single_value != PRESETS[target].single_value
     )
 
 
 def test_one_minus_a_decimal_is_that_decimal():
-    assert translation("flax", "torch", ["momentum=0.9"])["arguments"]["momentum"] == 0.1
+    assert translation("flax", "torch", ["momentum=0.9"]).arguments["momentum"] == 0.1

@@ -144,24 +144,25 @@ def as_json(reports: list[TargetReport]) -> dict[str, Any]:
 
 
 def probe(target: str, json_file: Path | None) -> int:
+    from harness.cli.show_probe import show_probe
     from harness.probe.probe import probe as probe_target
-    from harness.probe.probe import show_probe
     from harness.targets.isolate import IsolatedTarget
 
     with IsolatedTarget(target) as isolated:
         isolated.describe()
-        found = probe_target(isolated)
-    write_json(json_file, {"schema": SCHEMA, "target": target} | found.as_dict())
-    show_probe(target, found)
+        probed = probe_target(isolated)
+    write_json(json_file, {"schema": SCHEMA, "target": target} | probed.as_dict())
+    show_probe(target, probed)
     return AGREED
 
 
 def translate(source: str, target: str, settings: list[str], json_file: Path | None) -> int:
-    from harness.probe.translate import show_translation, translation
+    from harness.cli.show_probe import show_translation
+    from harness.probe.translate import translation
 
-    found = translation(source, target, settings)
-    write_json(json_file, {"schema": SCHEMA} | found)
-    show_translation(found)
+    translated = translation(source, target, settings)
+    write_json(json_file, {"schema": SCHEMA} | translated.as_dict())
+    show_translation(translated)
     return AGREED
 
 

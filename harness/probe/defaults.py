@@ -1,16 +1,16 @@
-"""The default eps and momentum of a target that is built without being told either."""
+"""The default eps and momentum of a target, as they show when it is built without either."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.cases.case import Case
+from harness.cases.case import Case, Setup
 from harness.cases.data import gaussian
 from harness.findings import Note
-from harness.targets.player import Death, Observation, Player
+from harness.probe.hypotheses import MOMENTUM, SEED
+from harness.targets.player import Death, Player
 from reference.batch_norm import to_rows
 from reference.conventions import Conventions
 
@@ -19,46 +19,58 @@ TRAINS_ONCE = Case(
 )
 NAMES = ("default_eps", "default_momentum")
 DIGITS = 4
-"""A default is a number that somebody typed: a few digits."""
+"""To how many digits a default is rounded: it is a number that somebody typed."""
 
 
-def find_defaults(player: Player, conventions: Conventions, dtype: str) -> tuple[Conventions, list[str], list[Note]]:
-    """(`conventions` with the defaults that the target shows, the names of those it does not, a note about them)."""
-    script = TRAINS_ONCE.make(dtype, 0, 0.125)
-    untold = replace(script, setups=tuple(replace(one, eps=None, momentum=None) for one in script.setups))
-    answer = player.play(untold, conventions.channel_axis)
-    reason = _refusal(answer)
-    if reason:
-        return conventions, list(NAMES), [Note("defaults_not_visible", f"defaults not visible: {reason}")]
-    assert isinstance(answer, Observation)
+@dataclass(frozen=True)
+class Defaults:
+    """The conventions with the defaults that the target shows, the names of those that it does not, and why."""
+
+    conventions: Conventions
+    unseen: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def find_defaults(player: Player, conventions: Conventions, dtype: str) -> Defaults:
+    """The defaults as they show in one training step of a target that is built without eps and momentum."""
+    script = TRAINS_ONCE.make(dtype, SEED, MOMENTUM)
+    without = replace(script, setups=tuple(replace(setup, eps=None, momentum=None) for setup in script.setups))
+    answer = player.play(without, conventions.channel_axis)
     x = script.steps[0].x
-    if not answer.steps or answer.steps[0].unsupported or x is None:
-        note = Note("defaults_not_visible", "defaults not visible: it does not train")
-        return conventions, list(NAMES), [note]
+    assert x is not None
+    if isinstance(answer, Death):
+        return _none_visible(conventions, answer.message)
+    error = answer.build_error or next((result.error for result in answer.steps if result.error), None)
+    if error or answer.build_unsupported is not None:
+        return _none_visible(conventions, f"without eps and momentum it raises {error or answer.build_unsupported}")
+    if not answer.steps or answer.steps[0].unsupported is not None:
+        return _none_visible(conventions, "it does not train")
+    numbers = _numbers(conventions, script.setups[0], x, answer.steps[0].values)
+    unseen = tuple(name for name in NAMES if name not in numbers)
+    notes = (Note("defaults_not_visible", f"defaults not visible: {' and '.join(unseen)}"),) if unseen else ()
+    with_defaults = replace(
+        conventions,
+        default_eps=numbers.get("default_eps", conventions.default_eps),
+        default_momentum=numbers.get("default_momentum", conventions.default_momentum),
+    )
+    return Defaults(with_defaults, unseen, notes)
+
+
+def _none_visible(conventions: Conventions, reason: str) -> Defaults:
+    return Defaults(conventions, NAMES, (Note("defaults_not_visible", f"defaults not visible: {reason}"),))
+
+
+def _numbers(conventions: Conventions, setup: Setup, x: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, float]:
+    """The default numbers that can be computed from the values of a training step, by their names."""
     rows = to_rows(x.astype(np.float64), 1)
-    setup, values = script.setups[0], answer.steps[0].values
-    found: dict[str, Any] = {}
+    numbers: dict[str, float] = {}
     if "y" in values and values["y"].shape == x.shape:
         y = to_rows(values["y"].astype(np.float64), 1)
-        found["default_eps"] = _eps(rows, y, setup.gamma, setup.beta, conventions.eps_at)
+        numbers["default_eps"] = _eps(rows, y, setup.gamma, setup.beta, conventions.eps_at)
     if "moving_mean" in values and not conventions.debias:
         weight = _new_weight(rows, values["moving_mean"], setup.moving_mean)
-        found["default_momentum"] = _rounded(conventions.momentum_for(weight))
-    found = {name: number for name, number in found.items() if np.isfinite(number)}
-    missing = [name for name in NAMES if name not in found]
-    text = f"defaults not visible: {' and '.join(missing)}"
-    notes = [Note("defaults_not_visible", text)] if missing else []
-    return replace(conventions, **found), missing, notes
-
-
-def _refusal(answer: Observation | Death) -> str | None:
-    if isinstance(answer, Death):
-        return answer.message
-    failed = str(answer.build_error or answer.build_unsupported or "")
-    if failed:
-        return f"without eps and momentum it raises {failed}"
-    error = next((step.error for step in answer.steps if step.error), None)
-    return f"without eps and momentum it raises {error}" if error else None
+        numbers["default_momentum"] = _rounded(conventions.momentum_for(weight))
+    return {name: number for name, number in numbers.items() if np.isfinite(number)}
 
 
 def _eps(x: np.ndarray, y: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps_at: str) -> float:
@@ -70,10 +82,10 @@ def _eps(x: np.ndarray, y: np.ndarray, gamma: np.ndarray, beta: np.ndarray, eps_
     return _rounded(float(np.median(eps)))
 
 
-def _new_weight(x: np.ndarray, moved: np.ndarray, before: np.ndarray) -> float:
-    """How far the moving mean went towards the batch's: the new batch's weight."""
+def _new_weight(x: np.ndarray, after: np.ndarray, before: np.ndarray) -> float:
+    """The new batch's weight: how far the moving mean went towards the batch's. x: (n, C); the rest (C,)."""
     before = before.astype(np.float64)
-    return float(np.median((moved.astype(np.float64) - before) / (x.mean(axis=0) - before)))
+    return float(np.median((after.astype(np.float64) - before) / (x.mean(axis=0) - before)))
 
 
 def _rounded(number: float) -> float:

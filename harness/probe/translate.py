@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -19,8 +20,23 @@ CONSTRUCTORS = {
 """Per preset: how the layer is built, and what its two numbers are called there."""
 
 
-def translation(source: str, target: str, settings: list[str]) -> dict[str, Any]:
-    """{"from", "to", "arguments", "call", "cannot": [...]}. Numbers that are not given are the source's defaults.
+@dataclass(frozen=True)
+class Translation:
+    """Constructor arguments that make `target` behave like `source`, and what none can make equal."""
+
+    source: str
+    target: str
+    arguments: dict[str, float]
+    call: str
+    cannot: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        fields = asdict(self)
+        return {"from": fields.pop("source"), "to": fields.pop("target")} | fields
+
+
+def translation(source: str, target: str, settings: list[str]) -> Translation:
+    """From one preset to another; what `settings` ("eps=1e-3") do not give is the source's default.
 
     Decimal arithmetic: 1 - 0.9 is 0.1 to whoever reads it. Raises UsageError for an unknown preset, name or number.
     """
@@ -37,21 +53,15 @@ def translation(source: str, target: str, settings: list[str]) -> dict[str, Any]
     call, eps_name, momentum_name = CONSTRUCTORS[target]
     arguments = {eps_name: float(eps), momentum_name: float(momentum)}
     text = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    return {
-        "from": source,
-        "to": target,
-        "arguments": arguments,
-        "call": call.format(text),
-        "cannot": cannot(a, b, source, target),
-    }
+    return Translation(source, target, arguments, call.format(text), tuple(cannot(a, b, source, target)))
 
 
 def cannot(a: Conventions, b: Conventions, source: str, target: str) -> list[str]:
-    """What no argument makes equal, and how to correct for it."""
-    found = []
+    """What no argument makes equal, and how to correct for it, a sentence each."""
+    texts = []
     if a.moving_var != b.moving_var:
         factor = "n/(n-1)" if a.moving_var == "unbiased" else "(n-1)/n"
-        found.append(
+        texts.append(
             f"moving variance: {source}'s is {a.moving_var}, {target}'s is {b.moving_var}; "
             f"multiply each batch's variance by {factor} before it is averaged, n values a channel "
             f"(for a constant batch size: the moving variance's share beyond its start)"
@@ -63,14 +73,14 @@ def cannot(a: Conventions, b: Conventions, source: str, target: str) -> list[str
             if target in ("flax", "keras")
             else f"move the channels from axis {a.channel_axis} to {b.channel_axis}"
         )
-        found.append(f"channel axis: {source} takes {a.channel_axis}, {target} takes {b.channel_axis}; {how}")
+        texts.append(f"channel axis: {source} takes {a.channel_axis}, {target} takes {b.channel_axis}; {how}")
     if a.eps_at != b.eps_at:
-        found.append(f"eps: {source} adds it {a.eps_at}, {target} {b.eps_at}; no eps makes the two equal for every var")
+        texts.append(f"eps: {source} adds it {a.eps_at}, {target} {b.eps_at}; no eps makes the two equal for every var")
     if a.debias != b.debias:
-        found.append(f"debiasing: {source} {'has' if a.debias else 'lacks'} it; divide by 1 - keep_weight^t yourself")
+        texts.append(f"debiasing: {source} {'has' if a.debias else 'lacks'} it; divide by 1 - keep_weight^t yourself")
     if a.single_value != b.single_value:
-        found.append(f"one value per channel: {source} gives {a.single_value!r}, {target} {b.single_value!r}")
-    return found
+        texts.append(f"one value per channel: {source} gives {a.single_value!r}, {target} {b.single_value!r}")
+    return texts
 
 
 def _preset(name: str) -> Conventions:
@@ -82,7 +92,7 @@ def _preset(name: str) -> Conventions:
 
 def _settings(source: str, settings: list[str]) -> dict[str, Decimal]:
     """momentum=0.1 eps=1e-5 (or epsilon=...) as numbers."""
-    found = {}
+    numbers = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         name = "eps" if name == "epsilon" else name
@@ -94,15 +104,5 @@ def _settings(source: str, settings: list[str]) -> dict[str, Decimal]:
             number = Decimal("nan")
         if not number.is_finite():
             raise UsageError(f"{name} must be a number, got {value!r}")
-        found[name] = number
-    return found
-
-
-def show_translation(found: dict[str, Any]) -> None:
-    from rich.markup import escape
-
-    from harness.cli.show import out
-
-    out.print(f"[bold]{escape(found['call'])}[/]", highlight=False, soft_wrap=True)
-    for text in found["cannot"]:
-        out.print(f"  [yellow]not made equal[/] {escape(text)}", highlight=False, soft_wrap=True)
+        numbers[name] = number
+    return numbers

@@ -1,0 +1,79 @@
+"""Every combination of conventions as a hypothesis: the one with the fewest judgements against it fits best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+from harness.cases.case import Case, Script
+from harness.cases.catalogue import BY_ID
+from harness.judge.expected import expect
+from harness.judge.judge import judge
+from harness.judge.oracle import NoOracleError
+from harness.targets.player import Observation, Player
+from reference.conventions import Conventions
+
+MOMENTUM = 0.125
+SEED = 0
+PROBING_CASES = ("rank4", "rank2", "two_values", "five_steps", "small_variance")
+FIELDS: dict[str, tuple[str | bool, ...]] = {
+    "debias": (False, True),
+    "eps_at": ("inside_sqrt", "outside_sqrt"),
+    "moving_var": ("biased", "unbiased"),
+    "momentum": ("keep", "new"),
+}
+"""The fields that are varied and their values, the usual first: of hypotheses that fit alike the first is taken."""
+
+
+@dataclass(frozen=True)
+class ProbingPlay:
+    """A case as it was played under no conventions at all."""
+
+    case: Case
+    script: Script
+    observation: Observation
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The hypothesis that fits best, the fields in which others fit as well, and how many judgements count against."""
+
+    conventions: Conventions
+    unseen: tuple[str, ...]
+    misses: int
+
+
+def play_probing_cases(player: Player, dtype: str, channel_axis: int, ranks: tuple[int, ...]) -> list[ProbingPlay]:
+    """What the target does in the cases that show its conventions; those in which it dies are left out."""
+    plays = []
+    for case in (BY_ID[identity] for identity in PROBING_CASES):
+        if case.ndim in ranks:
+            script = case.make(dtype, SEED, MOMENTUM)
+            answer = player.play(script, channel_axis)
+            if isinstance(answer, Observation):
+                plays.append(ProbingPlay(case, script, answer))
+    return plays
+
+
+def best_fit(base: Conventions, plays: list[ProbingPlay]) -> Fit:
+    """The best of all combinations of FIELDS; the rest is `base`'s."""
+    combinations = [dict(zip(FIELDS, values, strict=True)) for values in product(*FIELDS.values())]
+    hypotheses = [replace(base, **combination) for combination in combinations]  # type: ignore[arg-type]
+    misses = {hypothesis: _misses(hypothesis, plays) for hypothesis in hypotheses}
+    best = min(hypotheses, key=lambda hypothesis: misses[hypothesis])
+    equals = [hypothesis for hypothesis in hypotheses if misses[hypothesis] == misses[best]]
+    unseen = tuple(name for name in FIELDS if len({getattr(hypothesis, name) for hypothesis in equals}) > 1)
+    return Fit(best, unseen, misses[best])
+
+
+def _misses(conventions: Conventions, plays: list[ProbingPlay]) -> int:
+    """How many law judgements count against a hypothesis."""
+    misses = 0
+    for play in plays:
+        try:
+            expected = expect(play.script, conventions)
+        except NoOracleError:
+            continue
+        judgements = judge(play.case, play.script, expected, play.observation)
+        misses += sum(judgement.counts_against for judgement in judgements)
+    return misses
