@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from harness.cases.case import Case
 from harness.diagnose.diagnose import diagnose
 from harness.diagnose.notes import notes_on
-from harness.findings import Note
-from harness.judge.judge import judge, place_of
-from harness.judge.judgement import Judgement, Reason, Verdict
+from harness.judge.judge import Place, judge, place_of
+from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import prepare
 from harness.judge.report import PlayedCase, TargetReport
@@ -19,7 +18,10 @@ from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 from harness.targets.load import TargetError
 from harness.targets.player import Death, Description, Player
 from harness.targets.smoke import smoke
-from reference.conventions import Conventions, conventions_from
+from reference.conventions import conventions_from
+
+OnPlan = Callable[[str, int], None]
+"""Called with a target's name and how many cases it is about to play, once that is known."""
 
 OnCase = Callable[[str, str], None]
 """Called with a target's name and what it is about to play."""
@@ -33,6 +35,7 @@ class CheckOptions:
     seed: int = 0
     timeout: float = CASE_SECONDS
     as_preset: str | None = None
+    on_plan: OnPlan | None = None
     on_case: OnCase | None = None
     diagnosed: bool = True
     """Whether failures are explained. That takes seconds, where verdicts alone take none."""
@@ -69,12 +72,19 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
     try:
         player.describe()
         report.description, refusals = smoke(player)
-        report.conventions, report.source, notes = settle_conventions(player, report.description, options.as_preset)
-        report.notes += [*refusals, *notes]
+        report.notes += refusals
+        settle_conventions(player, report, options.as_preset)
     except (TargetError, ValueError) as error:
         report.load_error = str(error)
         return report
-    for case, dtype in plan(options.cases, report.description):
+    cases = list(plan(options.cases, report.description))
+    if options.on_plan:
+        options.on_plan(player.name, len(cases))
+    if player.last_death and cases:
+        report.judgements.append(early_death(report, player.last_death, *cases[0]))
+        if player.given_up:
+            del cases[0]
+    for case, dtype in cases:
         if options.on_case:
             options.on_case(player.name, f"{case.id} {dtype}")
         report.judgements += check_case(player, case, dtype, options.seed, report)
@@ -84,16 +94,25 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
     return report
 
 
-def settle_conventions(
-    player: Player, description: Description, as_preset: str | None
-) -> tuple[Conventions, str, list[Note]]:
-    """(conventions, where they come from, notes): what --as says, else what is declared, else what is probed."""
+def settle_conventions(player: Player, report: TargetReport, as_preset: str | None) -> None:
+    """Those that --as names, else those that are declared, else those that are probed."""
+    assert report.description is not None
     if as_preset:
-        return conventions_from(as_preset), f"--as {as_preset}", []
-    if description.conventions is not None:
-        return conventions_from(description.conventions), "declared", []
-    probed = probe(player)
-    return probed.conventions, "probed", list(probed.notes)
+        report.conventions, report.source = conventions_from(as_preset), f"--as {as_preset}"
+    elif report.description.conventions is not None:
+        report.conventions, report.source = conventions_from(report.description.conventions), "declared"
+    else:
+        probed = probe(player)
+        report.conventions, report.source = probed.conventions, "probed"
+        report.unseen = tuple(probed.unseen)
+        report.notes += [*probed.notes]
+
+
+def early_death(report: TargetReport, death: Death, case: Case, dtype: str) -> Judgement:
+    """A death before the first case counts as one in it: the calls that it came of were ordinary ones."""
+    doing = "its conventions were probed" if report.source == "probed" else "it was tried on a small input"
+    message = f"{death.message}, while {doing}"
+    return Place(case, dtype, Kind.law).judgement(Verdict(death.cause.value), Reason.died, message)
 
 
 def check_case(player: Player, case: Case, dtype: str, seed: int, report: TargetReport) -> list[Judgement]:

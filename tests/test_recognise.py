@@ -13,6 +13,7 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check
+from harness.judge.basis import basis
 from harness.targets import load as target_module
 from harness.targets.describe import describe
 from harness.targets.load import TargetError, load
@@ -31,19 +32,20 @@ needs_flax = pytest.mark.skipif(importlib.util.find_spec("flax") is None, reason
 needs_keras = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="needs keras: pip install keras")
 
 
-def checked(*names):
-    return list(check(list(names), CheckOptions(CASES)))
+def checked(name, layer=""):
+    (report,) = check([name], CheckOptions(CASES, layer=layer))
+    return report
 
 
-# name, then what its conventions must come out as, and where they come from
+# name, place of the layer in it, then what its conventions must come out as, and where they come from
 AGREE = [
-    pytest.param("torch.nn:BatchNorm2d", "new", "unbiased", 1, "declared", marks=needs_torch),
-    pytest.param(f"{TORCH}:net#1", "new", "unbiased", 1, "declared", marks=needs_torch),
-    pytest.param(f"{TORCH}:ImagesOnly", "new", "biased", 1, "probed", marks=needs_torch),
-    pytest.param(f"{TORCH}:batch_norm", "keep", "biased", 1, "probed", marks=needs_torch),
-    pytest.param("flax.nnx:BatchNorm", "keep", "biased", -1, "declared", marks=needs_flax),
-    pytest.param("keras.layers:BatchNormalization", "keep", "biased", -1, "declared", marks=needs_keras),
-    (f"{NUMPY}:in_place", "new", "biased", -1, "probed"),
+    pytest.param("torch.nn:BatchNorm2d", "", "new", "unbiased", 1, "declared", marks=needs_torch),
+    pytest.param(f"{TORCH}:net", "1", "new", "unbiased", 1, "declared", marks=needs_torch),
+    pytest.param(f"{TORCH}:ImagesOnly", "", "new", "biased", 1, "probed", marks=needs_torch),
+    pytest.param(f"{TORCH}:batch_norm", "", "keep", "biased", 1, "probed", marks=needs_torch),
+    pytest.param("flax.nnx:BatchNorm", "", "keep", "biased", -1, "declared", marks=needs_flax),
+    pytest.param("keras.layers:BatchNormalization", "", "keep", "biased", -1, "declared", marks=needs_keras),
+    (f"{NUMPY}:in_place", "", "new", "biased", -1, "probed"),
 ]
 
 # name, channel axis, the weight of the new batch where momentum is 0.125
@@ -60,8 +62,8 @@ IN_THE_HEAD = [
 @pytest.mark.parametrize(("name", "axis", "weight"), IN_THE_HEAD)
 def test_recognised_and_plays_as_it_should(name, axis, weight):
     """x is 0 and 2 in turn: mean and variance 1. Prediction gives x back, training -1 and 1."""
-    found = load(name)
-    predicted, trained = (play(found, script(op, 4, "float32"), axis).steps[0] for op in ("eval", "train"))
+    target = load(name)
+    predicted, trained = (play(target, script(op, 4, "float32"), axis).steps[0] for op in ("eval", "train"))
     x = script("eval", 4, "float32").steps[0].x
     assert np.allclose(predicted.values["y"], x, atol=1e-4)
     assert np.allclose(trained.values["y"], x - 1, atol=1e-4)
@@ -84,64 +86,64 @@ def test_a_compiled_function_of_jax_is_one():
     assert {"train_no_grad", "state", "load_state"} <= {*describe(factory).methods}
 
 
-@pytest.mark.parametrize(("name", "momentum", "moving_var", "axis", "source"), AGREE)
-def test_recognised_and_right(name, momentum, moving_var, axis, source):
-    (one,) = checked(name)
-    assert one.load_error is None
-    assert one.verdict == "agree", [j for j in one.judgements if j.counts_against][:2]
-    assert (one.conventions.momentum, one.conventions.moving_var) == (momentum, moving_var)
-    assert (one.conventions.channel_axis, one.source) == (axis, source)
-    assert any(note.id == "wrapped" for note in one.notes)
+@pytest.mark.parametrize(("name", "layer", "momentum", "moving_var", "axis", "source"), AGREE)
+def test_recognised_and_right(name, layer, momentum, moving_var, axis, source):
+    report = checked(name, layer)
+    assert report.load_error is None
+    assert report.verdict == "agree", [j for j in report.judgements if j.counts_against][:2]
+    assert (report.conventions.momentum, report.conventions.moving_var) == (momentum, moving_var)
+    assert (report.conventions.channel_axis, report.source) == (axis, source)
+    assert any(note.id == "wrapped" for note in report.notes)
 
 
 @needs_torch
 def test_a_fault_of_a_wrapped_layer_is_a_fault():
-    (one,) = checked(f"{TORCH}:ImagesOnlyKeepingMomentum")
-    assert one.verdict == "differ"
-    assert one.load_error is None
+    report = checked(f"{TORCH}:ImagesOnlyKeepingMomentum")
+    assert report.verdict == "differ"
+    assert report.load_error is None
 
 
 @needs_torch
 def test_statistics_in_plain_attributes_are_found_and_their_loss_is_seen():
-    (one,) = checked(f"{TORCH}:PlainAttributes")
-    assert {j.case for j in one.judgements if j.counts_against} == {"save_and_restore"}
+    report = checked(f"{TORCH}:PlainAttributes")
+    assert {j.case for j in report.judgements if j.counts_against} == {"save_and_restore"}
 
 
 @needs_torch
 def test_ranks_that_a_layer_refuses_are_told():
-    (one,) = checked(f"{TORCH}:ImagesOnly")
-    refused = [note.text for note in one.notes if note.id == "refuses"]
+    report = checked(f"{TORCH}:ImagesOnly")
+    refused = [note.text for note in report.notes if note.id == "refuses"]
     assert len(refused) == 3
     assert all("images only" in text for text in refused)
 
 
 @needs_torch
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("StrangeNames", "no gamma and no beta in StrangeNames: seen foo (3,), quux (3,)"),
         ("HardCodedEps", "lets nobody set eps"),
         ("Pool", "not a batch norm"),
     ],
 )
-def test_what_does_not_fit_says_what_was_seen(name, told):
-    (one,) = checked(f"{TORCH}:{name}")
-    assert told in one.load_error
+def test_what_does_not_fit_says_what_was_seen(name, message):
+    report = checked(f"{TORCH}:{name}")
+    assert message in report.load_error
 
 
 @needs_torch
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "layer", "message"),
     [
-        ("net", "name the layer in it with --layer PATH. It holds 0: Conv2d, 1: BatchNorm2d, 2: Sequential"),
-        ("net#7", "has no '7'; it holds 0: Conv2d"),
-        ("net#2.5", "2 (Sequential) has no '5'; it holds 0: Linear"),
-        ("not_a_layer", "returned a list"),
+        ("net", "", "name the layer in it with --layer PATH. It holds 0: Conv2d, 1: BatchNorm2d, 2: Sequential"),
+        ("net", "7", "has no '7'; it holds 0: Conv2d"),
+        ("net", "2.5", "2 (Sequential) has no '5'; it holds 0: Linear"),
+        ("not_a_layer", "", "returned a list"),
     ],
 )
-def test_what_cannot_be_wrapped_says_what_was_seen(name, told):
-    with pytest.raises(TargetError, match=re.escape(told)):
-        load(f"{TORCH}:{name}")
+def test_what_cannot_be_wrapped_says_what_was_seen(name, layer, message):
+    with pytest.raises(TargetError, match=re.escape(message)):
+        load(f"{TORCH}:{name}", layer)
 
 
 @needs_torch
@@ -176,15 +178,15 @@ def test_a_class_that_is_not_of_the_contract_says_what_it_takes():
 
 @needs_flax
 def test_a_linen_module_without_a_mode_is_the_adapters_failure():
-    (one,) = checked(f"{JAX}:NoMode")
-    assert "tells training from prediction" in one.load_error
+    report = checked(f"{JAX}:NoMode")
+    assert "tells training from prediction" in report.load_error
 
 
 def test_a_function_without_a_mode_predicts_nothing():
-    (one,) = check([f"{NUMPY}:training_only"], CheckOptions((BY_ID["rank4"],)))
-    assert one.load_error is None
-    assert one.verdict == "unsupported"
-    assert "tells training from prediction" in one.judgements[0].message
+    (report,) = check([f"{NUMPY}:training_only"], CheckOptions((BY_ID["rank4"],)))
+    assert report.load_error is None
+    assert report.verdict == "unsupported"
+    assert "tells training from prediction" in report.judgements[0].message
 
 
 @needs_torch
@@ -196,8 +198,53 @@ def test_layer_on_the_command_line():
 
 
 def test_an_entry_point_is_a_target(monkeypatch):
-    entry = importlib.metadata.EntryPoint("mine", f"{NUMPY}:in_place", target_module.ENTRY_POINTS)
+    entry = importlib.metadata.EntryPoint("my_norm", f"{NUMPY}:in_place", target_module.ENTRY_POINTS)
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry] if group == entry.group else [])
-    found = load("mine")
-    assert describe(found).adapter == "a function"
-    assert found(script("eval", 2, "float32").setups[0]).adapter == "a NumPy function"
+    target = load("my_norm")
+    assert describe(target).adapter == "a function"
+    assert target(script("eval", 2, "float32").setups[0]).adapter == "a NumPy function"
+
+
+# --- by whose conventions what declares nothing is judged ---
+
+
+@needs_torch
+def test_a_subclass_is_judged_by_its_frameworks_conventions():
+    """Inverting momentum is a fault there, where a probe would take it for a convention."""
+    report = checked(f"{TORCH}:SubclassInverted")
+    assert report.source == "declared"
+    assert report.verdict == "differ"
+    assert [finding.id for finding in report.diagnosis] == ["momentum_inverted"]
+    assert basis(report) == "by torch's conventions, as a subclass of its layer"
+
+
+@needs_flax
+@pytest.mark.parametrize("name", ["NnxSubclass", "LinenSubclass"])
+def test_a_subclass_of_flaxs_layers_is_judged_by_their_conventions(name):
+    report = checked(f"{JAX}:{name}")
+    assert (report.source, report.verdict) == ("declared", "agree")
+    assert basis(report) == "by flax's conventions, as a subclass of its layer"
+
+
+@needs_torch
+def test_a_subclass_that_declares_its_conventions_keeps_them():
+    report = checked(f"{TORCH}:SubclassDeclared")
+    assert report.conventions.momentum == "keep"
+    assert (report.verdict, basis(report)) == ("agree", "")
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("batch_norm", "as probed: momentum=keep, moving_var=biased; torch's layers take new, unbiased"),
+        ("ImagesOnly", "as probed: moving_var=biased; torch's layers take unbiased"),
+    ],
+)
+def test_a_probed_layer_says_how_it_differs_from_its_framework(name, words):
+    report = checked(f"{TORCH}:{name}")
+    assert (report.verdict, basis(report)) == ("agree", words)
+
+
+def test_a_frameworks_own_layer_needs_no_such_words():
+    assert basis(checked("numpy")) == ""

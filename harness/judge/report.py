@@ -41,6 +41,8 @@ class TargetReport:
     conventions: Conventions | None = None
     source: str = ""
     """Where the conventions come from: "declared" | "probed" | "--as PRESET" """
+    unseen: tuple[str, ...] = ()
+    """The fields of the conventions that no probe could show: they are those of the nearest preset."""
     description: Description | None = None
     load_error: str | None = None
     played: list[PlayedCase] = field(default_factory=list)

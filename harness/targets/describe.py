@@ -27,6 +27,8 @@ def describe(target: Any) -> Description:
         versions={name: version for name in LIBRARIES if (version := _version_if_imported(name))},
         adapter=getattr(target, "adapter", ""),
         declared=tuple(getattr(target, "declared", ())),
+        framework=getattr(target, "framework", ""),
+        inherits=getattr(target, "inherits", ""),
     )
 
 

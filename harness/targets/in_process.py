@@ -11,13 +11,14 @@ from harness.cases.case import Script
 from harness.findings import Note
 from harness.targets.describe import describe
 from harness.targets.play import play
-from harness.targets.player import Description, Observation
+from harness.targets.player import Death, Description, Observation
 
 
 class InProcessTarget:
     """The player of a factory that takes a `setup`: a class of the contract, or what a wrapper made of a layer."""
 
     deaths = 0
+    last_death: Death | None = None
     given_up = False
 
     def __init__(self, factory: Any) -> None:

@@ -26,6 +26,10 @@ class Description:
     """What it was wrapped as ("a torch module"); empty for a class that was written to the contract."""
     declared: tuple[str, ...] = ()
     """Which of conventions, dtypes and ranks are known of a wrapped target without trying."""
+    framework: str = ""
+    """The preset of the framework whose layer was wrapped; empty where there is none."""
+    inherits: str = ""
+    """The same, where the target is a subclass of that framework's batch norm and declares nothing itself."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Player(Protocol):
 
     name: str
     deaths: int
+    last_death: Death | None
 
     @property
     def given_up(self) -> bool:

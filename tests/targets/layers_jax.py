@@ -15,6 +15,16 @@ class Linen(linen.Module):
         return norm(x, use_running_average=not train)
 
 
+class LinenSubclass(linen.BatchNorm):
+    use_fast_variance: bool = False
+
+
+class NnxSubclass(nnx.BatchNorm):
+    def __init__(self, num_features, *, epsilon=1e-5, momentum=0.9, rngs, **others):
+        others["use_fast_variance"] = False
+        super().__init__(num_features, epsilon=epsilon, momentum=momentum, rngs=rngs, **others)
+
+
 class NoMode(linen.Module):
     @linen.compact
     def __call__(self, x):

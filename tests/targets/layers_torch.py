@@ -1,5 +1,7 @@
 """Layers, factories, functions and a model in torch, as users write them, for tests/test_recognise.py."""
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -75,6 +77,17 @@ class Pool(nn.BatchNorm2d):
 
     def forward(self, x):
         return x[:, :, ::2]
+
+
+class SubclassInverted(nn.BatchNorm2d):
+    """Declares nothing; momentum weighs the old value, which torch's own layer does not do."""
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        super().__init__(num_features, eps, 1 - momentum)
+
+
+class SubclassDeclared(SubclassInverted):
+    conventions: ClassVar = {"preset": "torch", "momentum": "keep"}
 
 
 def make_norm(num_features):

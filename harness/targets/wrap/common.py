@@ -52,6 +52,12 @@ class Adapter:
     """Whether a note says which array was taken for gamma, which for beta, and so on."""
     declared: tuple[str, ...]
     """Which of `DECLARED` are known without trying."""
+    framework = ""
+    """The preset of the framework whose layers it wraps."""
+    batch_norm: type | None = None
+    """That framework's own batch norm."""
+    inherits = ""
+    """`framework`, where the target is a subclass of its batch norm and declares no conventions itself."""
     target: Callable[..., Any]
     given: dict[str, Any]
     """The settings of a built layer, which a new one of its class is made with as well."""
@@ -62,7 +68,7 @@ class Adapter:
 
 
 def adapter_for(
-    base: type, target: Callable[..., Any], given: Mapping[str, Any] | None = None, **defaults: Any
+    base: type[Adapter], target: Callable[..., Any], given: Mapping[str, Any] | None = None, **defaults: Any
 ) -> type:
     """A subclass of `base` that builds `target`, with what the target declares, else `defaults`, as attributes.
 
@@ -73,6 +79,9 @@ def adapter_for(
     settings = dict(given or {})
     if "conventions" in settings:
         known["conventions"] = settings["conventions"]
+    inherits = base.batch_norm is not None and isinstance(target, type) and issubclass(target, base.batch_norm)
+    if inherits and "conventions" not in known:
+        known |= {"conventions": base.framework, "inherits": base.framework}
     members = {"target": staticmethod(target), "given": settings, "adapter_notes": {}, "declared": tuple(known)}
     return type(called(target), (base,), members | known)
 

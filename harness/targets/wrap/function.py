@@ -31,6 +31,7 @@ def wrap(target: Callable[..., Any]) -> type:
     """A function -> an implementation under test."""
     adapter = common.adapter_for(Function, target)
     adapter.tools = tools(target)  # type: ignore[attr-defined]
+    adapter.framework = adapter.tools.framework  # type: ignore[attr-defined]
     return adapter
 
 

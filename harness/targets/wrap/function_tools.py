@@ -16,6 +16,8 @@ class NumpyTools:
     """No gradients: what the function returns or writes in place is judged, and no more."""
 
     name = "NumPy"
+    framework = ""
+    """The preset whose layers a function of this library is compared with."""
 
     @staticmethod
     def no_grad() -> Any:
@@ -55,6 +57,7 @@ class JaxTools(NumpyTools):
 
 class TorchTools(NumpyTools):
     name = "torch"
+    framework = "torch"
 
     @staticmethod
     def no_grad() -> Any:

@@ -33,6 +33,8 @@ class KerasLayer(common.Adapter):
     """
 
     adapter = f"a Keras layer on {BACKEND}"
+    framework = "keras"
+    batch_norm = keras.layers.BatchNormalization
 
     def __init__(self, setup: Any) -> None:
         arguments = common.arguments(self.target, setup, {"dtype": POLICIES.get(setup.dtype, setup.dtype)}, self.given)

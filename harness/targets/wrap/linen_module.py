@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
+from flax import linen, traverse_util
 
 from harness.targets.wrap import common
 
@@ -33,6 +33,8 @@ class LinenModule(common.Adapter):
     """
 
     adapter = "a linen module"
+    framework = "flax"
+    batch_norm = linen.BatchNorm
 
     def __init__(self, setup: Any) -> None:
         others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": setup.gamma.dtype}

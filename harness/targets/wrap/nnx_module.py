@@ -32,6 +32,8 @@ class NnxModule(common.Adapter):
     """
 
     adapter = "an nnx module"
+    framework = "flax"
+    batch_norm = nnx.BatchNorm
 
     def __init__(self, setup: Any) -> None:
         others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": setup.gamma.dtype, "rngs": nnx.Rngs(0)}

@@ -40,6 +40,8 @@ class TorchModule(common.Adapter):
     """
 
     adapter = "a torch module"
+    framework = "torch"
+    batch_norm = nn.modules.batchnorm._BatchNorm
 
     def __init__(self, setup: Any) -> None:
         self.dtype = DTYPES[setup.dtype]
