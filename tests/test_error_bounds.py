@@ -1,4 +1,4 @@
-"""A slice of tests/experiments/bounds.py that runs in seconds, and the corners that it does not visit."""
+"""A slice of tests/experiments/bounds that runs in seconds, and the corners that it does not visit."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pytest
 
 from reference.error_bounds import eval_bounds, moving_bound, precision_of, train_bounds
 from reference.summation_error import summation_error
-from tests.experiments import bounds as experiment
-from tests.experiments.bounds_inputs import random_batch
+from tests.experiments.bounds import exact, measured
+from tests.experiments.bounds.inputs import random_batch
 from tests.targets.honest_algorithms import HONEST, backwards, eight_lanes, sequential, tree, two_pass, value_sorted
 
 TABLE = Path(__file__).resolve().parents[1] / "reference" / "error_bounds_table.md"
 
 
 @pytest.fixture(scope="module")
-def table() -> experiment.Table:
-    return experiment.run(cases=5000, seed=20240229)
+def table() -> measured.Table:
+    return measured.measure(cases=5000, seed=20240229)
 
 
 def test_no_honest_algorithm_leaves_the_bound(table):
-    assert experiment.sum_counts(table) == 5000
+    assert measured.cases_counted(table) == 5000
     broken = {key: (cell.worst, cell.worst_by) for key, cell in table.items() if not cell.worst <= 1}
     assert not broken
 
@@ -33,7 +33,7 @@ def test_no_honest_algorithm_leaves_the_bound(table):
 def test_the_bound_is_not_empty(table):
     """Where agreement is conclusive, the least accurate honest algorithm uses more than 2 % of the bound."""
     cells = {key: cell for key, cell in table.items() if cell.conclusive >= 50}
-    assert {key[0] for key in cells} == set(experiment.OBSERVABLES)
+    assert {key[0] for key in cells} == set(measured.OBSERVABLES)
     loose = {key: cell.p99() for key, cell in cells.items() if cell.p99()[0] <= 0.02}
     assert not loose
 
@@ -41,46 +41,46 @@ def test_the_bound_is_not_empty(table):
 @pytest.mark.parametrize("n", [4, 16, 64])
 def test_fast_variance_leaves_the_bound_by_100(n):
     rng = np.random.default_rng(n)
-    for found in experiment.fast_variance(1e4, n, rng, channels=200).values():
-        assert np.median(found["y"]) > 100
-        assert found["y"].reshape(-1, 10).max(axis=1).min() > 100  # any ten channels together
-        assert np.median(found["moving_var"]) > 100
+    for ratios in measured.fast_variance(1e4, n, rng, channels=200).values():
+        assert np.median(ratios["y"]) > 100
+        assert ratios["y"].reshape(-1, 10).max(axis=1).min() > 100  # any ten channels together
+        assert np.median(ratios["moving_var"]) > 100
 
 
 def test_fast_variance_is_no_finding_where_it_is_good_enough():
-    found = experiment.fast_variance(1.0, 64, np.random.default_rng(0))
-    assert max(r["y"].max() for r in found.values()) < 1
+    by_algorithm = measured.fast_variance(1.0, 64, np.random.default_rng(0))
+    assert max(ratios["y"].max() for ratios in by_algorithm.values()) < 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_honest_algorithms_against_fifty_digits(dtype):
     b = random_batch(np.random.default_rng(5), dtype, 40, max_n=12)
-    _, bound = experiment.expected_and_bounds(b)
+    _, bound = exact.expected_and_bounds(b)
     with mpmath.workdps(50):
         for algorithm in HONEST:
             got = algorithm.train(b.x, b.dy, b.gamma, b.beta, b.eps)
             for c in range(40):
-                for name, exact in experiment.in_50_digits(b, c).items():
+                for name, wanted in exact.in_50_digits(b, c).items():
                     limits = np.atleast_1d(bound[name][..., c])
-                    for g, e, limit in zip(np.atleast_1d(got[name][..., c]), exact, limits, strict=True):
+                    for g, e, limit in zip(np.atleast_1d(got[name][..., c]), wanted, limits, strict=True):
                         assert abs(mpmath.mpf(float(g)) - e) <= limit, (algorithm.name, name)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_reference_is_far_more_accurate_than_the_bound(dtype):
-    worst = experiment.reference_error(200, 1, dtype)
+    worst = exact.reference_error(200, 1, dtype)
     assert all(0 <= v < 1e-2 for v in worst.values())
 
 
 def test_fifty_digits_would_show_a_wrong_reference(monkeypatch):
-    right = experiment.exact_train
+    right = exact.exact_train
 
     def wrong(*arguments):
         result = right(*arguments)
         return result | {"var": result["var"] * 1.001}
 
-    monkeypatch.setattr(experiment, "exact_train", wrong)
-    assert experiment.reference_error(50, 1, "float32")["var"] > 1
+    monkeypatch.setattr(exact, "exact_train", wrong)
+    assert exact.reference_error(50, 1, "float32")["var"] > 1
 
 
 HARD_SUMS = {
@@ -100,10 +100,10 @@ def test_sums_in_any_order(kind):
     for _ in range(40):
         n = int(np.exp(rng.uniform(0, np.log(1024))))
         t = np.stack([HARD_SUMS[kind](rng, n) for _ in range(8)], axis=1).astype(np.float32)
-        exact = np.array([math.fsum(column) for column in t.T.astype(float)])
+        true = np.array([math.fsum(column) for column in t.T.astype(float)])
         bound = summation_error(t.T.astype(np.float64), 2.0**-24)
         for add in (sequential, backwards, value_sorted, tree, eight_lanes):
-            assert (np.abs(add(t) - exact) <= bound).all(), add.__name__
+            assert (np.abs(add(t) - true) <= bound).all(), add.__name__
 
 
 def test_a_sum_of_random_numbers_is_not_excused_by_its_worst_case():
@@ -119,7 +119,7 @@ def test_constant_channels(value, n):
     dy = np.random.default_rng(0).normal(size=(n, 1)).astype(np.float32)
     gamma, beta = np.float32([1.3]), np.float32([0.7])
     wide = [a.astype(np.float64) for a in (x, dy, gamma, beta)]
-    want = experiment.exact_train(*wide, 1e-5)
+    want = exact.exact_train(*wide, 1e-5)
     bound = train_bounds(*wide, 1e-5, precision_of("float32"))
     assert all(np.isfinite(v).all() and (v >= 0).all() for v in bound.values())
     for algorithm in HONEST:
@@ -145,11 +145,11 @@ def test_an_empty_batch_has_bounds_of_the_right_shape():
 def test_moving_averages_with_weights_rounded_either_way(keep):
     rng = np.random.default_rng(3)
     old, new = (10 ** rng.uniform(-3, 3, (2, 2000))).astype(np.float32)
-    exact = keep * old.astype(np.float64) + (1 - keep) * new.astype(np.float64)
+    true = keep * old.astype(np.float64) + (1 - keep) * new.astype(np.float64)
     bound = moving_bound(0.0, old, new, 0.0, keep, 1 - keep, precision_of("float32"))
     for update in ("two_products", "increment", "from_new"):
         got = replace(HONEST[0], update=update).moved(old, new, keep)
-        assert (np.abs(got - exact) <= bound).all(), update
+        assert (np.abs(got - true) <= bound).all(), update
     assert (bound <= 12 * 2.0**-24 * (old.astype(float) + new)).all()
 
 
@@ -163,7 +163,7 @@ def test_sixteen_bit_results_are_rounded_once_more():
     dy = rng.normal(size=(50, 6)).astype(np.float16)
     gamma, beta = rng.normal(size=(2, 6)).astype(np.float32)
     wide = [a.astype(np.float64) for a in (x, dy, gamma, beta)]
-    want = experiment.exact_train(*wide, 1e-3)
+    want = exact.exact_train(*wide, 1e-3)
     bound = train_bounds(*wide, 1e-3, precision_of("float16"))
     for algorithm in HONEST:
         got = algorithm.train(x.astype(np.float32), dy.astype(np.float32), gamma, beta, 1e-3)
@@ -190,7 +190,7 @@ def test_eps_outside_the_root():
     own = train_bounds(*wide, 1e-5, precision_of("float32"), "outside_sqrt")
     assert (np.abs(xh - y64) <= own["y"]).all()
     assert (np.abs(dx - dx64) <= own["dx"]).all()
-    other = experiment.exact_train(*wide, 1e-5)
+    other = exact.exact_train(*wide, 1e-5)
     bound = train_bounds(*wide, 1e-5, precision_of("float32"))
     assert (np.abs(xh - other["y"]) / bound["y"]).max() > 100
     with pytest.raises(ValueError, match="eps_at"):
@@ -204,7 +204,7 @@ def test_results_that_underflow_are_no_findings(flush):
     dy = (rng.normal(size=(40, 6)) * 10.0 ** rng.uniform(-44, -18, 6)).astype(np.float32)
     gamma, beta = np.ones(6, np.float32), np.zeros(6, np.float32)
     wide = [a.astype(np.float64) for a in (x, dy, gamma, beta)]
-    want = experiment.exact_train(*wide, 1e-5)
+    want = exact.exact_train(*wide, 1e-5)
     bound = train_bounds(*wide, 1e-5, precision_of("float32"))
     for algorithm in HONEST:
         for name, value in algorithm.train(x, dy, gamma, beta, 1e-5).items():
@@ -246,7 +246,7 @@ def test_the_committed_table_is_of_a_million_cases_and_keeps_what_it_promises():
     assert "Violations: **0**" in text
     lines = [line for line in text[text.index("## Every cell") :].splitlines() if line.startswith("|")]
     cells = [[value.strip() for value in line.split("|")[1:-1]] for line in lines[2:]]
-    classes = len(experiment.N_DECADES) * len(experiment.KAPPA_DECADES)
-    assert len(cells) == len(experiment.OBSERVABLES) * len(experiment.EXTENDED) * classes
+    classes = len(measured.N_DECADES) * len(measured.KAPPA_DECADES)
+    assert len(cells) == len(measured.OBSERVABLES) * len(exact.EXTENDED) * classes
     assert all(float(worst) <= 1 for *_, worst, _, _, _ in cells)
     assert all(p99 == "inconclusive" or float(p99) > 0.02 for *_, p99, _ in cells)

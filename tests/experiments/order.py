@@ -1,10 +1,10 @@
-"""No verdict may hang on the order of the targets, nor on which other libraries are installed.
+"""No verdict may depend on the order of the targets, nor on which other libraries are installed.
 
     python -m tests.experiments.order                 # every installed target, full suite, in two orders; compare
     python -m tests.experiments.order --keep a.json   # keep the verdicts ...
     python -m tests.experiments.order --with a.json   # ... and compare them with those of another environment
 
-Exit status 1 where a verdict, a judgement's verdict or a diagnosis is another.
+Exit status 1 if a verdict, a judgement's verdict or a diagnosis is not the same.
 """
 
 import argparse
@@ -20,52 +20,59 @@ from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 
 
-def found(name, cases):
-    """All that is decided of a target. Error/bound is left out: threads may add in another order each time."""
-    with IsolatedTarget(name, CASE_SECONDS) as isolated:
-        report = check_target(isolated, CheckOptions(cases))
-    verdicts = {f"{j.case} {j.dtype} {j.step} {j.op} {j.observable} {j.kind}": j.verdict for j in report.judgements}
+def decided(name, cases):
+    """All that is decided about a target. Error/bound is left out: threads may add in another order each time."""
+    with IsolatedTarget(name, CASE_SECONDS) as player:
+        report = check_target(player, CheckOptions(cases))
     return {
         "verdict": report.verdict,
-        "judgements": verdicts,
+        "judgements": {place_of(judgement): judgement.verdict for judgement in report.judgements},
         "diagnosis": [finding.id for finding in report.diagnosis],
     }
 
 
-def in_order(names, suite_name):
+def place_of(judgement):
+    j = judgement
+    return f"{j.case} {j.dtype} {j.step} {j.op} {j.observable} {j.kind}"
+
+
+def decided_in_order(names, suite_name):
+    """{name: what is decided}, several targets at a time, started in the order of `names`."""
     cases = suite(suite_name)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(names, pool.map(lambda name: found(name, cases), names), strict=True))
+        return dict(zip(names, pool.map(lambda name: decided(name, cases), names), strict=True))
 
 
-def differences(one, other):
-    for name in one.keys() & other.keys():
-        a, b = one[name], other[name]
+def differences(first, second):
+    """One line for each thing that was decided in two ways, of the targets in both."""
+    for name in first.keys() & second.keys():
+        a, b = first[name], second[name]
         for key in ("verdict", "diagnosis"):
             if a[key] != b[key]:
                 yield f"{name}: {key} {a[key]} / {b[key]}"
         for place in a["judgements"].keys() | b["judgements"].keys():
-            pair = a["judgements"].get(place), b["judgements"].get(place)
-            if pair[0] != pair[1]:
-                yield f"{name}: {place}: {pair[0]} / {pair[1]}"
+            verdicts = a["judgements"].get(place), b["judgements"].get(place)
+            if verdicts[0] != verdicts[1]:
+                yield f"{name}: {place}: {verdicts[0]} / {verdicts[1]}"
 
 
 def main():
     parser = argparse.ArgumentParser(description="The same verdicts in two orders, or in two environments.")
     parser.add_argument("--suite", default="full", choices=["quick", "full"])
-    parser.add_argument("--keep", type=Path, help="write what was found to this file")
-    parser.add_argument("--with", dest="earlier", type=Path, help="compare with what such a file holds instead")
+    parser.add_argument("--keep", type=Path, help="write the verdicts to this file")
+    parser.add_argument("--with", dest="kept", type=Path, help="compare with such a file instead of another order")
     options = parser.parse_args()
     names = [name for name in BUILT_IN if is_installed(name)]
-    one = in_order(names, options.suite)
+    first = decided_in_order(names, options.suite)
     if options.keep:
-        options.keep.write_text(json.dumps(one))
-    other = json.loads(options.earlier.read_text()) if options.earlier else in_order(names[::-1], options.suite)
-    told = sorted(differences(one, other))
-    print("\n".join(told))
-    judged = sum(len(one[name]["judgements"]) for name in one.keys() & other.keys())
-    print(f"{len(one.keys() & other.keys())} targets, {judged} judgements, {len(told)} differences")
-    sys.exit(bool(told))
+        options.keep.write_text(json.dumps(first))
+    second = json.loads(options.kept.read_text()) if options.kept else decided_in_order(names[::-1], options.suite)
+    lines = sorted(differences(first, second))
+    print("\n".join(lines))
+    in_both = first.keys() & second.keys()
+    judgements = sum(len(first[name]["judgements"]) for name in in_both)
+    print(f"{len(in_both)} targets, {judgements} judgements, {len(lines)} differences")
+    sys.exit(bool(lines))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m tests.experiments.search --cases 10000
 
-Hypothesis draws the case (and shrinks what it finds); every implementation is judged by the same bounds as any target.
+Hypothesis draws the cases and shrinks one that fails; our implementations are judged as any target is.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from harness.cases.case import Case
 from harness.cases.data import gaussian, relu_zeros, wide_scales, with_constant_channel
-from harness.judge.expected import expect
-from harness.judge.judge import judge
+from harness.check import check_case
+from harness.judge.report import TargetReport
 from harness.targets.built_in import is_installed
+from harness.targets.in_process import InProcessTarget
 from harness.targets.load import load
-from harness.targets.play import play
 from reference.conventions import D2L
 
-OWN = ("numpy", "torch", "jax")
-# A pool, not any shape: JAX compiles once for each.
+OUR_OWN = ("numpy", "torch", "jax")
+# A pool instead of any shape: JAX compiles once for each.
 SHAPES = [
     (1, 3), (2, 3), (3, 2), (5, 4), (17, 3), (64, 2), (3, 2, 5), (1, 3, 2), (2, 3, 4, 5), (1, 2, 3, 1),
     (6, 3, 7, 5), (2, 2, 3, 2, 2), (128, 3), (10, 2, 10, 10),
@@ -39,7 +39,7 @@ SCRIPTS = [
 
 
 def lattice(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Few values, off zero: rounding errors that do not average out."""
+    """Three distinct values far from zero, whose rounding errors do not average out."""
     return 7.3 + 0.1 * rng.integers(0, 3, shape)
 
 
@@ -51,7 +51,7 @@ def cases(draw) -> Case:
     )
     return Case(
         id=f"search_{draw(st.integers(0, 2**32))}",
-        why="drawn",
+        why="drawn at random",
         shape=draw(st.sampled_from(SHAPES)),
         data=data,
         script=draw(st.sampled_from(SCRIPTS)),
@@ -62,33 +62,31 @@ def cases(draw) -> Case:
     )
 
 
-def disagreements(case: Case, targets: dict) -> list[str]:
-    """What any of the targets gets wrong in one case, in words."""
-    dtype = case.dtypes[0]
-    script = case.make(dtype, 0, D2L.momentum_for(case.new_weight))
-    expected = expect(script, D2L)
-    found = []
-    for name, target in targets.items():
-        with np.errstate(all="ignore"):
-            seen = play(target, script, D2L.channel_axis)
-        found += [
-            f"{name}: {one.dtype} step {one.step} {one.observable}{one.index} {one.ratio} {one.message or ''}"
-            for one in judge(case, script, expected, seen)
-            if one.counts_against
-        ]
-    return found
+def disagreements(case: Case, players: list[InProcessTarget]) -> list[str]:
+    """What any of the players gets wrong in one case, in words."""
+    return [
+        f"{player.name}: {judgement.dtype} step {judgement.step} {judgement.observable}{judgement.index} "
+        f"{judgement.ratio} {judgement.message or ''}"
+        for player in players
+        for judgement in check_case(player, case, case.dtypes[0], 0, report_on(player))
+        if judgement.counts_against
+    ]
 
 
-def search(examples: int, seed_is_fixed: bool = False) -> int:
-    """Raises AssertionError with the smallest case that it finds. Returns how many cases were played."""
-    targets = {name: load(name) for name in OWN if is_installed(name)}
+def report_on(player: InProcessTarget) -> TargetReport:
+    return TargetReport(player.name, conventions=D2L, source="declared", description=player.describe())
+
+
+def search(examples: int, derandomize: bool = False) -> int:
+    """Raises AssertionError with the smallest case in which there is a disagreement. Returns how many were played."""
+    players = [InProcessTarget(load(name)) for name in OUR_OWN if is_installed(name)]
     played = 0
 
     @settings(
         max_examples=examples,
         deadline=None,
         database=None,
-        derandomize=seed_is_fixed,
+        derandomize=derandomize,
         suppress_health_check=list(HealthCheck),
         phases=(Phase.generate, Phase.shrink),
     )
@@ -96,18 +94,23 @@ def search(examples: int, seed_is_fixed: bool = False) -> int:
     def agrees(case: Case) -> None:
         nonlocal played
         played += 1
-        found = disagreements(case, targets)
-        assert not found, f"{case}: {found[0]}"
+        wrong = disagreements(case, players)
+        assert not wrong, f"{case}: {wrong[0]}"
 
     agrees()
     return played
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=10_000)
-    count = parser.parse_args().cases
+    asked = parser.parse_args().cases
     started = time.monotonic()
-    total = search(count)
-    print(f"{total} cases, {', '.join(OWN)}: no disagreement with the oracle; {time.monotonic() - started:.0f} s")
-    sys.exit(0 if total >= count else 1)
+    played = search(asked)
+    seconds = time.monotonic() - started
+    print(f"{played} cases, {', '.join(OUR_OWN)}: no disagreement with the oracle; {seconds:.0f} s")
+    sys.exit(0 if played >= asked else 1)
+
+
+if __name__ == "__main__":
+    main()

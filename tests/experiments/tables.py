@@ -1,11 +1,11 @@
-r"""The tables of TABLES.md: every mutant over several seeds, every honest variant over many.
+r"""TABLES.md: every mutant over several seeds, every honest variant over many.
 
     python -m tests.experiments.tables --mutant-seeds 20 --honest-seeds 200 --jobs 2 --keep rows \
         > tests/experiments/TABLES.md
 
-With `--keep` the rows of each seed stay in a folder, and a run that was cut off goes on from them.
+With `--keep` the runs of each seed stay in a folder, and an interrupted command resumes from them.
 A mutant counts as flagged if law makes its verdict `differ`, as claimed if the case that it names is among the
-failures, as right if the ids found are exactly those that are true.
+failures, as right if the ids of the diagnosis are exactly the true ones.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import sys
 import warnings
 from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
@@ -23,70 +24,93 @@ from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 
-def mutants_at(seed):
-    """[(name, seed, flagged, claimed, ids found)]"""
-    rows = []
+@dataclass(frozen=True)
+class MutantRun:
+    """A mutant at one seed."""
+
+    name: str
+    seed: int
+    flagged: bool
+    claimed: bool
+    ids: tuple[str, ...]
+    """Of the diagnosis, in alphabetical order."""
+
+
+@dataclass(frozen=True)
+class HonestRun:
+    """An honest variant at one seed."""
+
+    name: str
+    seed: int
+    judgements: int
+    greatest_ratio: float
+    failures: tuple[str, ...]
+
+
+def run_mutants(seed):
     for mutant in SINGLE + PAIRS:
         report = checked(mutant, seed)
-        failing = {one.case for one in report.judgements if one.counts_against}
-        found = sorted(finding.id for finding in report.diagnosis)
-        rows.append((mutant.__name__, seed, bool(failing), mutant.case in failing, found))
-    return rows
+        failing = {judgement.case for judgement in report.judgements if judgement.counts_against}
+        ids = tuple(sorted(finding.id for finding in report.diagnosis))
+        yield MutantRun(mutant.__name__, seed, bool(failing), mutant.case in failing, ids)
 
 
-def honest_at(seed):
-    """[(name, seed, judgements, greatest error/bound, [what failed])]"""
-    rows = []
+def run_honest(seed):
     for variant in HONEST:
         report = checked(variant, seed, diagnosed=False)
-        law = [one for one in report.judgements if one.kind == "law"]
-        failed = [f"{one.case} {one.dtype} {one.op} {one.observable} {one.ratio}" for one in law if one.counts_against]
-        greatest = max((one.ratio for one in law if one.ratio is not None and one.verdict == "agree"), default=0.0)
-        rows.append((variant.__name__, seed, sum(one.verdict == "agree" for one in law), greatest, failed))
-    return rows
+        law = [judgement for judgement in report.judgements if judgement.kind == "law"]
+        agreeing = [judgement for judgement in law if judgement.verdict == "agree"]
+        failures = tuple(f"{j.case} {j.dtype} {j.op} {j.observable} {j.ratio}" for j in law if j.counts_against)
+        greatest = max((judgement.ratio for judgement in agreeing if judgement.ratio is not None), default=0.0)
+        yield HonestRun(variant.__name__, seed, len(agreeing), greatest, failures)
 
 
-def rows_of(seed, work, keep):
-    """The rows of a seed: those that were kept, or made now. What the oracle owes is computed once a seed."""
-    path = keep / f"{work.__name__}-{seed}.json" if keep else None
+def runs_at(seed, run, kind, keep):
+    """The runs of a seed, from the folder `keep` if they are there."""
+    path = keep / f"{run.__name__}-{seed}.json" if keep else None
     if path and path.exists():
-        return json.loads(path.read_text())
+        return [from_json(kind, fields) for fields in json.loads(path.read_text())]
     with warnings.catch_warnings(action="ignore"):
-        rows = work(seed)
-    forget_prepared()
+        runs = list(run(seed))
+    forget_prepared()  # expected values are shared by the targets of one seed, and of no use to the next
     if path:
-        path.write_text(json.dumps(rows))
-    return rows
+        path.write_text(json.dumps([asdict(each) for each in runs]))
+    return runs
 
 
-def gathered(pool, work, seeds, keep):
-    rows = []
-    for done, part in enumerate(pool.imap_unordered(partial(rows_of, work=work, keep=keep), range(seeds)), 1):
-        rows += part
-        print(f"{work.__name__}: {done} of {seeds} seeds", file=sys.stderr)
-    return sorted(rows, key=lambda row: row[1])
+def from_json(kind, fields):
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
-def table_of_mutants(rows, seeds):
+def runs_by_name(pool, run, kind, seeds, keep):
+    """{name: its runs, by seed}"""
+    runs = []
+    at_seed = partial(runs_at, run=run, kind=kind, keep=keep)
+    for done, part in enumerate(pool.imap_unordered(at_seed, range(seeds)), 1):
+        runs += part
+        print(f"{run.__name__}: {done} of {seeds} seeds", file=sys.stderr)
     by_name = defaultdict(list)
-    for name, *rest in rows:
-        by_name[name].append(rest)
-    exact = Counter()
+    for each in sorted(runs, key=lambda run: run.seed):
+        by_name[each.name].append(each)
+    return by_name
+
+
+def table_of_mutants(by_name, seeds):
+    totals = Counter()
     lines = []
     for mutant in SINGLE + PAIRS:
-        mine, want = by_name[mutant.__name__], sorted(expected_ids(mutant))
-        flagged, claimed = sum(row[1] for row in mine), sum(row[2] for row in mine)
-        right = sum(row[3] == want for row in mine)
-        named = sum(set(want) <= set(row[3]) for row in mine)
-        exact += Counter(flagged=flagged, claimed=claimed, right=right, named=named, all=len(mine))
-        others = "; ".join(
-            f"{'+'.join(found) or 'nothing'} x{n}"
-            for found, n in Counter(tuple(row[3]) for row in mine if row[3] != want).items()
-        )
-        lines.append(
-            f"| {mutant.__name__} | {' + '.join(want)} | {mutant.case} | {flagged} | {claimed} | {right} | {others} |"
-        )
-    share = {key: 100 * exact[key] / exact["all"] for key in ("flagged", "claimed", "right", "named")}
+        runs, truth = by_name[mutant.__name__], tuple(sorted(expected_ids(mutant)))
+        counts = {
+            "flagged": sum(run.flagged for run in runs),
+            "claimed": sum(run.claimed for run in runs),
+            "right": sum(run.ids == truth for run in runs),
+        }
+        totals += Counter(counts, named=sum(set(truth) <= set(run.ids) for run in runs), runs=len(runs))
+        wrong = Counter(run.ids for run in runs if run.ids != truth)
+        others = "; ".join(f"{'+'.join(ids) or 'nothing'} x{count}" for ids, count in wrong.items())
+        numbers = " | ".join(str(count) for count in counts.values())
+        lines.append(f"| {mutant.__name__} | {' + '.join(truth)} | {mutant.case} | {numbers} | {others} |")
+    share = {key: 100 * totals[key] / totals["runs"] for key in ("flagged", "claimed", "right", "named")}
     return [
         f"## {len(SINGLE)} mutants with one mistake, {len(PAIRS)} with two: {seeds} seeds each",
         "",
@@ -100,24 +124,22 @@ def table_of_mutants(rows, seeds):
     ]
 
 
-def table_of_honest(rows, seeds):
-    by_name = defaultdict(list)
-    for name, *rest in rows:
-        by_name[name].append(rest)
-    alarms = sum(bool(row[4]) for row in rows)
+def table_of_honest(by_name, seeds):
     lines = []
     for variant in HONEST:
-        mine = by_name[variant.__name__]
-        agreed = sum(not row[3] for row in mine)
-        failed = "; ".join(sorted({f"seed {row[0]}: {row[3][0]}" for row in mine if row[3]})[:3])
+        runs = by_name[variant.__name__]
+        failures = sorted({f"seed {run.seed}: {run.failures[0]}" for run in runs if run.failures})
         lines.append(
-            f"| {variant.__name__} | {agreed} of {len(mine)} | {sum(row[1] for row in mine)} "
-            f"| {max(row[2] for row in mine):.3f} | {failed} |"
+            f"| {variant.__name__} | {sum(not run.failures for run in runs)} of {len(runs)} "
+            f"| {sum(run.judgements for run in runs)} | {max(run.greatest_ratio for run in runs):.3f} "
+            f"| {'; '.join(failures[:3])} |"
         )
+    runs = [run for runs in by_name.values() for run in runs]
+    alarms, judgements = sum(bool(run.failures) for run in runs), sum(run.judgements for run in runs)
     return [
         f"## {len(HONEST)} honest variants: {seeds} seeds each",
         "",
-        f"{alarms} false alarms in {len(rows)} runs of the full suite, {sum(row[2] for row in rows)} judgements.",
+        f"{alarms} false alarms in {len(runs)} runs of the full suite, {judgements} judgements.",
         "",
         "| variant | agrees | judgements | greatest error/bound | flagged |",
         "|---|---:|---:|---:|---|",
@@ -131,20 +153,18 @@ def main():
     parser.add_argument("--mutant-seeds", type=int, default=20)
     parser.add_argument("--honest-seeds", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="a folder for the rows of each seed")
+    parser.add_argument("--keep", type=Path, help="a folder for the runs of each seed")
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
     lines = ["# Mutants and honest variants over many seeds", "", "Made by `python -m tests.experiments.tables`.", ""]
     with Pool(options.jobs) as pool:
         if options.mutant_seeds:
-            lines += table_of_mutants(
-                gathered(pool, mutants_at, options.mutant_seeds, options.keep), options.mutant_seeds
-            )
+            by_name = runs_by_name(pool, run_mutants, MutantRun, options.mutant_seeds, options.keep)
+            lines += table_of_mutants(by_name, options.mutant_seeds)
         if options.honest_seeds:
-            lines += table_of_honest(
-                gathered(pool, honest_at, options.honest_seeds, options.keep), options.honest_seeds
-            )
+            by_name = runs_by_name(pool, run_honest, HonestRun, options.honest_seeds, options.keep)
+            lines += table_of_honest(by_name, options.honest_seeds)
     print("\n".join(lines).rstrip())
 
 

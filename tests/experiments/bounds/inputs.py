@@ -1,4 +1,4 @@
-"""Random inputs for the experiment on the error bounds: as networks have them, and worse.
+"""Random inputs for the experiment on the error bounds: what networks see, and worse.
 
 `SHAPES` and `COTANGENTS` are drawn evenly: normal, rectified, on a lattice, nearly constant, sorted, with an outlier.
 """

@@ -1,0 +1,1 @@
+"""The experiment on the error bounds: random inputs, exact results, honest algorithms, and the table of both."""
