@@ -1,4 +1,4 @@
-"""Lockstep: when it looks, how it names the first step that is out, and any target's batch norm in the network."""
+"""Lockstep: when it compares, how it names the first step that is out, and any target's batch norm in the network."""
 
 from __future__ import annotations
 

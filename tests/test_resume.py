@@ -1,4 +1,4 @@
-"""A training that is killed goes on from its last epoch and ends bit for bit as one that was not."""
+"""A training that is killed continues at its last epoch and ends bit for bit as one that was not."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def figures(checkpoint: Checkpoint) -> list[list[float]]:
     return [[r.epoch, r.loss, r.train_accuracy, r.test_accuracy] for records in checkpoint.history for r in records]
 
 
-def test_seeds_together_are_those_apart_and_go_on_bit_for_bit(tmp_path):
+def test_seeds_together_are_those_apart_and_resume_bit_for_bit(tmp_path):
     """JAX trains seeds as one program: each ends where it would alone but for rounding, and resumed, all the same."""
     pytest.importorskip("flax")
     from harness.train.seeds import run_together
@@ -93,8 +93,8 @@ def test_seeds_together_are_those_apart_and_go_on_bit_for_bit(tmp_path):
     whole = run_together(few(), options("jax", None), seeds)
     for together in whole:
         alone = run(few(), replace(options("jax", None), seed=together.seed))
-        for one, other in zip(together.history, alone.history, strict=True):
-            assert one.loss == pytest.approx(other.loss, rel=1e-4)
+        for record, record_alone in zip(together.history, alone.history, strict=True):
+            assert record.loss == pytest.approx(record_alone.loss, rel=1e-4)
     assert whole[0].loss != whole[1].loss
 
     class CutOffError(Exception):
@@ -110,9 +110,9 @@ def test_seeds_together_are_those_apart_and_go_on_bit_for_bit(tmp_path):
     epochs = []
     resumed = run_together(few(), kept, seeds, TrainingProgress(on_epoch=lambda record: epochs.append(record.epoch)))
     assert epochs == [3, 4]
-    for one, other in zip(resumed, whole, strict=True):
+    for continued, uninterrupted in zip(resumed, whole, strict=True):
         for figure in ("seed", "loss", "train_accuracy", "test_accuracy", "gamma", "beta"):
-            assert getattr(one, figure) == getattr(other, figure), figure
+            assert getattr(continued, figure) == getattr(uninterrupted, figure), figure
 
 
 RECIPE = Recipe("numpy", version="2", seeds=(3,), device="cpu", dtype="float32", compiled=False, data="abc")

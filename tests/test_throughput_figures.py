@@ -53,10 +53,10 @@ def test_the_tutorials_loop_is_the_same_training(data, options):
     for name, array in ours["weights"].items():
         if not (options.get("native") and name.endswith("moving_var")):  # unbiased, as declared
             np.testing.assert_allclose(theirs["weights"][name], array, rtol=0, atol=tolerance, err_msg=name)
-    for one, other in zip(ours["history"], theirs["history"], strict=True):
-        assert other["loss"] == pytest.approx(one["loss"], abs=tolerance)
-        assert other["train_accuracy"] == one["train_accuracy"]
-        assert 0 < other["step_seconds"] <= other["seconds"]
+    for expected, record in zip(ours["history"], theirs["history"], strict=True):
+        assert record["loss"] == pytest.approx(expected["loss"], abs=tolerance)
+        assert record["train_accuracy"] == expected["train_accuracy"]
+        assert 0 < record["step_seconds"] <= record["seconds"]
 
 
 def rounds(seconds, loss=1.0, distances=None):

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -66,19 +65,31 @@ def load(data_dir: str | Path | None = None, *, allow_sample: bool = True) -> Fa
 def load_sample(why: str = "asked for") -> FashionMnist:
     """The 5,000 + 1,000 images in this repository: the first ones of each class, as many of every class."""
     with np.load(SAMPLE) as arrays:
-        parts: dict[str, Any] = {name: arrays[name] for name in idx_files.FILES}
+        parts = {name: arrays[name] for name in idx_files.FILES}
     source = (
         "ONLY A SAMPLE of Fashion-MNIST, 5,000 training and 1,000 test images: accuracy and loss do not compare "
         f"with those of the full data ({why}). {ADVICE}"
     )
-    return FashionMnist(**parts, source=source, is_sample=True)
+    return of_parts(parts, source, is_sample=True)
 
 
 def read_files(paths: dict[str, Path]) -> FashionMnist:
     """paths: as `find_files` gives them, all four."""
-    parts: dict[str, Any] = {name: idx_files.read_file(path, idx_files.FILES[name]) for name, path in paths.items()}
+    parts = {name: idx_files.read_file(path, idx_files.FILES[name]) for name, path in paths.items()}
     folder = paths["train_images"].parent
-    return FashionMnist(**parts, source=f"Fashion-MNIST, 60,000 + 10,000 images, from {folder}")
+    return of_parts(parts, f"Fashion-MNIST, 60,000 + 10,000 images, from {folder}")
+
+
+def of_parts(parts: dict[str, np.ndarray], source: str, is_sample: bool = False) -> FashionMnist:
+    """parts: by the names of `idx_files.FILES`."""
+    return FashionMnist(
+        parts["train_images"],
+        parts["train_labels"],
+        parts["test_images"],
+        parts["test_labels"],
+        source=source,
+        is_sample=is_sample,
+    )
 
 
 def _from_named_folder(folder: Path) -> FashionMnist:
