@@ -23,7 +23,7 @@ class Segfaults(NumpyBatchNorm):
 
 
 class Hangs(NumpyBatchNorm):
-    """Waits for ever, without using the processor."""
+    """Waits forever without using the processor."""
 
     def eval(self, x, dy):
         if x.ndim == 4:
@@ -32,7 +32,7 @@ class Hangs(NumpyBatchNorm):
 
 
 class HangsWhenWarm(NumpyBatchNorm):
-    """Answers a script at first, then never again: the limit is the case's, not that of the first call."""
+    """Answers the first script and no later one: the limit is that of a case, not of the first call."""
 
     played = 0
 
@@ -85,7 +85,7 @@ class NothingSupported(NumpyBatchNorm):
 
 
 class TorchVarianceKeepMomentum(NumpyBatchNorm):
-    """Momentum as the tutorial's, variance as torch's, undeclared."""
+    """Momentum as in the tutorial, moving variance as in torch; not declared."""
 
     conventions = None
 

@@ -1,22 +1,23 @@
 """Batch norms that are each wrong in one place (`SINGLE`) or in two (`PAIRS`), written from what real ones got wrong.
 
-A mutant says what must be found (`expected`, an id or several) and the case that claims it (`case`). Nothing here
-knows the project.
+A mutant states which ids its diagnosis must name (`expected`, an id or several) and which case claims it (`case`).
+Nothing in this package knows the project.
 """
 
-from tests.targets.mutants import forward, gradients, moving, pairs
+from tests.targets.mutants import forward, gradients, modes, moving, pairs, variance
 
 
 def _mutants(*modules):
+    """The classes with an `expected` of their own, in the order in which they are written."""
     return tuple(
-        thing
+        value
         for module in modules
-        for thing in vars(module).values()
-        if isinstance(thing, type) and "expected" in vars(thing) and thing.__module__ == module.__name__
+        for value in vars(module).values()
+        if isinstance(value, type) and "expected" in vars(value) and value.__module__ == module.__name__
     )
 
 
-SINGLE = _mutants(moving, forward, gradients)
+SINGLE = _mutants(moving, modes, variance, forward, gradients)
 PAIRS = _mutants(pairs)
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from tests.targets.mutants.forward import BetaForgotten, EpsMissing, FastVariance, WritesIntoInput
+from tests.targets.mutants.forward import BetaForgotten, WritesIntoInput
 from tests.targets.mutants.gradients import Averaged, DgammaOfInput, DxWithoutMean, Swapped
 from tests.targets.mutants.moving import MomentumInvertedD2l, MomentumInvertedTorch, UnbiasedD2l
 from tests.targets.mutants.right import D2l, Torch
+from tests.targets.mutants.variance import EpsMissing, FastVariance
 
 
 class MomentumAndBessel(MomentumInvertedD2l, UnbiasedD2l):
