@@ -1,87 +1,136 @@
-"""From the matrix's ledger to index.html and matrix.md. It reads the ledger and nothing else."""
+"""From the matrix's ledger to index.html and matrix.md."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from harness.record.ledger import read
-from reports.render import html_environment, markdown_environment, markdown_text
-
-OBSERVABLES = (
-    "y", "dx", "dgamma", "dbeta", "moving_mean", "moving_var", "eval y", "eval dx", "eval dgamma", "eval dbeta",
-)  # fmt: skip
-DTYPES = ("float64", "float32", "bfloat16", "float16")
-FIELDS = (
-    "momentum",
-    "moving_var",
-    "eps_at",
-    "channel_axis",
-    "debias",
-    "single_value",
-    "default_eps",
-    "default_momentum",
+from harness.observables import OBSERVABLES, STEP, column
+from harness.record.files import write_whole
+from harness.record.kinds import (
+    CellRecord,
+    Conventions,
+    Environment,
+    Header,
+    LibraryFinding,
+    NotInstalled,
+    OverallPair,
+    PairVerdict,
+    TargetRecord,
 )
+from harness.record.read import Records, read
+from reports.agreement import DTYPES
+from reports.environments import html_environment, markdown_environment
+from reports.formats import markdown_text
+
+COLUMNS = (*OBSERVABLES, *(column(name, "eval") for name in STEP))
+FIELDS = tuple(field.name for field in fields(Conventions))
 
 
-def render(ledger_file: Path, out: Path) -> Path:
+@dataclass(frozen=True)
+class TargetRow:
+    target: TargetRecord
+    findings: tuple[int, ...]
+    """The numbers, from 1, of the findings about it."""
+
+
+@dataclass(frozen=True)
+class DtypeTable:
+    """One dtype: a row a target that plays it, its worst error/bound by observable."""
+
+    dtype: str
+    rows: tuple[tuple[str, tuple[CellRecord | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Sameness:
+    """How a target compares with each of the others."""
+
+    target: str
+    agree: tuple[str, ...]
+    declared: tuple[str, ...]
+    differ: tuple[str, ...]
+    fields: tuple[str, ...]
+    """The conventions that set it apart from the declared ones."""
+
+
+@dataclass(frozen=True)
+class MatrixView:
+    header: Header
+    environment: Environment
+    targets: Sequence[TargetRow]
+    not_installed: Sequence[NotInstalled]
+    findings: Sequence[LibraryFinding]
+    observables: Sequence[str]
+    tables: Sequence[DtypeTable]
+    fields: Sequence[str]
+    same: Sequence[Sameness]
+
+
+def render(ledger: Path, out: Path) -> Path:
     """Write both pages into `out`; returns the HTML one. Raises LedgerError for a ledger that is not whole."""
-    content = contents(read(ledger_file))
-    out.mkdir(parents=True, exist_ok=True)
-    page = html_environment().get_template("matrix.html").render(**content)
-    (out / "index.html").write_text(page, encoding="utf-8")
-    text = markdown_environment().get_template("matrix.md").render(**content)
-    shown = [_as_markdown(number, one) for number, one in enumerate(content["findings"], 1)]
-    text = re.sub(r"\n{3,}", "\n\n", "\n".join([text, *shown]))
-    (out / "matrix.md").write_text(text, encoding="utf-8")
-    return out / "index.html"
+    return write(read(ledger), out)
 
 
-def contents(ledger: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    targets = ledger.get("target", [])
-    findings = [one for one in ledger.get("finding", []) if one["reproduced"]]
-    return {
-        "header": ledger["header"][0],
-        "environment": ledger["header"][0]["environment"],
-        "targets": [one | {"findings": _numbers(findings, one["target"])} for one in targets],
-        "not_installed": ledger.get("not_installed", []),
-        "findings": findings,
-        "observables": OBSERVABLES,
-        "tables": [_table(dtype, targets, ledger.get("cell", [])) for dtype in DTYPES],
-        "fields": FIELDS,
-        "same": [_same(one["target"], ledger.get("pair", [])) for one in targets],
-    }
+def write(records: Records, out: Path) -> Path:
+    view = matrix_view(records)
+    page = out / "index.html"
+    text = markdown_environment().get_template("matrix.md").render(vars(view))
+    described = [finding_as_markdown(number, finding) for number, finding in enumerate(view.findings, 1)]
+    write_whole(page, html_environment().get_template("matrix.html").render(vars(view)))
+    write_whole(out / "matrix.md", re.sub(r"\n{3,}", "\n\n", "\n".join([text, *described])))
+    return page
 
 
-def _as_markdown(number: int, one: dict[str, Any]) -> str:
-    """A finding; its code and output stand as they are, which a template that escapes everything cannot do."""
-    about = f"Targets: {', '.join(one['targets'])}. Documented: {one['documented']}"
-    output = "\n".join(one["output"])
-    return (
-        f"### {number}. {markdown_text(one['title'])}\n\n{markdown_text(about)}\n\n"
-        f"```python\n{one['code']}\n```\n\nprints\n\n```\n{output}\n```\n"
+def matrix_view(records: Records) -> MatrixView:
+    findings = [finding for finding in records.findings if finding.reproduced]
+    return MatrixView(
+        header=records.header,
+        environment=records.header.environment,
+        targets=[TargetRow(target, numbers(findings, target.target)) for target in records.targets],
+        not_installed=records.not_installed,
+        findings=findings,
+        observables=COLUMNS,
+        tables=[dtype_table(dtype, records) for dtype in DTYPES],
+        fields=FIELDS,
+        same=[sameness(target.target, records.overall_pairs) for target in records.targets],
     )
 
 
-def _numbers(findings: list[dict[str, Any]], target: str) -> list[int]:
-    return [number for number, one in enumerate(findings, 1) if target in one["targets"]]
+def finding_as_markdown(number: int, finding: LibraryFinding) -> str:
+    """A finding; its code and output stand as they are, which a template that escapes everything cannot do."""
+    about = f"Targets: {', '.join(finding.targets)}. Documented: {finding.documented}"
+    output = "\n".join(finding.output)
+    return (
+        f"### {number}. {markdown_text(finding.title)}\n\n{markdown_text(about)}\n\n"
+        f"```python\n{finding.code}\n```\n\nprints\n\n```\n{output}\n```\n"
+    )
 
 
-def _table(dtype: str, targets: list[dict[str, Any]], cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """One dtype: a row a target that plays it, its worst error/bound by observable."""
-    mine = {(one["target"], one["observable"]): one for one in cells if one["dtype"] == dtype}
-    played = [one["target"] for one in targets if any(key[0] == one["target"] for key in mine)]
-    rows = [(name, [mine.get((name, observable)) for observable in OBSERVABLES]) for name in played]
-    return {"dtype": dtype, "rows": rows}
+def numbers(findings: Sequence[LibraryFinding], target: str) -> tuple[int, ...]:
+    return tuple(number for number, finding in enumerate(findings, 1) if target in finding.targets)
 
 
-def _same(target: str, pairs: list[dict[str, Any]]) -> dict[str, Any]:
-    """How a target compares with each of the others, by verdict."""
-    found: dict[str, Any] = {"target": target, "agree": [], "declared": [], "differ": [], "fields": set()}
-    for one in pairs:
-        if target in (one["a"], one["b"]) and one["verdict"] in found:
-            found[one["verdict"]].append(one["b"] if one["a"] == target else one["a"])
-            if one["verdict"] == "declared":
-                found["fields"].update(one["declared_by"])
-    return found | {"fields": sorted(found["fields"])}
+def dtype_table(dtype: str, records: Records) -> DtypeTable:
+    cells = {(cell.target, cell.observable): cell for cell in records.cells if cell.dtype == dtype}
+    played = {target for target, _ in cells}
+    names = (target.target for target in records.targets if target.target in played)
+    return DtypeTable(dtype, tuple((name, tuple(cells.get((name, column)) for column in COLUMNS)) for name in names))
+
+
+def sameness(target: str, pairs: Sequence[OverallPair]) -> Sameness:
+    of_target = [pair for pair in pairs if target in (pair.a, pair.b)]
+
+    def others(verdict: PairVerdict) -> tuple[str, ...]:
+        return tuple(pair.b if pair.a == target else pair.a for pair in of_target if pair.verdict is verdict)
+
+    declared = {name for pair in of_target if pair.verdict is PairVerdict.declared for name in pair.declared_by}
+    return Sameness(
+        target,
+        others(PairVerdict.agree),
+        others(PairVerdict.declared),
+        others(PairVerdict.differ),
+        tuple(sorted(declared)),
+    )

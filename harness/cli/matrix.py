@@ -23,7 +23,8 @@ from harness.check import CheckOptions, check_target
 from harness.cli import show
 from harness.cli.commands import target_as_dict
 from harness.judge.judgement import SEVERITY, Judgement, Kind
-from harness.judge.pairs import PAIR_SEVERITY, compare_pairs
+from harness.judge.pair import PAIR_SEVERITY
+from harness.judge.pairs import compare_pairs
 from harness.judge.report import TargetReport
 from harness.observables import column
 from harness.place import ROOT

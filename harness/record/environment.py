@@ -1,4 +1,4 @@
-"""What a ledger's header says of the machine and the versions, found without importing a framework."""
+"""The machine and the versions that a result was made with, found without importing a framework."""
 
 from __future__ import annotations
 
@@ -6,24 +6,41 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.place import IS_CHECKOUT, ROOT
 
 PACKAGES = ("bnproof", "numpy", "torch", "torchvision", "jax", "jaxlib", "flax", "optax", "ml_dtypes")
 
 
-def environment() -> dict[str, Any]:
-    """Versions, processor, number of usable cores, and the commit where the project is a git checkout."""
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
-        "commit": _commit(),
-    }
+@dataclass(frozen=True)
+class Environment:
+    """Where a result was made."""
+
+    python: str
+    platform: str
+    """The system and its architecture: "Linux x86_64"."""
+    processor: str
+    cores: int | None
+    """Those that this process may use."""
+    packages: dict[str, str]
+    """Name -> version, of those that are installed."""
+    commit: str | None = None
+    """bnproof's own, where it runs from a git checkout of itself."""
+
+
+def environment() -> Environment:
+    """The environment of this process."""
+    versions = {name: _version(name) for name in PACKAGES}
+    return Environment(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        packages={name: version for name, version in versions.items() if version},
+        commit=own_commit(ROOT) if IS_CHECKOUT else None,
+    )
 
 
 def _version(name: str) -> str | None:
@@ -43,17 +60,17 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str | None:
-    if not IS_CHECKOUT:
-        return None
+def own_commit(folder: Path) -> str | None:
+    """The commit of the repository whose top level is `folder`; None where it is none, or a part of another one."""
     try:
-        found = subprocess.run(
-            ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
+        answer = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "--show-toplevel", "--short", "HEAD"],
             capture_output=True,
             text=True,
             timeout=5,
-            check=False,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+    top_level, _, commit = answer.stdout.strip().rpartition("\n")
+    return commit if Path(top_level).resolve() == folder.resolve() else None

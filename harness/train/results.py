@@ -81,14 +81,21 @@ class LockstepRecord:
     # `self` is a field here, so the methods call their own object `record`.
 
     @property
+    def limit(record) -> float:  # noqa: N805
+        """How far the two may be apart."""
+        return record.allowed * record.self_distance
+
+    @property
     def share(record) -> float:  # noqa: N805
         """How much of what is allowed the distance takes; NaN is worse than any number."""
-        share = record.distance / (record.allowed * record.self_distance)
-        return math.inf if math.isnan(share) else share
+        if record.limit > 0:
+            share = record.distance / record.limit
+            return math.inf if math.isnan(share) else share
+        return 0.0 if record.distance == 0 else math.inf
 
     @property
     def is_within(record) -> bool:  # noqa: N805
-        return record.distance <= record.allowed * record.self_distance
+        return record.distance <= record.limit
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,70 @@
+"""Jinja's two environments: HTML, in which everything is escaped, and Markdown, in which everything is plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from harness.record.kinds import FAULTS, ComparisonRecord
+from reports.agreement import Cell
+from reports.formats import day, exact, excerpt, fixed, in_words, listed, markdown_text, short, soft
+from reports.signs import SIGNS, word
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def html_environment() -> Environment:
+    """Everything that a template prints is escaped."""
+    return _with_filters(Environment(autoescape=True, **OPTIONS), soft=soft)
+
+
+def markdown_environment() -> Environment:
+    """Everything that a template prints goes through `markdown_text`."""
+    return _with_filters(
+        Environment(autoescape=False, finalize=markdown_text, keep_trailing_newline=True, **OPTIONS)
+    )  # fmt: skip
+
+
+def place(cell: Cell) -> str:
+    """Where a cell's ratio was seen, and what was compared: for a tooltip."""
+    record = cell.record
+    if record is None:
+        return word(cell.verdict)
+    where = f"case {record.case}"
+    if not isinstance(record, ComparisonRecord):
+        if cell.ratio is None:
+            return f"{word(cell.verdict)}: {where}. {excerpt(cell.detail)}".strip()
+        return f"{record.observable}: ratio {short(cell.ratio)} in {where}"
+    if record.step is not None:
+        where += f", step {record.step} ({record.op})"
+    if cell.ratio is None:
+        return f"{word(cell.verdict)}: {where}. {excerpt(cell.detail)}".strip()
+    return f"{where}: error {short(record.error)}, bound {short(record.bound)}; {cell.total} comparisons"
+
+
+OPTIONS: dict = {
+    "loader": FileSystemLoader(TEMPLATES),
+    "undefined": StrictUndefined,
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+}
+
+FILTERS: dict[str, Callable] = {
+    "short": short,
+    "fixed": fixed,
+    "exact": exact,
+    "in_words": in_words,
+    "day": day,
+    "excerpt": excerpt,
+    "place": place,
+    "word": word,
+    "listed": listed,
+}
+
+
+def _with_filters(environment: Environment, **more: Callable) -> Environment:
+    environment.filters |= FILTERS | more
+    environment.globals |= {"signs": SIGNS, "faults": FAULTS}
+    return environment

@@ -1,0 +1,92 @@
+"""The handful of figures at the head of the report."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.record.kinds import Kind, TrainingResult, Verdict
+from harness.record.read import Records
+from reports.agreement import Matrix, largest
+from reports.curves import implementations
+from reports.formats import fixed, listed, short
+from reports.lockstep import LockstepRow, name_of
+from reports.training import TrainingRow
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    label: str
+    value: str
+    why: str
+    """Where it comes from, and what to hold it against."""
+    unit: str = ""
+
+
+def key_figures(
+    records: Records, matrices: Sequence[Matrix], lockstep: Sequence[LockstepRow], trainings: Sequence[TrainingRow]
+) -> list[KeyFigure]:
+    """At most five; those of parts that the ledger lacks are left out."""
+    return [
+        *_of_agreement(records, matrices),
+        *([_of_lockstep(lockstep)] if lockstep else []),
+        *(_of_trainings(trainings, records.header.is_sample) if trainings else []),
+    ]
+
+
+def _of_agreement(records: Records, matrices: Sequence[Matrix]) -> Iterator[KeyFigure]:
+    own = records.header.own
+    worst = largest(matrices, own)
+    if worst:
+        where = f"{worst.target}, {worst.column} in {worst.record.dtype}, case {worst.record.case}"
+        yield KeyFigure("largest error/bound of our own", short(worst.cell.ratio), f"{where}; 1 is the limit")
+    law = [
+        comparison.verdict
+        for comparison in records.comparisons
+        if comparison.target in own and comparison.kind is Kind.law
+    ]
+    if law:
+        why = f"of {len(law):,} that law owes, of our own; {law.count(Verdict.inconclusive):,} inconclusive"
+        yield KeyFigure("comparisons that agree", f"{law.count(Verdict.agree):,}", why)
+
+
+def _of_lockstep(rows: Sequence[LockstepRow]) -> KeyFigure:
+    furthest = max((row.record for row in rows), key=lambda record: record.share)
+    where = f"{name_of(furthest)}, {furthest.tensor}, {furthest.steps} steps in {furthest.dtype}"
+    return KeyFigure("lockstep, distance/allowed", short(furthest.share), f"{where}; 1 is the limit")
+
+
+def _of_trainings(rows: Sequence[TrainingRow], is_sample: bool) -> Iterator[KeyFigure]:
+    runs = [row.run for row in rows]
+    seeds = len({run.seed for run in runs})
+    over = f", mean of {seeds} seeds" if seeds > 1 else ""
+    losses = " · ".join(fixed(loss) for loss in means(runs, "loss").values())
+    epochs = listed(dict.fromkeys(str(run.epochs) for run in runs))
+    why = f"train accuracy {by_name(means(runs, 'train_accuracy'), 3)}; epochs: {epochs}, {_range(rows, is_sample)}"
+    yield KeyFigure(f"final loss{over}", losses, why)
+    fastest = max(runs, key=lambda run: run.examples_per_second)
+    speeds = by_name(means(runs, "examples_per_second"), 0)
+    why = f"{fastest.implementation} on {fastest.device}; end to end{over}: {speeds}"
+    yield KeyFigure("fastest training", fixed(fastest.examples_per_second, 0), why, "examples/s")
+
+
+def _range(rows: Sequence[TrainingRow], is_sample: bool) -> str:
+    if is_sample:
+        return "SAMPLE DATA"
+    judged = [row.in_range for row in rows if row.in_range is not None]
+    if not judged:
+        return "not judged"
+    return "all in range" if all(judged) else "NOT all in range"
+
+
+def means(runs: Sequence[TrainingResult], measure: str) -> dict[str, float]:
+    """Implementation -> the mean over its seeds."""
+    return {
+        name: statistics.fmean(getattr(run, measure) for run in runs if run.implementation == name)
+        for name in implementations(runs)
+    }
+
+
+def by_name(values: dict[str, float], digits: int) -> str:
+    return ", ".join(f"{name} {fixed(value, digits)}" for name, value in values.items())

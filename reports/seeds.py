@@ -1,0 +1,67 @@
+"""Accuracy over seeds: its table, its bands, and the tests of equivalence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.record.kinds import AccuracyRecord, EquivalenceRecord
+from harness.record.read import Records
+from reports.geometry import Frame, Point, Tick
+
+
+@dataclass(frozen=True)
+class Band:
+    """Test accuracy by epoch: from the lowest seed to the highest, and the mean."""
+
+    name: str
+    frame: Frame
+    area: tuple[Point, ...]
+    mean: tuple[Point, ...]
+    published: float
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    rows: tuple[AccuracyRecord, ...]
+    measures: tuple[str, ...]
+    equivalence: tuple[EquivalenceRecord, ...]
+    bands: tuple[Band, ...]
+
+
+def over_seeds(records: Records) -> OverSeeds:
+    return OverSeeds(
+        rows=records.accuracy,
+        measures=tuple(dict.fromkeys(name for record in records.accuracy for name in record.measures)),
+        equivalence=records.equivalence,
+        bands=tuple(_band(record) for record in records.accuracy if len(record.band) > 1),
+    )
+
+
+def _band(record: AccuracyRecord) -> Band:
+    frame = Frame(width=320, height=190, left=40, right=306, top=12, base=156)
+    published = record.published.value
+    values = [value for row in record.band for value in (row.low, row.high) if math.isfinite(value)]
+    low = math.floor(10 * min([*values, published])) / 10
+    last = record.band[-1].epoch
+
+    def across(epoch: int) -> float:
+        return frame.across((epoch - 1) / (last - 1))
+
+    def up(value: float) -> float:
+        """What is not finite sits at the lower edge."""
+        return frame.up((value - low) / (1 - low) if math.isfinite(value) else 0.0)
+
+    highest = [(across(row.epoch), up(row.high)) for row in record.band]
+    lowest = [(across(row.epoch), up(row.low)) for row in record.band]
+    return Band(
+        name=record.implementation,
+        frame=frame,
+        area=(*highest, *reversed(lowest)),
+        mean=tuple((across(row.epoch), up(row.mean)) for row in record.band),
+        published=up(published),
+        x_ticks=tuple((across(epoch), epoch) for epoch in range(1, last + 1) if epoch == 1 or epoch % 2 == 0),
+        y_ticks=((up(low), f"{low:.1f}"), (up((low + 1) / 2), f"{(low + 1) / 2:.2f}"), (up(1), "1.0")),
+    )
