@@ -154,7 +154,7 @@ def agreement(records: Records) -> list[Matrix]:
 
 
 def _matrix(records: Records, dtype: str, by_target: dict[str, ByColumn]) -> Matrix:
-    groups = GROUPS
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = GROUPS
     whole = [comparison for by_column in by_target.values() for comparison in by_column.get(WHOLE, [])]
     if any(comparison.kind is Kind.law and comparison.verdict is not Verdict.agree for comparison in whole):
         groups = (*GROUPS, ("", (WHOLE,)))

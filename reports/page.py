@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from harness.record.kinds import Environment, Header, LayerThroughput, NotInstalled, PublishedFigures, TargetRecord
 from harness.record.read import Records
-from reports import agreement, findings, pairs
+from reports.agreement import Matrix, agreement, own_first
 from reports.curves import implementations
+from reports.findings import TargetFindings, findings
 from reports.headline import Headline, headline, others
 from reports.key_figures import KeyFigure, key_figures
 from reports.lockstep import Growth, Ladder, LockstepRow, growth, ladder, lockstep_rows
+from reports.pairs import ConventionsTable, Triangle, conventions, triangles
 from reports.panels import Panel, panels
 from reports.seeds import OverSeeds, over_seeds
 from reports.throughput import ThroughputTable, throughput_tables
@@ -31,13 +33,13 @@ class ReportView:
     headline: Headline
     figures: Sequence[KeyFigure]
     others: str
-    matrices: Sequence[agreement.Matrix]
+    matrices: Sequence[Matrix]
     not_installed: Sequence[NotInstalled]
-    findings: Sequence[findings.TargetFindings]
+    findings: Sequence[TargetFindings]
     quiet: Sequence[str]
     """The targets of which there is nothing to say."""
-    pairs: Sequence[pairs.Triangle]
-    conventions: pairs.ConventionsTable
+    pairs: Sequence[Triangle]
+    conventions: ConventionsTable
     lockstep: Sequence[LockstepRow]
     ladder: Ladder | None
     growth: Sequence[Growth]
@@ -60,9 +62,9 @@ class ReportView:
 
 
 def report_view(records: Records, published: PublishedFigures, finished: bool) -> ReportView:
-    matrices, targets = agreement.agreement(records), agreement.own_first(records)
+    matrices, targets = agreement(records), own_first(records)
     rows, trainings = lockstep_rows(records.lockstep), training_rows(records)
-    with_findings = findings.findings(records)
+    with_findings = findings(records)
     loud = {row.target for row in with_findings}
     runs = records.trainings
     return ReportView(
@@ -80,8 +82,8 @@ def report_view(records: Records, published: PublishedFigures, finished: bool) -
         not_installed=records.not_installed,
         findings=with_findings,
         quiet=[target.target for target in targets if target.target not in loud],
-        pairs=pairs.triangles(records),
-        conventions=pairs.conventions(records),
+        pairs=triangles(records),
+        conventions=conventions(records),
         lockstep=rows,
         ladder=ladder(records.lockstep),
         growth=growth(records.lockstep),

@@ -248,21 +248,21 @@ def equivalence(a: str, b: str, **changes: Any) -> Record:
 
 
 def hostile() -> dict[str, list[Record]]:
-    """A run in which whatever a target, a machine or a message can say is `HOSTILE`."""
+    """A run in which every text that a target, a machine or a message can choose is `HOSTILE`."""
     found = records()
-    head = header(seed=HOSTILE, suite=HOSTILE, data=HOSTILE, made=HOSTILE)
+    head = header(suite=HOSTILE, data=HOSTILE, made=HOSTILE)
     head["environment"] = {
         "python": HOSTILE,
         "platform": HOSTILE,
         "processor": HOSTILE,
-        "cores": HOSTILE,
+        "cores": 4,
         "packages": {HOSTILE: HOSTILE},
         "commit": HOSTILE,
     }
     head["published"] |= {"source": HOSTILE, "device": HOSTILE}
     found["header"] = [head]
     told = {"id": HOSTILE, "text": HOSTILE, "cases": [HOSTILE, HOSTILE]}
-    values = dict.fromkeys(D2L, HOSTILE) | {HOSTILE: HOSTILE}
+    values = D2L | {"source": HOSTILE, HOSTILE: HOSTILE}
     found["target"].append(target(HOSTILE, "differ", diagnosis=[told], notes=[told], conventions=values, error=HOSTILE))
     found["not_installed"].append({"target": HOSTILE, "install": HOSTILE})
     for verdict, observable in (("differ", "y"), ("raised", "dx"), ("crashed", None), ("noted", "dx")):
@@ -275,8 +275,8 @@ def hostile() -> dict[str, list[Record]]:
     found["pair"].append(pair("torch", HOSTILE, "declared", 2.0, **words, dtype=HOSTILE))
     found["lockstep"].append(lockstep(HOSTILE, "numpy", HOSTILE, 1.0) | {"self": HOSTILE, "dtype": HOSTILE})
     found["training"].append(training(HOSTILE, device=HOSTILE, dtype=HOSTILE))
-    found["throughput"] = [throughput(HOSTILE, HOSTILE, against=HOSTILE, decision=HOSTILE, device=HOSTILE)]
-    found["throughput"].append(layer(name=HOSTILE, layout=HOSTILE, decision=HOSTILE))
+    found["throughput"] = [throughput(HOSTILE, against=HOSTILE, device=HOSTILE)]
+    found["throughput"].append(layer(name=HOSTILE, layout=HOSTILE))
     found["accuracy"] = [accuracy(HOSTILE)]
     found["equivalence"] = [equivalence(HOSTILE, HOSTILE, measure=HOSTILE)]
     return found

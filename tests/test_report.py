@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.record.kinds import TrainingResult
 from harness.record.ledger import LedgerError
-from reports.plots import curves, linear_ticks
-from reports.render import fixed, markdown_text, render, short
+from harness.record.read import converter
+from reports.curves import curves
+from reports.formats import fixed, markdown_text, short
+from reports.geometry import linear_ticks
+from reports.render import render
 from tests import ledger_sample as sample
 
 ROOT = Path(__file__).resolve().parents[1]
+INF = float("inf")
 VOID = {"meta", "link", "br", "img", "hr", "input", "wbr"}
 IN_SVG = {"path", "rect", "circle", "polyline", "polygon"}
 
@@ -260,7 +265,7 @@ def test_verdicts_have_signs_and_words(tmp_path):
     ("value", "told"),
     [
         *((0.0486, "0.049"), (1.00042, "1.0004"), (1, "1"), (4535.1, "4,500"), (7.03e15, "7.0×10¹⁵"), (0, "0")),
-        *((9.53e-17, "9.5×10⁻¹⁷"), (-0.25, "−0.25"), ("inf", "∞"), ("-inf", "−∞"), ("nan", "NaN"), (None, "–")),
+        *((9.53e-17, "9.5×10⁻¹⁷"), (-0.25, "−0.25"), (INF, "∞"), (-INF, "−∞"), (float("nan"), "NaN"), (None, "–")),
         *((0.99999, "0.99999"), (3.14, "3.1"), (99999, "1.0×10⁵"), (0.00012, "1.2×10⁻⁴"), (12.4, "12")),
     ],
 )
@@ -285,8 +290,9 @@ def test_curves_writes_a_picture_that_tells_a_sample(tmp_path):
     runs = [sample.training("torch"), sample.training("torch", loss="nan"), sample.training("$x_", epochs=1)]
     runs[1]["history"][-1]["loss"] = "nan"
     pictures = []
+    results = [converter()(run, TrainingResult, "a run") for run in runs]
     for is_sample in (False, True):
-        curves(runs, tmp_path / "training.png", is_sample)
+        curves(results, tmp_path / "training.png", is_sample)
         pictures.append((tmp_path / "training.png").read_bytes())
     assert all(one.startswith(b"\x89PNG") for one in pictures)
     assert pictures[0] != pictures[1]

@@ -132,7 +132,8 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
     )
     target = {"target": "numpy", "what": "a <b> | c", "versions": {"numpy": "2"}, "verdict": "agree", "seconds": 1.0}
     finding = {"id": "eps_wrong", "text": "eps is <not> added", "cases": ["rank2"]}
-    ledger.add("target", target | {"probed": None, "unseen": [], "diagnosis": [finding]})
+    judged = {"conventions": None, "error": None, "counts": {}, "diagnosis": [finding], "notes": []}
+    ledger.add("target", target | judged | {"probed": None, "unseen": []})
     for cell in cells(reports[0]):
         ledger.add("cell", {"target": "numpy"} | cell)
     for pair in pairs(reports):
@@ -156,4 +157,4 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
     assert "unproved" not in page + markdown
 
 
-ENVIRONMENT = {"processor": "p", "cores": 2, "commit": None}
+ENVIRONMENT = {"python": "3.13", "platform": "Linux", "processor": "p", "cores": 2, "packages": {}}

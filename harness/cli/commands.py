@@ -15,6 +15,7 @@ from harness.errors import UsageError
 from harness.judge.judgement import Verdict, counts
 from harness.judge.report import TargetReport
 from harness.record.environment import environment
+from harness.record.files import ensure_writable, write_whole
 from harness.record.ledger import SCHEMA
 
 
@@ -43,10 +44,9 @@ def check(
         except ValueError as error:
             raise UsageError(f"--as: {error}") from None
     cases = chosen_cases(suite_name, case_ids, input_file)
-    if json_file:
-        write_json(json_file, {})
-    if markdown_file:
-        write_text(markdown_file, "")  # an unwritable place is an error before the work, not after it
+    for file in (json_file, markdown_file):
+        if file:
+            ensure_writable(file)  # an unwritable place is an error before the work, not after it
     reports: list[TargetReport] = []
     with show.bar("starting", None) as update:
         for one in check_targets(
@@ -70,17 +70,9 @@ def check(
     if markdown_file:
         from harness.cli.summary import summary
 
-        write_text(markdown_file, summary(reports, outdated))
+        write_whole(markdown_file, summary(reports, outdated))
     status = exit_status(reports)
     return FAULTY if outdated and status in (AGREED, NOTHING_JUDGED) else status
-
-
-def write_text(path: Path, text: str) -> None:
-    """Raises UsageError where the file cannot be written."""
-    from harness.record.ledger import open_for_writing
-
-    with open_for_writing(path) as file:
-        file.write(text)
 
 
 def matrix(suite_name: str, seed: int, out: Path) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.judge.pairs import compare_pairs
 from harness.judge.report import TargetReport
 from harness.record.environment import environment
 from harness.record.ledger import Ledger
+from harness.record.read import INSTALL, can_read
 from harness.targets.built_in import BUILT_IN, OWN, is_installed
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.published import PUBLISHED
@@ -26,19 +28,27 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
 
     The status is 1 where one of our own implementations disagrees: the others' faults are findings, not failures.
     """
-    ledger = Ledger(out / "ledger.jsonl", header(extent.quick, data, seed))
-    reports = agreement(ledger, "quick" if extent.quick else "full", seed)
-    for pair in compare_pairs(reports):
-        ledger.add("pair", pair.as_dict())
-    apart = add_runs(ledger, extent, device, data, seed)
-    ledger.close()
-
     from reports.render import render
 
-    page = render(out / "ledger.jsonl", out)
+    ledger = Ledger(out / "ledger.jsonl", header(extent.quick, data, seed))
+    show_so_far = partial(render, ledger.path, out, finished=False) if can_read() else no_page_yet(ledger.path)
+    show_so_far()
+    reports = agreement(ledger, "quick" if extent.quick else "full", seed, show_so_far)
+    for pair in compare_pairs(reports):
+        ledger.add("pair", pair)
+    show_so_far()
+    apart = add_runs(ledger, extent, device, data, seed, show_so_far)
+    ledger.close()
+    page = render(ledger.path, out)
     show.out.print(f"report: {page}", highlight=False, soft_wrap=True)
     wrong = [one.target for one in reports if one.target in OWN and one.verdict != "agree"]
     return page, 1 if wrong or apart else 0
+
+
+def no_page_yet(ledger: Path) -> Callable[[], None]:
+    """Without what pages are made with: a word about it now, and nothing after each part."""
+    show.err.print(f"no page: {INSTALL}, then bnproof render {ledger}", style="bold red", markup=False)
+    return lambda: None
 
 
 def header(quick: bool, data: FashionMnist, seed: int) -> dict[str, Any]:
@@ -50,11 +60,11 @@ def header(quick: bool, data: FashionMnist, seed: int) -> dict[str, Any]:
         "is_sample": data.is_sample,
         "environment": environment(),
         "own": list(OWN),
-        "published": asdict(PUBLISHED),
+        "published": PUBLISHED,
     }
 
 
-def agreement(ledger: Ledger, suite_name: str, seed: int) -> list[TargetReport]:
+def agreement(ledger: Ledger, suite_name: str, seed: int, on_target: Callable[[], object]) -> list[TargetReport]:
     """Every installed built-in target through the suite; those that are not installed are records as well."""
     wanted = [name for name, one in BUILT_IN.items() if not one.in_matrix_only]
     names = [name for name in wanted if is_installed(name)]
@@ -76,4 +86,5 @@ def agreement(ledger: Ledger, suite_name: str, seed: int) -> list[TargetReport]:
             for judgement in one.judgements:
                 ledger.add("comparison", {"target": one.target} | judgement.as_dict())
             show.out.print(f"{one.target}: {show.coloured(one.verdict)}")
+            on_target()
     return reports

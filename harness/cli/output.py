@@ -10,11 +10,10 @@ AGREED, FAULTY, USAGE, DIED, NOTHING_JUDGED = 0, 1, 2, 3, 4
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """One JSON object. Raises LedgerError where the file cannot be written."""
+    """One JSON object. Raises UsageError where the file cannot be written."""
     if path is None:
         return
-    from harness.record.ledger import open_for_writing, plain
+    from harness.record.files import write_whole
+    from harness.record.ledger import plain
 
-    with open_for_writing(path) as file:
-        json.dump(plain(content), file, allow_nan=False, indent=1)
-        file.write("\n")
+    write_whole(path, json.dumps(plain(content), allow_nan=False, indent=1) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,12 +15,14 @@ from harness.bench.results import TrainingThroughput
 from harness.cli import show_runs
 from harness.cli.run_commands import run_lockstep, run_throughput, run_trainings
 from harness.record.environment import environment
+from harness.record.files import write_whole
 from harness.record.ledger import Ledger, plain
+from harness.record.read import converter
 from harness.train.accuracy import accuracy, equivalence
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.implementations import installed
 from harness.train.options import EPOCHS, LOCKSTEP_STEPS, LockstepOptions, TrainingOptions
-from harness.train.results import LockstepRecord
+from harness.train.results import LockstepRecord, TrainingResult
 
 Record = TypeVar("Record")
 
@@ -48,10 +50,22 @@ class Extent:
         return 3 if self.quick else ROUNDS
 
 
-def add_runs(ledger: Ledger, extent: Extent, device: str, data: FashionMnist, seed: int) -> bool:
-    """Everything that trains, into the ledger. True where frameworks part ways in lockstep."""
+def add_runs(
+    ledger: Ledger, extent: Extent, device: str, data: FashionMnist, seed: int, on_part: Callable[[], object]
+) -> bool:
+    """Everything that trains, into the ledger. True where frameworks part ways in lockstep.
+
+    on_part: called whenever a part of it has been added.
+    """
     apart = add_lockstep(ledger, extent, device, data, seed)
-    add_trainings(ledger, extent, device, data, seed)
+    on_part()
+    results: list[TrainingResult] = []
+    for name in installed():
+        results += add_trainings(ledger, extent, name, device, data, seed)
+        on_part()
+    if extent.seeds > 1:
+        add_accuracy(ledger, results)
+        on_part()
     if find_spec("torch") and find_spec("torchvision"):
         add_throughput(ledger, extent, device, data)
     return apart
@@ -69,23 +83,21 @@ def add_lockstep(ledger: Ledger, extent: Extent, device: str, data: FashionMnist
     return apart
 
 
-def add_trainings(ledger: Ledger, extent: Extent, device: str, data: FashionMnist, seed: int) -> None:
+def add_trainings(
+    ledger: Ledger, extent: Extent, name: str, device: str, data: FashionMnist, seed: int
+) -> tuple[TrainingResult, ...]:
     several = extent.seeds > 1
-    results = [
-        result
-        for name in installed()
-        for result in run_trainings(
-            data,
-            TrainingOptions(name, extent.epochs, seed, device, resume=extent.resume, population=several),
-            extent.seeds,
-        )
-    ]
+    options = TrainingOptions(name, extent.epochs, seed, device, resume=extent.resume, population=several)
+    results = run_trainings(data, options, extent.seeds)
     add_all(ledger, "training", results)
-    if several:
-        over_seeds, pairs = accuracy(results), equivalence(results)
-        show_runs.accuracy(over_seeds, pairs)
-        add_all(ledger, "accuracy", over_seeds)
-        add_all(ledger, "equivalence", pairs)
+    return results
+
+
+def add_accuracy(ledger: Ledger, results: Sequence[TrainingResult]) -> None:
+    over_seeds, pairs = accuracy(results), equivalence(results)
+    show_runs.accuracy(over_seeds, pairs)
+    add_all(ledger, "accuracy", over_seeds)
+    add_all(ledger, "equivalence", pairs)
 
 
 def add_throughput(ledger: Ledger, extent: Extent, device: str, data: FashionMnist) -> None:
@@ -98,7 +110,7 @@ def add_throughput(ledger: Ledger, extent: Extent, device: str, data: FashionMni
 
 def add_all(ledger: Ledger, kind: str, records: Sequence[Any]) -> None:
     for record in records:
-        ledger.add(kind, asdict(record))
+        ledger.add(kind, record)
 
 
 def kept_path(folder: Path | None, measurement: str) -> Path | None:
@@ -107,18 +119,13 @@ def kept_path(folder: Path | None, measurement: str) -> Path | None:
 
 def kept(path: Path | None, kind: type[Record], measure: Callable[[], tuple[Record, ...]]) -> tuple[Record, ...]:
     """The records of a measurement that this machine has made before with these versions, or else a new one, kept."""
-    here = {name: value for name, value in environment().items() if name != "commit"}
+    here = {name: value for name, value in plain(environment()).items() if name != "commit"}
     if path and path.exists():
+        convert = converter()
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["environment"] == here:
-            import msgspec
-
-            return msgspec.convert(content["records"], tuple[kind, ...], strict=False)  # type: ignore[valid-type]
+            return tuple(convert(record, kind, str(path)) for record in content["records"])
     records = measure()
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        content = {"environment": here, "records": [asdict(record) for record in records]}  # type: ignore[call-overload]
-        partial.write_text(json.dumps(plain(content)), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(plain({"environment": here, "records": records})))
     return records

@@ -53,7 +53,7 @@ def train(options: TrainingOptions, seeds: int, data: Path | None, out: Path, js
     """options.implementation may be "all": those that are installed. seeds: how many, from the options' own on."""
     from harness.train.accuracy import accuracy, equivalence
     from harness.train.implementations import installed, resolve_device
-    from reports.plots import curves
+    from reports.curves import curves
 
     names = installed() if options.implementation == ALL else installed((options.implementation,))
     if not names:
@@ -66,7 +66,7 @@ def train(options: TrainingOptions, seeds: int, data: Path | None, out: Path, js
     results = [
         result for name in names for result in run_trainings(examples, replace(options, implementation=name), seeds)
     ]
-    curves(as_dicts(results), picture, examples.is_sample)
+    curves(results, picture, examples.is_sample)
     show.out.print(f"curves: {picture}", highlight=False)
     content = head() | {"data": examples.source, "trainings": as_dicts(results)}
     if seeds == 1:

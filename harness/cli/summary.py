@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.cli.show import worst_ratios
 from harness.judge.judgement import counts
 from harness.judge.report import TargetReport
-from reports.render import markdown_text
+from reports.formats import markdown_text
 
 FAILURES_SHOWN = 10
 SIGN = {"agree": "✓"}

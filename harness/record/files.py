@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from harness.errors import UsageError
+
+STREAMS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -20,10 +23,10 @@ def write_whole_bytes(path: Path, data: bytes) -> None:
     and is written directly.
     """
     try:
-        target = path.resolve()  # a link stays a link
-        if target.exists() and not target.is_file():
-            target.write_bytes(data)
+        if is_stream(path):
+            path.write_bytes(data)
             return
+        target = path.resolve()  # a link stays a link
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_file(target)
         try:
@@ -38,11 +41,11 @@ def write_whole_bytes(path: Path, data: bytes) -> None:
 def ensure_writable(path: Path) -> None:
     """Make `path`'s folder and see that a file can be written there, before any work is done. Raises UsageError."""
     try:
-        target = path.resolve()
-        if target.is_dir():
-            raise IsADirectoryError(21, "Is a directory")
-        if target.exists() and not target.is_file():
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "")
+        if is_stream(path):
             return
+        target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_file(target)
         try:
@@ -51,6 +54,11 @@ def ensure_writable(path: Path) -> None:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(cannot_write(path, error)) from error
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is written there goes on to somewhere else: a pipe, a device, or whatever /dev/stdout stands for."""
+    return path.parent in STREAMS or (path.exists() and not path.is_file())
 
 
 def partial_file(target: Path) -> Path:

@@ -70,4 +70,5 @@ class Ledger:
             while line:  # a nearly full disk takes a part of it
                 line = line[self._file.write(line) :]
         except OSError as error:
+            self._file.close()
             raise LedgerError(cannot_write(self.path, error)) from error

@@ -1,7 +1,8 @@
-"""Reads a ledger into the types of its records; whatever is wrong with it is one line that says where and what to do."""
+"""Reads a ledger into the types of its records. What is wrong with it is one line that says where and what to do."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 from collections import Counter
@@ -132,6 +133,11 @@ def import_msgspec() -> ModuleType:
     return msgspec
 
 
+def can_read() -> bool:
+    """Whether what reading a ledger takes is installed."""
+    return importlib.util.find_spec("msgspec") is not None
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines with their ends."""
     try:
@@ -142,7 +148,7 @@ def read_lines(path: Path) -> list[str]:
         return list(io.StringIO(data.decode("utf-8")))
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        raise LedgerError(f"{path}, line {number} is not UTF-8: this is no ledger, or it was damaged; {AGAIN}") from error
+        raise LedgerError(f"{path}, line {number} is not UTF-8: no ledger, or a damaged one; {AGAIN}") from error
 
 
 def parse(line: str, place: str, is_first: bool) -> tuple[str, dict[str, Any]]:
