@@ -1,4 +1,4 @@
-"""What honest batch norms may do differently, in eight flat facts, and the presets of the known frameworks.
+"""What correct batch norms may do differently, in eight flat facts, and the presets of the known frameworks.
 
 Nothing here computes: this is the vocabulary that the reference, the implementations and the harness share.
 """

@@ -49,7 +49,7 @@ PRECISIONS: Mapping[str, Precision] = MappingProxyType(
 
 
 def precision_of(dtype: str) -> Precision:
-    """The precision of a batch norm whose x has this dtype (16-bit x: all else is float32)."""
+    """The precision of a batch norm whose x has this dtype (16-bit x: all else is float32). Raises ValueError."""
     if dtype not in PRECISIONS:
         raise ValueError(f"no error bound for dtype {dtype!r}; supported: {', '.join(PRECISIONS)}")
     return PRECISIONS[dtype]
@@ -79,7 +79,7 @@ class _Errors:
     sums: Mapping[str, Array]
 
 
-# NaN or Inf in a channel makes that channel's bounds NaN or Inf, and nobody else's.
+# NaN or Inf in a channel makes the bounds of that channel NaN or Inf, and of no other.
 _quietly = np.errstate(divide="ignore", invalid="ignore", over="ignore")
 
 
@@ -90,8 +90,9 @@ def train_bounds(
 ) -> Bounds:  # fmt: skip
     """Bounds of one training step. x, dy (n, C) in extended precision; gamma, beta (C,).
 
-    extra_var_error (C,): what a variance that is not an honest one may be off by, on top.
-    Returns y, dx (n, C); dgamma, dbeta, mean, var (C,): the last two of the biased batch statistics.
+    extra_var_error (C,): a further error of the variance, for algorithms that are not honest.
+    Returns float64: y, dx (n, C); dgamma, dbeta, mean, var (C,), the last two of the biased batch statistics.
+    Raises ValueError for an unknown eps_at. ERROR_BOUNDS.md, sections 3 to 8.
     """
     n, channels = x.shape
     if n == 0:
@@ -134,10 +135,9 @@ def moving_bound(
     previous_bound: ArrayLike, moving: ArrayLike, statistic: ArrayLike, statistic_bound: ArrayLike,
     keep_weight: float, new_weight: float, precision: Precision,
 ) -> Array:  # fmt: skip
-    """Bound of keep*moving + new*statistic, given the errors of both; everything (C,) or a number.
-
+    """Bound of keep*moving + new*statistic, float64 (C,), given the bounds of both; arguments (C,) or numbers.
     Covers the evaluation moving + new*(statistic - moving), weights that were rounded (float32(0.9) and
-    1 - float32(0.9)), and Bessel's factor multiplied in by the implementation.
+    1 - float32(0.9)), and Bessel's factor multiplied in by the implementation. ERROR_BOUNDS.md, section 9.
     """
     u = precision.work
     old, new = _float64(moving), _float64(statistic)
@@ -159,7 +159,7 @@ def eval_bounds(
 ) -> Bounds:  # fmt: skip
     """Bounds in prediction mode: as `train_bounds`, with moving statistics (C,) that bring their own errors.
 
-    Returns y, dx (n, C); dgamma, dbeta (C,).
+    Returns float64: y, dx (n, C); dgamma, dbeta (C,). ERROR_BOUNDS.md, section 10.
     """
     n, channels = x.shape
     if n == 0:
@@ -296,5 +296,5 @@ def _float64(a: ArrayLike) -> Array:
 
 
 def _nothing(channels: int, per_value: tuple[str, ...], per_channel: tuple[str, ...]) -> Bounds:
-    """An empty batch has nothing to be wrong about."""
+    """The bounds of an empty batch: all zero."""
     return {k: np.zeros((0, channels)) for k in per_value} | {k: np.zeros(channels) for k in per_channel}

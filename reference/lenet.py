@@ -68,7 +68,7 @@ class LeNet:
     """The network with its weights and moving statistics. Its layers see images as (1, 28, 28, N)."""
 
     def __init__(self, weights: Weights, dtype: np.typing.DTypeLike = np.float64, norm: Callable = BatchNorm) -> None:
-        """norm: makes a layer that does what `BatchNorm` does here."""
+        """norm(channels, conventions=, dtype=) makes a layer with the attributes and methods of `BatchNorm`."""
         self.norms = {name: norm(channels, conventions=D2L, dtype=dtype) for name, channels in NORMS.items()}
         self.load_weights(weights, dtype)
 
@@ -119,7 +119,7 @@ class LeNet:
         d = conv_backward_input(d, self.parameters["conv2.weight"])  # (6, 12, 12, N)
         d = average_pool_backward(d)  # (6, 24, 24, N)
         d = self._norm_sigmoid_backward("bn1", d, cache, grads)  # (6, 24, 24, N)
-        self._conv_backward_parameters("conv1", d, cache, grads)  # nobody needs the images' gradient
+        self._conv_backward_parameters("conv1", d, cache, grads)  # the gradient of the images is not needed
         return grads
 
     # --- layers by name: each caches what its backward needs ---

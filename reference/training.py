@@ -12,7 +12,7 @@ from reference.batch_norm import BatchNorm
 from reference.lenet import LeNet, Weights, cross_entropy
 
 PROGRESS_EVERY = 16  # steps
-LARGE = 31 << 20  # bytes; blocks of 32 MiB and more teach glibc nothing
+LARGE = 31 << 20  # bytes; blocks of 32 MiB and more leave glibc's threshold as it is
 
 
 def train(
@@ -34,7 +34,7 @@ def train(
     data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
     orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
     on_epoch: called after each epoch with its record and the weights. first_epoch: the number of the first.
-    norm: makes the batch-norm layers, as `LeNet` takes it.
+    norm: what makes the batch-norm layers, as in `LeNet`.
 
     Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds": 0.0, "step"}. A record is
     {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
@@ -86,10 +86,10 @@ def train(
 
 
 def keep_freed_memory() -> None:
-    """Free one large block. glibc then keeps as much in hand, and no step's arrays are faulted in anew.
+    """Free a large block: from then on glibc reuses freed memory up to that size instead of giving it back.
 
-    On Linux this training is a third faster by it; elsewhere it has no effect (mallopt(3), M_MMAP_THRESHOLD: the
-    threshold is dynamic).
+    Otherwise every step's arrays are mapped and faulted in again: on Linux this training is a third faster by it.
+    Elsewhere it has no effect (mallopt(3), M_MMAP_THRESHOLD: the threshold is dynamic).
     """
     np.empty(LARGE, np.uint8)
 
@@ -114,7 +114,7 @@ def inspect(
     device: str = "cpu",  # noqa: ARG001 - as the other trainings take it
     norm: Callable = BatchNorm,
 ) -> tuple[Weights, Weights]:
-    """(gradients, activations) of one batch in training mode: the mean loss by every parameter; what layers pass on.
+    """(gradients of the mean loss by every parameter, activations) of one batch in training mode.
 
     images: (n, 28, 28) uint8; labels: (n,) integers. Activations are those of bn1 to bn4, after the sigmoid,
     (n, C, H, W) or (n, C), and the logits (n, 10) as dense3's.

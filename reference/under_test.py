@@ -11,6 +11,8 @@ from reference.conventions import D2L
 
 
 class NumpyBatchNorm:
+    """`reference.batch_norm.BatchNorm` in the dtype of gamma, channels on axis 1."""
+
     conventions = "d2l"
 
     def __init__(self, setup: Any) -> None:

@@ -245,11 +245,11 @@ def test_an_empty_batch_leaves_everything_as_it_is():
 
 
 def test_single_value_per_channel():
-    one = np.full((1, 3), 2.0, np.float32)
+    x = np.full((1, 3), 2.0, np.float32)
     with pytest.raises(ValueError, match="more than one value per channel"):
-        BatchNorm(3, conventions=PRESETS["torch"])(one)
+        BatchNorm(3, conventions=PRESETS["torch"])(x)
     layer = BatchNorm(3)
-    np.testing.assert_array_equal(layer(one), np.zeros((1, 3)))
+    np.testing.assert_array_equal(layer(x), np.zeros((1, 3)))
     assert_close(layer.moving_var[...], np.full(3, 0.9), 1e-6)
 
 

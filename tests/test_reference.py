@@ -195,14 +195,14 @@ def test_gradients_against_autograd_of_pytorch(rank, preset):
     x, dy = data(rank, conventions.channel_axis)
     layer = layer_for(conventions)
     y, cache = layer.train(x)
-    mine = layer.train_backward(dy, cache)
+    gradients = layer.train_backward(dy, cache)
     leaves = [torch.tensor(v, requires_grad=True) for v in (x, layer.gamma, layer.beta)]
     first = torch.movedim(leaves[0], conventions.channel_axis, 1)
     theirs = torch.nn.functional.batch_norm(first, None, None, *leaves[1:], training=True, eps=layer.eps)
     theirs = torch.movedim(theirs, 1, conventions.channel_axis)
     theirs.backward(torch.tensor(dy))
     np.testing.assert_allclose(y, theirs.detach().numpy(), rtol=1e-11, atol=1e-12)
-    for got, leaf in zip(mine, leaves, strict=True):
+    for got, leaf in zip(gradients, leaves, strict=True):
         np.testing.assert_allclose(got, leaf.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
@@ -222,9 +222,9 @@ def test_the_node_cases_that_onnx_ships():
         momentum = attributes["momentum"].f if "momentum" in attributes else 0.9
         training = "training_mode" in attributes and attributes["training_mode"].i == 1
         inputs, outputs = case.data_sets[0]
-        found = batch_norm(*inputs, eps=eps, momentum=momentum, training=training, conventions=PRESETS["onnx"])
+        results = batch_norm(*inputs, eps=eps, momentum=momentum, training=training, conventions=PRESETS["onnx"])
         trained += training
-        for got, want in zip(found, outputs, strict=False):
+        for got, want in zip(results, outputs, strict=False):
             np.testing.assert_allclose(got, want, rtol=case.rtol, atol=1e-6)
     assert trained >= 2
 

@@ -172,7 +172,7 @@ def loss_and_grads(graph, params, stats, images, labels):
 def inspect(
     weights: Weights, images: np.ndarray, labels: np.ndarray, *, dtype: str = "float32", device: str = "cpu"
 ) -> tuple[Weights, Weights]:
-    """(gradients, activations) of one batch in training mode: the mean loss by every parameter; what layers pass on.
+    """(gradients of the mean loss by every parameter, activations) of one batch in training mode.
 
     images: (n, 28, 28) uint8; labels: (n,) integers. Activations are those of bn1 to bn4, after the sigmoid,
     (n, C, H, W) or (n, C), and the logits (n, 10) as dense3's.

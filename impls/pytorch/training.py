@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from impls.pytorch.lenet import LeNet, Weights, our_norm
 
 PROGRESS_EVERY = 16  # steps
-LARGE = 31 << 20  # bytes; blocks of 32 MiB and more teach glibc nothing
+LARGE = 31 << 20  # bytes; blocks of 32 MiB and more leave glibc's threshold as it is
 
 
 def train(
@@ -117,10 +117,10 @@ def train(
 
 
 def keep_freed_memory() -> None:
-    """Free one large block. glibc then keeps as much in hand, and no step's arrays are faulted in anew.
+    """Free a large block: from then on glibc reuses freed memory up to that size instead of giving it back.
 
-    On Linux a training on the CPU is up to a half faster by it; elsewhere it has no effect (mallopt(3),
-    M_MMAP_THRESHOLD: the threshold is dynamic).
+    Otherwise every step's arrays are mapped and faulted in again: on Linux a training on the CPU is up to a half
+    faster by it. Elsewhere it has no effect (mallopt(3), M_MMAP_THRESHOLD: the threshold is dynamic).
     """
     np.empty(LARGE, np.uint8)
 
@@ -133,7 +133,7 @@ def loss_of(net: LeNet, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]
 def sgd_step(
     net: LeNet, images: Tensor, labels: Tensor, learning_rate: float, loss_of: Callable = loss_of
 ) -> tuple[Tensor, Tensor]:
-    """One step of SGD on images (n, 1, 28, 28). Returns the loss and the logits (n, 10) before the update."""
+    """A step of SGD on images (n, 1, 28, 28). Returns the loss and the logits (n, 10) before the update."""
     loss, logits = loss_of(net, images, labels)  # (), (n, 10)
     parameters = list(net.parameters())
     grads = torch.autograd.grad(loss, parameters)
@@ -152,7 +152,7 @@ def inspect(
     device: str = "cpu",
     norm: Callable[[int, int], nn.Module] = our_norm,
 ) -> tuple[Weights, Weights]:
-    """(gradients, activations) of one batch in training mode: the mean loss by every parameter; what layers pass on.
+    """(gradients of the mean loss by every parameter, activations) of one batch in training mode.
 
     images: (n, 28, 28) uint8; labels: (n,) integers. Activations are those of bn1 to bn4, after the sigmoid,
     (n, C, H, W) or (n, C), and the logits (n, 10) as dense3's.
@@ -245,7 +245,7 @@ def captured(step: Callable[[Tensor], None], batch: Tensor) -> Callable[[Tensor]
 
 @contextmanager
 def without_a_trace(net: LeNet) -> Iterator[None]:
-    """Put the parameters and statistics back afterwards, into the same memory and bit for bit."""
+    """Restore the parameters and statistics afterwards, in the same memory and bit for bit."""
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     yield
     net.load_state_dict(before)
