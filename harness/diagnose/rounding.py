@@ -78,8 +78,8 @@ def _largest_ratio(result: StepResult, expected: Expected) -> float:
     """The largest finite error/bound of a step."""
     largest = 0.0
     for name, bound in expected.bounds.items():
-        got, want = result.values.get(name), expected.values[name]
-        if got is not None and got.shape == want.shape and got.size:
+        got, want = result.values.get(name), expected.values.get(name)
+        if got is not None and want is not None and got.shape == want.shape and got.size:
             with np.errstate(all="ignore"):
                 error = np.abs(got.astype(np.float64) - want.astype(np.float64))
                 ratios = np.where((bound > 0) & np.isfinite(bound) & np.isfinite(error), error / bound, 0.0)
