@@ -14,7 +14,7 @@ from harness.train.implementations import installed
 from harness.train.options import TrainingOptions, TrainingProgress
 from harness.train.trainings import run
 
-IMAGES, EPOCHS = 2048, 3
+IMAGES, TEST_IMAGES, EPOCHS = 1024, 256, 3
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def data():
         whole,
         train_images=whole.train_images[:IMAGES],
         train_labels=whole.train_labels[:IMAGES],
-        test_images=whole.test_images[:512],
-        test_labels=whole.test_labels[:512],
+        test_images=whole.test_images[:TEST_IMAGES],
+        test_labels=whole.test_labels[:TEST_IMAGES],
     )
 
 
