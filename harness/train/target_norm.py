@@ -104,7 +104,10 @@ def target_norm(name: str) -> Callable[..., TargetNorm]:
     of_target = conventions_from(declared)
     if of_target.debias:
         raise UsageError(f"{name} debiases: its count of updates cannot be carried from step to step")
-    if not all(hasattr(factory, method) for method in ("train", "eval", "stats")):
+    layer = factory(
+        TargetNorm(factory, of_target, channels=6, dtype="float64").setup()
+    )  # an adapter has `stats` only once built
+    if not all(callable(getattr(layer, method, None)) for method in ("train", "eval", "stats")):
         raise UsageError(f"{name} needs train, eval and stats to be put into a network")
 
     def make(channels: int, conventions: Conventions, dtype: Any) -> TargetNorm:  # noqa: ARG001 - the target has its own
