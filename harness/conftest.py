@@ -1,118 +1,119 @@
-"""`pytest harness`: the checks of `bnproof check`, one test id per target x case x direction.
+"""The checks of `bnproof check` as pytest tests, one test id per target x case x direction.
 
---bn TARGET adds a target (a name, module:attr or file.py:attr); --require torch,flax makes a missing one an error.
+In a checkout `pytest harness` checks our own implementations and PyTorch's layers. With `--bn TARGET` only that target
+is checked, whatever else is installed; `--builtin` and `--require NAMES` add to it, and what is asked for together is
+compared in pairs.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness import pytest_options
-from harness.cases.catalogue import CASES
-from harness.check import CheckOptions, check_target
-from harness.judge.judgement import Judgement
-from harness.judge.report import TargetReport
-from harness.targets.built_in import BUILT_IN, OWN, is_installed
-from harness.targets.isolate import IsolatedTarget
+from harness.cases.catalogue import suite
+from harness.errors import UsageError
+from harness.judge.known import read_known
+from harness.pytest_options import add_options
+from harness.pytest_reports import Reports, Selection
+from harness.targets.built_in import BUILT_IN, OWN
+from reference.conventions import conventions_from
 
 TARGETS = (*OWN, "torch-native")
 """What must agree. The other built-in targets have findings: `bnproof check flax-nnx`, or --bn flax-nnx."""
 
+CHECKS = ("test_verdict.py", "test_forward.py", "test_backward.py", "test_moving_stats.py")
+"""What any target is asked; the other files are about pairs, known differences, and our own trainings."""
 
-def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+SELECTION = pytest.StashKey[Selection]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
     """In a checkout that is not installed; else the plugin has added them."""
-    if not pluginmanager.has_plugin(pytest_options.PLUGIN):
-        pytest_options.pytest_addoption(parser)
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    unknown = [name for name in required(config) if name not in BUILT_IN]
-    if unknown:
-        raise pytest.UsageError(f"--require: unknown target {unknown[0]!r}; known: {', '.join(BUILT_IN)}")
+    try:
+        config.stash[SELECTION] = selection_of(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
-def required(config: pytest.Config) -> list[str]:
-    return [name for name in config.getoption("--require").split(",") if name]
+def selection_of(config: pytest.Config) -> Selection:
+    """What the options ask for, each target once, in order. Raises UsageError."""
+    option = config.getoption
+    required = tuple(name for name in option("--require").split(",") if name)
+    for name in required:
+        if name not in BUILT_IN:
+            raise UsageError(f"--require: unknown target {name!r}; known: {', '.join(BUILT_IN)}")
+    as_preset = option("--as")
+    if as_preset:
+        try:
+            conventions_from(as_preset)
+        except ValueError as error:
+            raise UsageError(f"--as: {error}") from None
+    known = read_known(Path(option("--known"))) if option("--known") else {}
+    users = tuple(option("--bn"))
+    targets = dict.fromkeys([*(TARGETS if with_our_own(config) else ()), *required, *users])
+    return Selection(
+        tuple(targets), suite(option("--suite")), required, users, as_preset, layer=option("--layer"), known=known
+    )
 
 
-def chosen(config: pytest.Config) -> list[str]:
-    """The targets of this run, each once, in order."""
-    return list(dict.fromkeys([*TARGETS, *required(config), *config.getoption("--bn")]))
+def with_our_own(config: pytest.Config) -> bool:
+    return not config.getoption("--bn") or config.getoption("--builtin")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files that have nothing to say of what is asked for."""
+    name = collection_path.name
+    if collection_path.parent != Path(__file__).parent or not name.startswith("test_") or name in CHECKS:
+        return None
+    selection = config.stash[SELECTION]
+    if name == "test_pairs.py":
+        return len(selection.targets) < 2 or None
+    if name == "test_known_differences.py":
+        return not selection.known or None
+    return not with_our_own(config) or None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    names = chosen(metafunc.config)
+    selection = metafunc.config.stash[SELECTION]
     if "target" in metafunc.fixturenames:
-        metafunc.parametrize("target", names, scope="session")
+        metafunc.parametrize("target", selection.targets, scope="session")
     if "pair" in metafunc.fixturenames:
-        pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+        pairs = [(a, b) for i, a in enumerate(selection.targets) for b in selection.targets[i + 1 :]]
         metafunc.parametrize("pair", pairs, ids=[f"{a}/{b}" for a, b in pairs])
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", CASES, ids=[case.id for case in CASES])
+        metafunc.parametrize("case", selection.cases, ids=[case.id for case in selection.cases])
+    if "known_case" in metafunc.fixturenames:
+        metafunc.parametrize("known_case", selection.known)
 
 
-class Checked:
-    """Every target's report, made once in the background: two targets at a time on two cores."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._pool = ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1)))
-        self._reports: dict[str, Future[TargetReport]] = {}
-        for name in chosen(config):
-            if name not in BUILT_IN or is_installed(name):
-                self._reports[name] = self._pool.submit(_checked, name)
-
-    def report(self, name: str) -> TargetReport:
-        """The report of a target. A missing built-in skips, unless --require names it."""
-        if name not in self._reports:
-            text = f"{name} needs {BUILT_IN[name].needs}: {BUILT_IN[name].install}"
-            (pytest.fail if name in required(self._config) else pytest.skip)(text)
-        report = self._reports[name].result()
-        if report.load_error:
-            pytest.fail(report.load_error, pytrace=False)
-        return report
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-def _checked(name: str) -> TargetReport:
-    with IsolatedTarget(name) as isolated:
-        return check_target(isolated, CheckOptions(CASES))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """All of these tests go to one process of pytest-xdist: each would make every report anew."""
+    if config.pluginmanager.has_plugin("xdist"):
+        for item in items:
+            if "reports" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group("checks"))
 
 
 @pytest.fixture(scope="session")
-def checked(pytestconfig: pytest.Config) -> Iterator[Checked]:
-    reports = Checked(pytestconfig)
-    yield reports
-    reports.close()
+def reports(request: pytest.FixtureRequest) -> Iterator[Reports]:
+    selection = request.config.stash[SELECTION]
+    made = Reports(selection, needed_targets(selection, request.session.items))
+    yield made
+    made.close()
 
 
-def assert_law(report: TargetReport, case_id: str, direction: str, record_property) -> None:
-    """Fail on the first law judgement of a direction that does not hold; skip, saying why, where nothing is judged.
-
-    A judgement of the whole step or process (an error, a crash) belongs to every direction.
-    """
-    mine = [j for j in report.judgements if j.case == case_id and j.direction in (direction, None)]
-    broken = [j for j in mine if j.counts_against]
-    assert not broken, described(broken[0])
-    judged = [j for j in mine if j.verdict == "agree"]
-    if not judged:
-        reasons = sorted({f"{j.verdict}: {j.message or 'the bound proves nothing here'}" for j in mine})
-        pytest.skip("; ".join(reasons) or "the target plays none of this case's dtypes")
-    record_property("largest_ratio", max((j.ratio for j in judged if j.ratio is not None), default=0.0))
-
-
-def described(j: Judgement) -> str:
-    """A failure with the numbers that matter."""
-    where = f"{j.case} {j.dtype} step {j.step} ({j.op})"
-    if j.ratio is None:
-        return f"{where}: {j.verdict}: {j.message}"
-    return (
-        f"{where}: {j.observable}{j.index} is {j.got!r}, the oracle has {j.want!r}: "
-        f"error {j.error:.3g} is {j.ratio:.3g} times the bound {j.bound:.3g}"
-    )
+def needed_targets(selection: Selection, items: list[pytest.Item]) -> list[str]:
+    """The targets of the tests that were not deselected; a known difference is about all of them."""
+    parameters: list[dict[str, Any]] = [item.callspec.params for item in items if hasattr(item, "callspec")]
+    if any("known_case" in params for params in parameters):
+        return list(selection.targets)
+    named = {params["target"] for params in parameters if "target" in params}
+    named.update(target for params in parameters for target in params.get("pair", ()))
+    return [target for target in selection.targets if target in named]

@@ -1,17 +1,51 @@
-"""The options of `pytest --pyargs harness`, as a pytest plugin: an installed conftest.py is read too late to add any.
+"""The options of the checks as pytest tests. An installed conftest.py is read too late to add any, so this is a plugin.
 
-It adds the two options and nothing else: whoever has bnproof installed runs other tests with it as well.
+Whoever has bnproof installed runs other tests with pytest as well. So the plugin adds its options only to a run that
+names bnproof's tests, and imports nothing of a target: no other run can tell that it is there.
 """
 
 from __future__ import annotations
 
 import pytest
 
-PLUGIN = "bnproof"
-"""The name of the entry point."""
+from harness.place import ROOT, module
+
+GROUP = "bnproof"
+TESTS = module("harness")
+"""What `--pyargs` calls the tests: "bnproof.harness" once installed."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("bnproof")
-    group.addoption("--bn", action="append", default=[], metavar="TARGET", help="a batch norm to check as well")
-    group.addoption("--require", default="", metavar="NAMES", help="built-in targets that must be installed")
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
+    if any(names_our_tests(arg) for arg in args):
+        add_options(parser)
+
+
+def names_our_tests(arg: str) -> bool:
+    place = arg.partition("::")[0]
+    return place == TESTS or place.startswith((f"{TESTS}.", f"{ROOT / 'harness'}"))
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add the options, unless that is done."""
+    group = parser.getgroup(GROUP, "checks of batch norms")
+    if group.options:
+        return
+    group.addoption(
+        "--bn",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="check this batch norm (a name, module:attr or file.py:attr; may be repeated) instead of our own",
+    )
+    group.addoption("--builtin", action="store_true", help="with --bn: check the built-in targets as well")
+    group.addoption(
+        "--require",
+        default="",
+        metavar="NAMES",
+        help="check these built-in targets as well (torch,flax); one that is not installed is an error",
+    )
+    group.addoption("--suite", choices=("quick", "full"), default="full", help="quick answers in seconds")
+    group.addoption("--as", metavar="PRESET", help="judge the targets of --bn by this preset's conventions")
+    group.addoption("--layer", default="", metavar="PATH", help="where in the targets of --bn, models, the layer is")
+    group.addoption("--known", metavar="FILE", help="known differences: lines 'case: reason'. Strict.")

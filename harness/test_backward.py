@@ -1,7 +1,8 @@
 """Backward: dx, dgamma, dbeta in training and prediction, against the oracle."""
 
-from harness.conftest import assert_law
+from harness.observables import Direction
+from harness.pytest_reports import assert_law
 
 
-def test_backward(checked, target, case, record_property):
-    assert_law(checked.report(target), case.id, "backward", record_property)
+def test_backward(request, reports, target, case):
+    assert_law(request, reports.report(target), case, Direction.backward)

@@ -1,7 +1,8 @@
 """Forward: y in training and prediction, against the oracle."""
 
-from harness.conftest import assert_law
+from harness.observables import Direction
+from harness.pytest_reports import assert_law
 
 
-def test_forward(checked, target, case, record_property):
-    assert_law(checked.report(target), case.id, "forward", record_property)
+def test_forward(request, reports, target, case):
+    assert_law(request, reports.report(target), case, Direction.forward)

@@ -1,7 +1,8 @@
 """Moving statistics after every step, against the oracle."""
 
-from harness.conftest import assert_law
+from harness.observables import Direction
+from harness.pytest_reports import assert_law
 
 
-def test_moving_stats(checked, target, case, record_property):
-    assert_law(checked.report(target), case.id, "moving_stats", record_property)
+def test_moving_stats(request, reports, target, case):
+    assert_law(request, reports.report(target), case, Direction.moving_stats)

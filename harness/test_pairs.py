@@ -2,14 +2,17 @@
 
 import pytest
 
-from harness.judge.pairs import compare_pairs
+from harness.judge.pairs import PairVerdict, compare_pairs
+from harness.pytest_reports import put_figure
 
 
-def test_pair(checked, pair, record_property):
-    found = compare_pairs([checked.report(name) for name in pair])
-    apart = [one for one in found if one.verdict == "differ"]
-    assert not apart, f"{apart[0].observable} in {apart[0].dtype}, case {apart[0].case}: {apart[0].ratio:.3g} bounds"
-    ratios = [one.ratio for one in found if one.ratio is not None]
+def test_pair(request, reports, pair):
+    results = compare_pairs([reports.report(target) for target in pair])
+    for result in results:
+        assert result.verdict is not PairVerdict.differ, (
+            f"{result.observable} in {result.dtype}, case {result.case}: {result.ratio:.3g} times the sum of the bounds"
+        )
+    ratios = [result.ratio for result in results if result.ratio is not None]
     if not ratios:
         pytest.skip("nothing that both targets gave could be compared")
-    record_property("largest_ratio", max(ratios))
+    put_figure(request, max(ratios))

@@ -1,0 +1,158 @@
+"""The checks as pytest tests: which run, what they compare, and that they say what `bnproof check` says."""
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = '''
+from dataclasses import replace
+
+from reference.conventions import PRESETS
+from reference.under_test import NumpyBatchNorm
+
+
+class Right(NumpyBatchNorm):
+    pass
+
+
+class OffInPrediction(NumpyBatchNorm):
+    """Its prediction is wrong for one value of one rank."""
+
+    def eval(self, x, dy):
+        results = super().eval(x, dy)
+        if x.ndim == 5:
+            results["y"].flat[0] += 1
+        return results
+
+
+class Swapped(NumpyBatchNorm):
+    def train(self, x, dy):
+        results = super().train(x, dy)
+        return results | {"dgamma": results["dbeta"], "dbeta": results["dgamma"]}
+
+
+class Refuses(NumpyBatchNorm):
+    def __init__(self, setup):
+        raise NotImplementedError("not on this machine")
+
+
+class UnbiasedAnything(NumpyBatchNorm):
+    """As PyTorch's, but one value per channel is no error: the unbiased variance of one value is NaN."""
+
+    conventions = {"preset": "torch", "single_value": "any"}
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.layer.conventions = replace(PRESETS["torch"], single_value="any")
+'''
+
+
+@pytest.fixture(scope="module")
+def layers(tmp_path_factory):
+    file = tmp_path_factory.mktemp("layers") / "layers.py"
+    file.write_text(LAYERS)
+    return file
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def checks(*arguments):
+    without = [
+        part for plugin in ("cacheprovider", "hypothesispytest") for part in ("-p", f"no:{plugin}")
+    ]  # slow to start
+    return run("pytest", "harness", "-q", *without, *arguments)
+
+
+def collected(*arguments):
+    """{file: number of tests} that a run with these arguments would run, and the output of a run that fails."""
+    done = checks("--suite", "quick", "--collect-only", "-qq", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.rpartition(": ") for line in done.stdout.splitlines() if line.startswith("harness/")]
+    return {Path(file).name: int(count) for file, _, count in lines}
+
+
+def test_a_layer_of_ones_own_is_checked_alone(layers):
+    counts = collected("--bn", f"{layers}:Right")
+    assert counts.keys() == {"test_verdict.py", "test_forward.py", "test_backward.py", "test_moving_stats.py"}
+    assert counts["test_verdict.py"] == 1
+
+
+def test_what_is_asked_for_is_compared_in_pairs(layers):
+    assert collected("--bn", f"{layers}:Right", "--require", "torch,jax")["test_pairs.py"] == 3
+    assert collected("--bn", f"{layers}:Right", "--bn", f"{layers}:Swapped")["test_pairs.py"] == 1
+
+
+def test_the_built_in_targets_come_when_asked_or_when_nothing_is_named(layers):
+    nothing_named, asked = collected(), collected("--bn", f"{layers}:Right", "--builtin")
+    assert nothing_named["test_verdict.py"] == 5
+    assert asked["test_verdict.py"] == 6
+    assert asked["test_pairs.py"] == 15
+    assert "test_training.py" in nothing_named
+    assert "test_training.py" in asked
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "agrees"),
+    [
+        ("Right", [], True),
+        ("Right", ["--as", "torch"], False),
+        ("Swapped", [], False),
+        ("Refuses", [], False),
+    ],
+)
+def test_it_passes_where_check_does(layers, layer, options, agrees):
+    target = f"{layers}:{layer}"
+    tested = checks("--suite", "quick", "--bn", target, *options)
+    checked = run("harness.cli", "check", target, "--suite", "quick", *options)
+    assert (tested.returncode == 0) is (checked.returncode == 0) is agrees, tested.stdout
+    if layer == "Swapped":
+        assert "test_backward[" in tested.stdout
+        assert "dgamma_dbeta_swapped: " in tested.stdout
+
+
+def test_a_known_difference_is_expected_to_fail_and_must_differ(layers, tmp_path):
+    known = tmp_path / "known"
+    known.write_text("rank5: ticket 7\n")
+    excused = checks("--bn", f"{layers}:OffInPrediction", "--known", known, "-k", "rank5 or verdict")
+    assert excused.returncode == 0, excused.stdout
+    assert "known: ticket 7" in excused.stdout
+    mended = checks("--bn", f"{layers}:Right", "--known", known, "-k", "rank5")
+    assert mended.returncode == 1
+    assert "rank5 no longer differs (ticket 7)" in mended.stdout
+
+
+def test_wrong_options_are_usage_errors(layers, tmp_path):
+    known = tmp_path / "known"
+    known.write_text("rank_5: ticket 7\n")
+    for options, message in [
+        (["--known", known], "did you mean 'rank5'"),
+        (["--as", "toch"], "--as: "),
+        (["--require", "toch"], "--require: unknown target 'toch'"),
+    ]:
+        done = checks("--bn", f"{layers}:Right", *options)
+        assert done.returncode == pytest.ExitCode.USAGE_ERROR
+        assert message in done.stdout + done.stderr
+
+
+def test_figures_are_in_the_junit_file_though_warnings_are_errors(layers, tmp_path):
+    file = tmp_path / "junit.xml"
+    done = checks("--bn", f"{layers}:Right", "--suite", "quick", "-W", "error", f"--junitxml={file}")
+    assert done.returncode == 0, done.stdout
+    tests = ElementTree.parse(file).iter("testcase")
+    ratios = [float(each.attrib["value"]) for test in tests for each in test.iter("property")]
+    assert len(ratios) > 20
+    assert 0 < max(ratios) <= 1
+
+
+def test_where_the_oracle_has_no_number_a_pair_is_not_compared(layers):
+    options = ["--bn", f"{layers}:UnbiasedAnything", "--bn", f"{layers}:Right", "-k", "pair or verdict"]
+    done = checks(*options)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
