@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.judge.pairs import PairVerdict, compare_pairs
+from harness.judge.pair import PairVerdict
+from harness.judge.pairs import compare_pairs
 from harness.pytest_reports import put_figure
 
 
