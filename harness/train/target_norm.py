@@ -104,9 +104,8 @@ def target_norm(name: str) -> Callable[..., TargetNorm]:
     of_target = conventions_from(declared)
     if of_target.debias:
         raise UsageError(f"{name} debiases: its count of updates cannot be carried from step to step")
-    layer = factory(
-        TargetNorm(factory, of_target, channels=6, dtype="float64").setup()
-    )  # an adapter has `stats` only once built
+    layer = factory(TargetNorm(factory, of_target, channels=6, dtype="float64").setup())
+    # Asked of a layer, not of its class: an adapter knows only once it is built whether it has `stats`.
     if not all(callable(getattr(layer, method, None)) for method in ("train", "eval", "stats")):
         raise UsageError(f"{name} needs train, eval and stats to be put into a network")
 
