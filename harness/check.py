@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from harness.cases.case import Case
@@ -51,7 +51,7 @@ def plan(cases: tuple[Case, ...], description: Description) -> Iterator[tuple[Ca
                 yield case, dtype
 
 
-def check(names: list[str], options: CheckOptions) -> Iterator[TargetReport]:
+def check(names: list[str], options: CheckOptions) -> Generator[TargetReport, None, None]:
     """One report a target, in the order given. The next target's process starts while this one is judged."""
     started: dict[int, IsolatedTarget] = {}
     try:

@@ -10,7 +10,8 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check
-from harness.cli.matrix import SNIPPETS, cells, code, heading, pairs, run_snippet
+from harness.cli.every_library import cells, pairs
+from harness.cli.snippets import SNIPPETS, code, heading, run_snippet
 from harness.judge.judgement import Verdict
 from harness.record.ledger import Ledger
 from harness.targets.built_in import BUILT_IN, is_installed
@@ -100,9 +101,10 @@ def test_verdicts_do_not_depend_on_the_order():
 
 @pytest.mark.parametrize("path", ALL_SNIPPETS, ids=[path.stem for path in ALL_SNIPPETS])
 def test_a_snippet_is_short_and_stands_alone(path):
-    declared = heading(path)
-    assert {*declared} == {"targets", "title", "documented"}
-    assert {*declared["targets"].split(", ")} <= {*BUILT_IN}
+    top = heading(path)
+    assert top.title
+    assert top.documented
+    assert {*top.targets} <= {*BUILT_IN}
     assert len(code(path).splitlines()) <= 15
     for node in ast.walk(ast.parse(path.read_text())):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
@@ -111,18 +113,18 @@ def test_a_snippet_is_short_and_stands_alone(path):
 
 @pytest.mark.parametrize("path", ALL_SNIPPETS, ids=[path.stem for path in ALL_SNIPPETS])
 def test_a_snippet_prints_what_it_claims(path):
-    names = heading(path)["targets"].split(", ")
+    names = heading(path).targets
     if not any(map(is_installed, names)):
         need(names[0])
     result = run_snippet(path)
-    assert result["reproduced"], result
+    assert result.reproduced, result
 
 
 def test_a_snippet_that_shows_nothing_is_not_published(tmp_path):
     path = tmp_path / "quiet.py"
     for body in ("print('all is well')", "print('FINDING')\nraise SystemExit(1)"):
         path.write_text(f"# targets: numpy\n# title: t\n# documented: no\n{body}\n")
-        assert not run_snippet(path)["reproduced"]
+        assert not run_snippet(path).reproduced
 
 
 def test_the_pages_come_from_the_ledger_alone(tmp_path):
@@ -135,7 +137,7 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
     judged = {"conventions": None, "error": None, "counts": {}, "diagnosis": [finding], "notes": []}
     ledger.add("target", target | judged | {"probed": None, "unseen": []})
     for cell in cells(reports[0]):
-        ledger.add("cell", {"target": "numpy"} | cell)
+        ledger.add("cell", cell)
     for pair in pairs(reports):
         ledger.add("pair", pair)
     shown = {"file": "a.py", "targets": ["numpy"], "title": "a <title>", "documented": "no", "code": "x < 1\n# y"}

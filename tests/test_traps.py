@@ -9,7 +9,7 @@ from harness.cases.case import Case
 from harness.cases.catalogue import BY_ID as CASE_BY_ID
 from harness.cases.catalogue import CASES
 from harness.cases.traps import BY_ID, TRAPS, source_of
-from harness.cli.listing import as_dict
+from harness.cli.list_ import as_dict
 from tests.in_process import checked
 from tests.targets.mutants.right import D2l
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check
-from harness.cli import show
-from harness.cli.commands import target_as_dict
+from harness.cli.output import bar, coloured, err
+from harness.cli.output import out as console
 from harness.cli.report_runs import Extent, add_runs
+from harness.cli.verdicts import target_as_dict
+from harness.judge.judgement import Verdict
 from harness.judge.pairs import compare_pairs
 from harness.judge.report import TargetReport
 from harness.record.environment import environment
@@ -40,14 +42,14 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
     apart = add_runs(ledger, extent, device, data, seed, show_so_far)
     ledger.close()
     page = render(ledger.path, out)
-    show.out.print(f"report: {page}", highlight=False, soft_wrap=True)
-    wrong = [one.target for one in reports if one.target in OWN and one.verdict != "agree"]
+    console.print(f"report: {page}", highlight=False, soft_wrap=True)
+    wrong = [report.target for report in reports if report.target in OWN and report.verdict != Verdict.agree]
     return page, 1 if wrong or apart else 0
 
 
 def no_page_yet(ledger: Path) -> Callable[[], None]:
     """Without what pages are made with: a word about it now, and nothing after each part."""
-    show.err.print(f"no page: {INSTALL}, then bnproof render {ledger}", style="bold red", markup=False)
+    err.print(f"no page: {INSTALL}, then bnproof render {ledger}", style="bold red", markup=False)
     return lambda: None
 
 
@@ -66,25 +68,24 @@ def header(quick: bool, data: FashionMnist, seed: int) -> dict[str, Any]:
 
 def agreement(ledger: Ledger, suite_name: str, seed: int, on_target: Callable[[], object]) -> list[TargetReport]:
     """Every installed built-in target through the suite; those that are not installed are records as well."""
-    wanted = [name for name, one in BUILT_IN.items() if not one.in_matrix_only]
+    wanted = [name for name, built_in in BUILT_IN.items() if not built_in.in_matrix_only]
     names = [name for name in wanted if is_installed(name)]
     for name in wanted:
         if name not in names:
             ledger.add("not_installed", {"target": name, "install": BUILT_IN[name].install})
     reports = []
-    with show.bar("agreement", None) as update:
-        for one in check(
-            names,
-            CheckOptions(
-                suite(suite_name),
-                seed,
-                on_case=lambda name, case: update(description=f"{name}: {case}", advance=1),
-            ),
-        ):
-            reports.append(one)
-            ledger.add("target", target_as_dict(one))
-            for judgement in one.judgements:
-                ledger.add("comparison", {"target": one.target} | judgement.as_dict())
-            show.out.print(f"{one.target}: {show.coloured(one.verdict)}")
+    with bar("agreement", None) as update:
+        options = CheckOptions(
+            suite(suite_name),
+            seed,
+            on_plan=lambda name, total: update(description=f"agreement: {name}", total=total),
+            on_case=lambda name, case: update(description=f"agreement: {name}: {case}", advance=1),
+        )
+        for report in check(names, options):
+            reports.append(report)
+            ledger.add("target", target_as_dict(report))
+            for judgement in report.judgements:
+                ledger.add("comparison", {"target": report.target} | judgement.as_dict())
+            console.print(f"{report.target}: {coloured(report.verdict)}")
             on_target()
     return reports

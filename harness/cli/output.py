@@ -1,19 +1,103 @@
-"""Exit statuses, and the files that commands write."""
+"""Exit statuses, the two consoles, the bar, and the JSON that commands write."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from harness.errors import UsageError
+from harness.record.files import write_whole
+from harness.record.ledger import plain
 
 AGREED, FAULTY, USAGE, DIED, NOTHING_JUDGED = 0, 1, 2, 3, 4
 
+_bars: list[Progress] = []
+"""The bar that is on the screen, if there is one."""
+
+
+class BesideBar(Console):
+    """A console that takes the bar off the screen while it prints: both may be the same terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with contextlib.ExitStack() as stack:
+            for bar_on_screen in _bars:
+                bar_on_screen.stop()
+                stack.callback(bar_on_screen.start)
+            super().print(*objects, **options)
+
+
+COLOURS = {
+    "agree": "green", "known": "cyan", "inconclusive": "yellow", "unsupported": "yellow", "not_run": "yellow",
+}  # fmt: skip
+
+
+def coloured(verdict: str) -> str:
+    return f"[{COLOURS.get(verdict, 'red')}]{verdict}[/]"
+
+
+out = BesideBar()
+err = BesideBar(stderr=True)
+
+
+class Update(Protocol):
+    def __call__(
+        self,
+        completed: int | None = None,
+        description: str | None = None,
+        advance: int | None = None,
+        total: int | None = None,
+    ) -> None: ...
+
+
+@contextlib.contextmanager
+def bar(description: str, total: int | None) -> Iterator[Update]:
+    """A progress bar on stderr, where that is a terminal. Yields what moves it; a new total starts it anew."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    progress = Progress(
+        *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal, redirect_stdout=False
+    )
+    task = progress.add_task(escape(description), total=total)
+
+    def update(
+        completed: int | None = None,
+        description: str | None = None,
+        advance: int | None = None,
+        total: int | None = None,
+    ) -> None:
+        if total is not None:
+            progress.reset(task, total=total)
+        changes = {"completed": completed, "advance": advance, "description": description and escape(description)}
+        progress.update(task, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+
+    with progress:
+        _bars.append(progress)
+        try:
+            yield update
+        finally:
+            _bars.remove(progress)
+
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
-    """One JSON object. Raises UsageError where the file cannot be written."""
-    if path is None:
-        return
-    from harness.record.files import write_whole
-    from harness.record.ledger import plain
+    """One JSON object, or nothing at all. Raises UsageError where the file cannot be written."""
+    if path is not None:
+        write_whole(path, json.dumps(plain(content), allow_nan=False, indent=1) + "\n")
 
-    write_whole(path, json.dumps(plain(content), allow_nan=False, indent=1) + "\n")
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder and see that it can be written, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise UsageError(f"cannot write to {folder}: {reason}; name another folder with --out") from error

@@ -10,9 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli import show, show_runs
-from harness.cli.commands import load_data, prepare_folder
-from harness.cli.output import AGREED, FAULTY, write_json
+from harness.cli import show_runs
+from harness.cli.output import AGREED, FAULTY, bar, out, prepare_folder, write_json
 from harness.errors import UsageError
 from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
@@ -37,11 +36,21 @@ def lockstep(options: LockstepOptions, data: Path | None, json_file: Path | None
     return AGREED if show_runs.lockstep(records) else FAULTY
 
 
+def load_data(data: Path | None) -> FashionMnist:
+    """Fashion-MNIST, and a loud line where it is only the sample."""
+    from harness.train.fashion_mnist import load
+
+    examples = load(data)
+    style = "bold red" if examples.is_sample else "dim"
+    out.print(f"data: {examples.source}", style=style, highlight=False, soft_wrap=True)
+    return examples
+
+
 def run_lockstep(data: FashionMnist, options: LockstepOptions) -> tuple[LockstepRecord, ...]:
     from harness.train import lockstep as lockstep_module
     from harness.train.options import LockstepProgress
 
-    with show.bar("lockstep", options.steps) as update:
+    with bar("lockstep", options.steps) as update:
         progress = LockstepProgress(
             on_run=lambda name: update(description=f"lockstep, {options.dtype}: {name}"),
             on_progress=lambda done: update(completed=done),
@@ -49,7 +58,7 @@ def run_lockstep(data: FashionMnist, options: LockstepOptions) -> tuple[Lockstep
         return lockstep_module.lockstep(data, options, progress)
 
 
-def train(options: TrainingOptions, seeds: int, data: Path | None, out: Path, json_file: Path | None) -> int:
+def train(options: TrainingOptions, seeds: int, data: Path | None, folder: Path, json_file: Path | None) -> int:
     """options.implementation may be "all": those that are installed. seeds: how many, from the options' own on."""
     from harness.train.accuracy import accuracy, equivalence
     from harness.train.implementations import installed, resolve_device
@@ -60,14 +69,14 @@ def train(options: TrainingOptions, seeds: int, data: Path | None, out: Path, js
         raise UsageError(f"{options.implementation} is not installed: pip install 'bnproof[all]'")
     for name in names:
         resolve_device(name, options.device)
-    picture = out / "training.png"
-    prepare_folder(out)
+    picture = folder / "training.png"
+    prepare_folder(folder)
     examples = load_data(data)
     results = [
         result for name in names for result in run_trainings(examples, replace(options, implementation=name), seeds)
     ]
     curves(results, picture, examples.is_sample)
-    show.out.print(f"curves: {picture}", highlight=False)
+    out.print(f"curves: {picture}", highlight=False)
     content = head() | {"data": examples.source, "trainings": as_dicts(results)}
     if seeds == 1:
         write_json(json_file, content)
@@ -95,7 +104,7 @@ def run_seeds_together(
     from harness.train.seeds import run_together
 
     title = f"training {options.implementation}, {len(seeds)} seeds"
-    with show.bar(title, len(seeds) * options.epochs * len(data.train_images)) as update:
+    with bar(title, len(seeds) * options.epochs * len(data.train_images)) as update:
         progress = TrainingProgress(
             on_progress=lambda done: update(completed=done),
             on_epoch=lambda record: update(description=f"{title}: epoch {record.epoch}"),
@@ -112,7 +121,7 @@ def run_training(data: FashionMnist, options: TrainingOptions) -> TrainingResult
     from harness.train.trainings import run
 
     title = f"training {options.implementation}"
-    with show.bar(title, options.epochs * len(data.train_images)) as update:
+    with bar(title, options.epochs * len(data.train_images)) as update:
         progress = TrainingProgress(
             on_progress=lambda done: update(completed=done),
             on_epoch=lambda record: update(description=f"{title}: epoch {record.epoch}, loss {record.loss:.3f}"),
@@ -136,7 +145,7 @@ def run_throughput(data: FashionMnist, options: ThroughputOptions) -> Measuremen
     from harness.train.implementations import resolve_device
 
     options = replace(options, device=resolve_device("torch", options.device))
-    with show.bar("throughput", options.rounds + 1) as update:
+    with bar("throughput", options.rounds + 1) as update:
         return throughput.measure(
             data,
             options,
@@ -150,7 +159,7 @@ def bench_layer(rounds: int, device: str, json_file: Path | None) -> int:
     from harness.train.implementations import resolve_device
 
     device = resolve_device("torch", device)
-    with show.bar("layers", None) as update:
+    with bar("layers", None) as update:
         records = layer.measure(rounds, device, lambda shape: update(description=shape, advance=1))
     write_json(json_file, head() | {"records": as_dicts(records)})
     show_runs.layers(records)
@@ -161,14 +170,12 @@ def bench_suite(targets: list[str], suite_name: str, rounds: int, json_file: Pat
     from harness.bench import suite
 
     records = []
-    with show.bar("suite", None) as update:
+    with bar("suite", None) as update:
         for record in suite.measure(
             targets, suite_name, rounds, lambda number, name: update(description=f"{name}, round {number}")
         ):
             records.append(record)
-            show.out.print(
-                f"{record.name}: {record.seconds:.1f} s, {record.comparisons:,} comparisons", highlight=False
-            )
+            out.print(f"{record.name}: {record.seconds:.1f} s, {record.comparisons:,} comparisons", highlight=False)
     write_json(json_file, head() | {"records": as_dicts(records)})
     return AGREED
 

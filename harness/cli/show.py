@@ -1,114 +1,60 @@
-"""What the command line prints: tables and bars by Rich. It decides nothing."""
+"""What `bnproof check` prints of a target. It decides nothing."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from harness.cli.failures import failure_lines
+from harness.cli.output import coloured, err, out
+from harness.judge.basis import basis
 from harness.judge.judgement import Judgement, Kind, Verdict, counts
 from harness.judge.report import TargetReport
 from harness.observables import column
 
-COLOURS = {"agree": "green", "inconclusive": "yellow", "unsupported": "yellow", "not_run": "yellow"}
-FAILURES_SHOWN = 5
-
-out = Console()
-err = Console(stderr=True)
+if TYPE_CHECKING:
+    from harness.cli.check import CheckRequest
 
 
-def coloured(verdict: str) -> str:
-    return f"[{COLOURS.get(verdict, 'red')}]{verdict}[/]"
-
-
-@contextlib.contextmanager
-def bar(description: str, total: int | None) -> Iterator[Any]:
-    """A progress bar on stderr: yields a function update(completed, description=None)."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(description, total=total)
-
-        def update(completed: int | None = None, description: str | None = None, advance: int | None = None) -> None:
-            if advance is not None:
-                progress.advance(task, advance)
-            if completed is not None:
-                progress.update(task, completed=completed)
-            if description is not None:
-                progress.update(task, description=escape(description))
-
-        yield update
-
-
-def report(one: TargetReport) -> None:
-    """A target's verdict first, then why."""
-    if one.load_error:
-        err.print(f"[red]error:[/] {escape(one.load_error)}", soft_wrap=True)
+def report(report: TargetReport, request: CheckRequest) -> None:
+    """The verdict first, then why, then the command that shows it again."""
+    if report.load_error:
+        err.print(f"[red]error:[/] {escape(report.load_error)}", soft_wrap=True)
         return
-    number = counts(one.judgements)
-    told = ", ".join(f"{n} {verdict}" for verdict, n in number.items() if n)
-    out.print(f"[bold]{escape(one.target)}[/]: {coloured(one.verdict)}  [dim]({told})[/]", soft_wrap=True)
-    out.print(f"  conventions ({escape(one.source)}): {conventions_line(one)}", highlight=False, soft_wrap=True)
-    worst = worst_ratios(one.judgements)
+    listed = ", ".join(f"{count} {verdict}" for verdict, count in counts(report.judgements).items() if count)
+    words = f", {escape(basis(report))}" if basis(report) else ""
+    out.print(
+        f"[bold]{escape(report.target)}[/]: {coloured(report.verdict)}{words}  [dim]({listed})[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
+    out.print(f"  conventions ({escape(report.source)}): {conventions_line(report)}", highlight=False, soft_wrap=True)
+    worst = worst_ratios(report.judgements)
     if worst:
         pieces = [f"{name} {ratio:.2g}" for name, ratio in worst.items()]
         out.print("  largest error/bound: " + ", ".join(pieces), highlight=False, soft_wrap=True)
-    for finding in one.diagnosis:
+    for finding in report.diagnosis:
         out.print(f"  [red]{finding.id}[/]: {escape(finding.text)}", soft_wrap=True)
-    for note in one.notes:
+    for note in report.notes:
         out.print(f"  [yellow]note[/] {note.id}: {escape(note.text)}", soft_wrap=True)
-    failures(one.judgements)
+    for line in failure_lines(report, request):
+        out.print(f"    {line}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
-def conventions_line(one: TargetReport) -> str:
-    if one.conventions is None:
+def conventions_line(report: TargetReport) -> str:
+    if report.conventions is None:
         return "unknown"
-    return escape(", ".join(f"{name}={value}" for name, value in one.conventions.as_dict().items()))
+    return escape(", ".join(f"{name}={value}" for name, value in report.conventions.as_dict().items()))
 
 
 def worst_ratios(judgements: list[Judgement]) -> dict[str, float]:
     """The largest error/bound of each observable among the law judgements that prove something."""
     worst: dict[str, float] = {}
-    for one in judgements:
-        if (
-            one.kind is Kind.law
-            and one.verdict in (Verdict.agree, Verdict.differ)
-            and one.ratio is not None
-            and one.observable
-        ):
-            name = column(one.observable, one.op)
-            worst[name] = max(worst.get(name, 0.0), one.ratio)
+    for judgement in judgements:
+        if judgement.kind is not Kind.law or judgement.verdict not in (Verdict.agree, Verdict.differ):
+            continue
+        if judgement.ratio is not None and judgement.observable:
+            name = column(judgement.observable, judgement.op)
+            worst[name] = max(worst.get(name, 0.0), judgement.ratio)
     return worst
-
-
-def failures(judgements: list[Judgement]) -> None:
-    """The law judgements that failed, a line each: the worst of each case first, and only so many."""
-    worst: dict[tuple[str, str], Judgement] = {}
-    failed = [one for one in judgements if one.counts_against]
-    for one in failed:
-        key = (one.case, one.dtype)
-        if key not in worst or (one.ratio or 0) > (worst[key].ratio or 0):
-            worst[key] = one
-    for one in list(worst.values())[:FAILURES_SHOWN]:
-        out.print(f"    [dim]{failure_line(one)}[/]", highlight=False, soft_wrap=True)
-    if len(worst) > FAILURES_SHOWN:
-        rest = len(worst) - FAILURES_SHOWN
-        out.print(f"    [dim]and {rest} more cases; --json FILE has every comparison[/]", highlight=False)
-
-
-def failure_line(one: Judgement) -> str:
-    step = "" if one.step is None else f", step {one.step} ({one.op})"
-    where = f"{one.case} in {one.dtype}{step}"
-    if one.ratio is None:
-        return escape(f"{where}: {one.verdict}: {one.message}")
-    place = f"{one.observable}{one.index}"
-    return escape(f"{where}: {place} is {one.got:.9g}, not {one.want:.9g}: {one.ratio:.3g} bounds away")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from harness.bench.results import LayerThroughput, Spread, TrainingThroughput, distance_range
-from harness.cli.show import coloured, out
+from harness.cli.output import coloured, out
 
 if TYPE_CHECKING:
     from harness.train.results import AccuracyRecord, EquivalenceRecord, Interval, LockstepRecord, TrainingResult

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from harness.cli.failures import difference
 from harness.cli.show import worst_ratios
+from harness.judge.basis import basis
 from harness.judge.judgement import counts
-from harness.judge.report import TargetReport
+from harness.judge.report import TargetReport, worst_of_each_case
 from reports.formats import markdown_text
 
 FAILURES_SHOWN = 10
-SIGN = {"agree": "✓"}
+MARKS = {"agree": "✓", "known": "✓"}
 
 
-def summary(reports: list[TargetReport], stale: list[str]) -> str:
+def summary(reports: Sequence[TargetReport], outdated: Sequence[str]) -> str:
     """A table of targets, then why each of those that differ does."""
     lines = ["## bnproof", "", "| target | verdict | comparisons | largest error/bound |", "|---|---|---|---|"]
-    for one in reports:
-        told = ", ".join(f"{n} {verdict}" for verdict, n in counts(one.judgements).items() if n)
-        worst = ", ".join(f"{name} {ratio:.2g}" for name, ratio in worst_ratios(one.judgements).items())
-        sign = SIGN.get(one.verdict, "✗")
-        lines.append(
-            f"| {markdown_text(one.target)} | {sign} {markdown_text(one.verdict)} | {told} | {markdown_text(worst)} |"
-        )
-    for one in reports:
-        details = _details(one)
+    lines += [row(report) for report in reports]
+    for report in reports:
+        details = details_of(report)
         if details:
-            lines += ["", f"### {markdown_text(one.target)}", "", *details]
-    if stale:
-        lines += [
-            "",
-            "### Known differences that no longer differ",
-            "",
-            *(f"- {markdown_text(case)}" for case in stale),
-        ]
+            lines += ["", f"### {markdown_text(report.target)}", "", *details]
+    if outdated:
+        lines += ["", "### Known differences that no longer differ", ""]
+        lines += [f"- {markdown_text(case)}" for case in outdated]
     return "\n".join(lines) + "\n"
 
 
-def _details(one: TargetReport) -> list[str]:
-    if one.load_error:
-        return [f"- error: {markdown_text(one.load_error)}"]
-    lines = [f"- ✗ **{markdown_text(found.id)}**: {markdown_text(found.text)}" for found in one.diagnosis]
-    lines += [f"- note **{markdown_text(note.id)}**: {markdown_text(note.text)}" for note in one.notes]
-    failed = {(j.case, j.dtype): j for j in one.judgements if j.counts_against}
-    for j in list(failed.values())[:FAILURES_SHOWN]:
-        said = (
-            j.message if j.ratio is None else f"{j.observable} is {j.got:.9g}, not {j.want:.9g}: {j.ratio:.3g} bounds"
-        )
-        lines.append(f"- {markdown_text(j.case)} in {j.dtype}, {j.op}: {markdown_text(said)}")
+def row(report: TargetReport) -> str:
+    compared = ", ".join(f"{count} {verdict}" for verdict, count in counts(report.judgements).items() if count)
+    worst = ", ".join(f"{name} {ratio:.2g}" for name, ratio in worst_ratios(report.judgements).items())
+    verdict = ", ".join(filter(None, [report.verdict, basis(report)]))
+    mark = MARKS.get(report.verdict, "✗")
+    return f"| {markdown_text(report.target)} | {mark} {markdown_text(verdict)} | {compared} | {markdown_text(worst)} |"
+
+
+def details_of(report: TargetReport) -> list[str]:
+    if report.load_error:
+        return [f"- error: {markdown_text(report.load_error)}"]
+    lines = [f"- ✗ **{markdown_text(finding.id)}**: {markdown_text(finding.text)}" for finding in report.diagnosis]
+    lines += [f"- note **{markdown_text(note.id)}**: {markdown_text(note.text)}" for note in report.notes]
+    failed = worst_of_each_case(report.judgements)
+    for judgement in failed[:FAILURES_SHOWN]:
+        where = f"{judgement.case} in {judgement.dtype}" + (f", {judgement.op}" if judgement.op else "")
+        lines.append(f"- {markdown_text(where)}: {markdown_text(difference(judgement))}")
     if len(failed) > FAILURES_SHOWN:
-        lines.append(f"- and {len(failed) - FAILURES_SHOWN} more cases")
+        lines.append(f"- and {len(failed) - FAILURES_SHOWN} more")
     return lines

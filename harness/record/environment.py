@@ -43,6 +43,15 @@ def environment() -> Environment:
     )
 
 
+def version() -> str:
+    """bnproof's own version. A checkout need not be installed: then its pyproject.toml has it."""
+    if not IS_CHECKOUT:
+        return importlib.metadata.version("bnproof")
+    import tomllib
+
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+
 def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)

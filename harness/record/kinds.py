@@ -128,6 +128,8 @@ class TargetRecord:
     """How many comparisons have each verdict."""
     diagnosis: tuple[Finding, ...]
     notes: tuple[Note, ...]
+    basis: str = ""
+    """By what the verdict was reached, where the target declares no conventions itself."""
     what: str = ""
     """What the built-in target is, in a few words."""
     probed: Conventions | None = None

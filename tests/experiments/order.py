@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check_target
-from harness.cli.matrix import AT_ONCE
+from harness.cli.every_library import AT_ONCE
 from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 

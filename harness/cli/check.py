@@ -1,0 +1,173 @@
+"""`bnproof check`: targets through a suite of cases, a verdict each."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import Json, Seed, Suite
+
+if TYPE_CHECKING:
+    from harness.cases.case import Case
+    from harness.check import CheckOptions
+    from harness.cli.output import Update
+
+EXIT_STATUSES = """\b
+Exit status:
+  0  all agree, or differ only as --known lists
+  1  some differ or raised, or an entry of --known no longer differs
+  2  usage, a target that cannot be loaded, a file that cannot be written
+  3  some crashed or timed out
+  4  nothing could be judged
+Where several hold, the first of 2, 3, 1, 4."""
+SECONDS = 30.0
+SIMILAR = 0.6
+"""How alike the name of a case must be to be suggested, as difflib measures it."""
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What is asked of `bnproof check`."""
+
+    targets: tuple[str, ...]
+    suite: str = Suite.full.value
+    case_ids: tuple[str, ...] = ()
+    seed: int = 0
+    timeout: float = SECONDS
+    as_preset: str | None = None
+    input_file: Path | None = None
+    layer: str = ""
+    known_file: Path | None = None
+    markdown_file: Path | None = None
+    json_file: Path | None = None
+
+
+def check(
+    targets: Annotated[list[str], typer.Argument(metavar="TARGET...", help="A name, module:attr or file.py:attr.")],
+    suite: Annotated[Suite, typer.Option(help="quick answers in seconds.")] = Suite.full,
+    case: Annotated[list[str] | None, typer.Option(help="Only this case (may be repeated).", metavar="ID")] = None,
+    seed: Seed = 0,
+    timeout: Annotated[float, typer.Option(help="Seconds a case may take.", min=0.1)] = SECONDS,
+    as_preset: Annotated[
+        str | None, typer.Option("--as", help="Judge by this preset's conventions.", metavar="PRESET")
+    ] = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input", help="Your own x (and dy, gamma, ...) in an .npz file.", metavar="NPZ")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Where in TARGET, a model, the layer is: 1, or block.norm.", metavar="PATH")
+    ] = None,
+    known: Annotated[
+        Path | None, typer.Option(help="Known differences: lines 'case: reason'. Strict.", metavar="FILE")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write a summary in Markdown, for a CI to show.", metavar="FILE")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
+    request = CheckRequest(
+        tuple(targets),
+        suite.value,
+        tuple(case or ()),
+        seed,
+        timeout,
+        as_preset,
+        input_file,
+        layer or "",
+        known_file=known,
+        markdown_file=markdown,
+        json_file=json_file,
+    )
+    raise typer.Exit(run(request))
+
+
+def run(request: CheckRequest) -> int:
+    """Judge, print and write. Returns the exit status. Raises UsageError for what is wrong before any work is done."""
+    from harness.check import check as check_targets
+    from harness.cli import show, verdicts
+    from harness.cli.output import bar, err, write_json
+    from harness.judge.known import excuse, read_known, stale
+    from harness.record.files import ensure_writable, write_whole
+
+    known = read_known(request.known_file) if request.known_file else {}
+    ensure_preset(request.as_preset)
+    cases = chosen_cases(request)
+    for file in (request.json_file, request.markdown_file):
+        if file:
+            ensure_writable(file)
+    reports, differed = [], set[str]()
+    with (
+        bar("starting", None) as update,
+        contextlib.closing(check_targets([*request.targets], check_options(request, cases, update))) as checked,
+    ):
+        for report in checked:
+            reports.append(report)
+            differed |= excuse(report, known)
+            show.report(report, request)
+    outdated = stale(reports, known, differed)
+    for case_id in outdated:
+        message = f"known difference that no longer differs: {case_id}; take it out of {request.known_file}"
+        err.print(message, style="red", markup=False, soft_wrap=True)
+    write_json(request.json_file, verdicts.as_json(reports))
+    if request.markdown_file:
+        from harness.cli.summary import summary
+
+        write_whole(request.markdown_file, summary(reports, outdated))
+    return verdicts.exit_status(reports, outdated)
+
+
+def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update) -> CheckOptions:
+    """The options of a suite, its progress on a bar: for each target anew, since only a loaded target has a total."""
+    from harness.check import CheckOptions
+
+    number = {target: place for place, target in enumerate(request.targets, 1)}
+
+    def titled(name: str, text: str) -> str:
+        place = number.get(name.removesuffix(f"#{request.layer}"), 1)
+        return f"{name}{text}" if len(number) == 1 else f"{place}/{len(number)} {name}{text}"
+
+    return CheckOptions(
+        cases,
+        request.seed,
+        request.timeout,
+        request.as_preset,
+        on_plan=lambda name, total: update(description=titled(name, ""), total=total),
+        on_case=lambda name, case: update(description=titled(name, f": {case}"), advance=1),
+        layer=request.layer,
+    )
+
+
+def ensure_preset(name: str | None) -> None:
+    """Raises UsageError for a preset that there is not."""
+    from harness.errors import UsageError
+    from reference.conventions import conventions_from
+
+    if name:
+        try:
+            conventions_from(name)
+        except ValueError as error:
+            raise UsageError(f"--as: {error}") from None
+
+
+def chosen_cases(request: CheckRequest) -> tuple[Case, ...]:
+    """The cases to play. Raises UsageError for an unknown id, with the nearest."""
+    import difflib
+
+    from harness.cases.catalogue import BY_ID, suite
+    from harness.errors import UsageError
+
+    if request.input_file is not None:
+        from harness.cases.user_case import user_case
+
+        return (user_case(request.input_file),)
+    for case_id in request.case_ids:
+        if case_id not in BY_ID:
+            near = difflib.get_close_matches(case_id, BY_ID, n=1, cutoff=SIMILAR)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UsageError(f"unknown case {case_id!r}: {hint}`bnproof list` names them all")
+    return tuple(BY_ID[case_id] for case_id in request.case_ids) or suite(request.suite)

@@ -1,0 +1,48 @@
+"""`bnproof probe`: the conventions of a batch norm, inferred from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import Json
+
+if TYPE_CHECKING:
+    from harness.probe.probe import Probed
+
+
+def probe(
+    target: Annotated[str, typer.Argument(help="A name, module:attr or file.py:attr.")], json_file: Json = None
+) -> None:
+    """The conventions of a batch norm, inferred from outside."""
+    from harness.cli.output import write_json
+    from harness.probe.probe import probe as probe_target
+    from harness.record.files import ensure_writable
+    from harness.record.ledger import SCHEMA
+    from harness.targets.isolate import IsolatedTarget
+
+    if json_file:
+        ensure_writable(json_file)
+    with IsolatedTarget(target) as isolated:
+        isolated.describe()
+        probed = probe_target(isolated)
+    write_json(json_file, {"schema": SCHEMA, "target": target} | probed.as_dict())
+    show(target, probed)
+
+
+def show(target: str, probed: Probed) -> None:
+    """The nearest preset first, then each field, then what is noted."""
+    from rich.markup import escape
+
+    from harness.cli.output import out
+
+    same = "the preset's own" if not probed.differs else f"differs in {', '.join(probed.differs)}"
+    out.print(f"[bold]{escape(target)}[/]: nearest preset [bold]{probed.nearest}[/] ({same})", soft_wrap=True)
+    for name, value in probed.conventions.as_dict().items():
+        mark = " (not seen)" if name in probed.unseen else ""
+        out.print(f"  {name:<17} {value}{mark}", highlight=False)
+    for name, text in probed.observed.items():
+        out.print(f"  {name:<17} {escape(text)} (observed)", highlight=False, soft_wrap=True)
+    for note in probed.notes:
+        out.print(f"  [yellow]note[/] {note.id}: {escape(note.text)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,39 @@
+"""`bnproof report`: everything, as a page and a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import Data, Device, Seed
+
+
+def report(
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    quick: Annotated[bool, typer.Option(help="The quick suite and one epoch.")] = False,
+    seeds: Annotated[int, typer.Option(help="How many seeds to train with.", min=1)] = 1,
+    steps: Annotated[int, typer.Option(help="Lockstep: how many batches; 2350 are ten epochs.", min=1)] = 235,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep what is done in this folder, and continue from it.", metavar="DIR")
+    ] = None,
+    device: Device = Device.auto,
+    data: Data = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Where index.html, report.md and ledger.jsonl go.")] = Path("reports/out"),
+) -> None:
+    """Everything: agreement, pairs, lockstep, training, throughput; as HTML, Markdown and a ledger."""
+    from harness.cli.full_report import make
+    from harness.cli.output import prepare_folder
+    from harness.cli.report_runs import Extent
+    from harness.cli.run_commands import load_data
+
+    prepare_folder(out)
+    extent = Extent(quick, seeds, steps, resume)
+    page, status = make(out, extent=extent, device=device.value, data=load_data(data), seed=seed)
+    if open_:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    raise typer.Exit(status)

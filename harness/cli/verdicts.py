@@ -1,0 +1,55 @@
+"""What reports amount to: an exit status, and the JSON of `check --json` and of a ledger's targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness.cli.output import AGREED, DIED, FAULTY, NOTHING_JUDGED, USAGE
+from harness.judge.basis import basis
+from harness.judge.judgement import Verdict, counts
+from harness.judge.report import TargetReport
+from harness.record.environment import environment
+from harness.record.ledger import SCHEMA
+
+
+def exit_status(reports: Sequence[TargetReport], outdated: Sequence[str] = ()) -> int:
+    """2 before 3 before 1 before 4 before 0. outdated: known differences that no longer differ, a fault as well."""
+    verdicts = {report.verdict for report in reports}
+    if any(report.load_error for report in reports):
+        return USAGE
+    if verdicts & {Verdict.crashed, Verdict.timed_out}:
+        return DIED
+    if outdated or verdicts & {Verdict.differ, Verdict.raised}:
+        return FAULTY
+    return AGREED if verdicts <= {Verdict.agree, Verdict.known} else NOTHING_JUDGED
+
+
+def target_as_dict(report: TargetReport) -> dict[str, Any]:
+    """A target for JSON and the ledger, without its cases."""
+    conventions = None
+    if report.conventions is not None:
+        conventions = report.conventions.as_dict() | {"source": report.source}
+    return {
+        "target": report.target,
+        "conventions": conventions,
+        "verdict": report.verdict,
+        "error": report.load_error,
+        "versions": report.description.versions if report.description else {},
+        "counts": counts(report.judgements),
+        "diagnosis": [asdict(finding) for finding in report.diagnosis],
+        "notes": [asdict(note) for note in report.notes],
+        "basis": basis(report),
+    }
+
+
+def as_json(reports: Sequence[TargetReport]) -> dict[str, Any]:
+    cases = [[judgement.as_dict() for judgement in report.judgements] for report in reports]
+    return {
+        "schema": SCHEMA,
+        "environment": environment(),
+        "targets": [
+            target_as_dict(report) | {"cases": of_target} for report, of_target in zip(reports, cases, strict=True)
+        ],
+    }
