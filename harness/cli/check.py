@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.options import Json, Seed, Suite
+from harness.cli.request import SECONDS, CheckRequest
 
 if TYPE_CHECKING:
     from harness.cases.case import Case
@@ -24,26 +24,8 @@ Exit status:
   3  some crashed or timed out
   4  nothing could be judged
 Where several hold, the first of 2, 3, 1, 4."""
-SECONDS = 30.0
 SIMILAR = 0.6
 """How alike the name of a case must be to be suggested, as difflib measures it."""
-
-
-@dataclass(frozen=True)
-class CheckRequest:
-    """What is asked of `bnproof check`."""
-
-    targets: tuple[str, ...]
-    suite: str = Suite.full.value
-    case_ids: tuple[str, ...] = ()
-    seed: int = 0
-    timeout: float = SECONDS
-    as_preset: str | None = None
-    input_file: Path | None = None
-    layer: str = ""
-    known_file: Path | None = None
-    markdown_file: Path | None = None
-    json_file: Path | None = None
 
 
 def check(

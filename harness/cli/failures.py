@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from harness.cli.check import SECONDS
+from harness.cli.request import SECONDS, CheckRequest
 from harness.judge.judgement import Judgement
 from harness.judge.report import TargetReport, worst_of_each_case
-
-if TYPE_CHECKING:
-    from harness.cli.check import CheckRequest
 
 SHOWN = 5
 FEWEST_DIGITS, MOST_DIGITS = 9, 17

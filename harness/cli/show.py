@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.markup import escape
 
 from harness.cli.failures import failure_lines
 from harness.cli.output import coloured, err, out
+from harness.cli.request import CheckRequest
 from harness.judge.basis import basis
 from harness.judge.judgement import Judgement, Kind, Verdict, counts
 from harness.judge.report import TargetReport
 from harness.observables import column
-
-if TYPE_CHECKING:
-    from harness.cli.check import CheckRequest
 
 
 def report(report: TargetReport, request: CheckRequest) -> None:

@@ -1,0 +1,26 @@
+"""What is asked of `bnproof check`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SECONDS = 30.0
+"""How long a case may take, unless --timeout says otherwise."""
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """The options of one call of it."""
+
+    targets: tuple[str, ...]
+    suite: str = "full"
+    case_ids: tuple[str, ...] = ()
+    seed: int = 0
+    timeout: float = SECONDS
+    as_preset: str | None = None
+    input_file: Path | None = None
+    layer: str = ""
+    known_file: Path | None = None
+    markdown_file: Path | None = None
+    json_file: Path | None = None
