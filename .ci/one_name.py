@@ -16,12 +16,12 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from setuptools import build_meta
 from setuptools.build_meta import (
     build_editable,
-    build_sdist,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
@@ -40,6 +40,7 @@ __all__ = [  # without prepare_metadata_for_build_wheel: the metadata of a wheel
 
 NAME = "bnproof"
 ROOMS = ("harness", "impls", "reference", "reports")
+FROM_ROOM = re.compile(rf"from[ \t]+(?=(?:{'|'.join(ROOMS)})\b)".encode())
 DATE = (1980, 1, 1, 0, 0, 0)
 """Of every file, so that the same sources give the same bytes."""
 
@@ -54,23 +55,35 @@ class BuildError(Exception):
 def build_wheel(
     wheel_directory: str, config_settings: dict | None = None, metadata_directory: str | None = None
 ) -> str:
-    """Build the wheel with setuptools, in an empty folder so that no stale file gets in, and rewrite it."""
-    with tempfile.TemporaryDirectory() as scratch:
-        config = Path(scratch, "scratch.cfg")
-        config.write_text(f"[build]\nbuild_base = {scratch}/build\n[egg_info]\negg_base = {scratch}\n")
-        before = os.environ.get("DIST_EXTRA_CONFIG")
-        os.environ["DIST_EXTRA_CONFIG"] = str(config)
-        try:
-            name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
-        finally:
-            os.environ.pop("DIST_EXTRA_CONFIG")
-            if before is not None:
-                os.environ["DIST_EXTRA_CONFIG"] = before
+    """Build the wheel with setuptools and rewrite it."""
+    with scratch_folder():
+        name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
     wheel = Path(wheel_directory, name)
     with zipfile.ZipFile(wheel) as archive:
         files = {path: archive.read(path) for path in archive.namelist()}
     write(wheel, under_one_name(files))
     return name
+
+
+def build_sdist(sdist_directory: str, config_settings: dict | None = None) -> str:
+    with scratch_folder():
+        return build_meta.build_sdist(sdist_directory, config_settings)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[None]:
+    """Let setuptools work in an empty folder: nothing stale gets in, and nothing is left among the sources."""
+    before = os.environ.get("DIST_EXTRA_CONFIG")
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "scratch.cfg")
+        config.write_text(f"[build]\nbuild_base = {folder}/build\n[egg_info]\negg_base = {folder}\n")
+        os.environ["DIST_EXTRA_CONFIG"] = str(config)
+        try:
+            yield
+        finally:
+            del os.environ["DIST_EXTRA_CONFIG"]
+            if before is not None:
+                os.environ["DIST_EXTRA_CONFIG"] = before
 
 
 def under_one_name(files: Files) -> Files:
@@ -125,7 +138,7 @@ def places_of_rooms(path: str, content: bytes) -> Iterator[tuple[int, int]]:
     lines = content.splitlines()
     for node in ast.walk(ast.parse(content, path)):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and is_room(node.module or ""):
-            start = re.compile(rb"from[ \t]+").match(lines[node.lineno - 1], node.col_offset)
+            start = FROM_ROOM.match(lines[node.lineno - 1], node.col_offset)
             if start is None:
                 raise BuildError(f"{path}:{node.lineno}: write the module on the line of its `from`")
             yield node.lineno, start.end()
