@@ -1,7 +1,11 @@
 """The command line as its user sees it: exit statuses, one-line errors, JSON."""
 
 import gzip
+import io
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -10,7 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.check import check
+from harness.cli import output
+from harness.cli.check import check_options, chosen_cases
+from harness.cli.failures import distinct, failure_line, failure_lines
+from harness.cli.request import CheckRequest
+from harness.judge.judgement import Judgement, Kind, Reason, Verdict
+from harness.judge.report import TargetReport
+
 TARGETS = Path(__file__).parent / "targets" / "misbehaving.py"
+LAYERS = Path(__file__).parent / "targets" / "layers_numpy.py"
 QUICK = ("--case", "rank2", "--case", "rank4")
 
 
@@ -51,19 +64,19 @@ def test_exit_status_where_several_hold(names, status):
 def test_the_others_are_judged_where_one_cannot_be_loaded(tmp_path):
     done = bnproof("check", "toch", f"{TARGETS}:Good", *QUICK, "--json", tmp_path / "v.json")
     assert done.returncode == 2
-    found = json.loads((tmp_path / "v.json").read_text())
-    assert [one["verdict"] for one in found["targets"]] == ["not_loaded", "agree"]
+    content = json.loads((tmp_path / "v.json").read_text())
+    assert [target["verdict"] for target in content["targets"]] == ["not_loaded", "agree"]
 
 
 def test_json_has_the_documented_form(tmp_path):
     bnproof("check", f"{TARGETS}:Good", *QUICK, "--json", tmp_path / "v.json")
-    found = json.loads((tmp_path / "v.json").read_text())
-    assert found["schema"] == "bnproof/1"
-    assert set(found) >= {"schema", "environment", "targets"}
-    target = found["targets"][0]
+    content = json.loads((tmp_path / "v.json").read_text())
+    assert content["schema"] == "bnproof/1"
+    assert set(content) >= {"schema", "environment", "targets"}
+    target = content["targets"][0]
     assert set(target) >= {"target", "conventions", "verdict", "diagnosis", "notes", "cases"}
     assert target["conventions"]["source"] == "declared"
-    record = next(one for one in target["cases"] if one["observable"] == "dx")
+    record = next(case for case in target["cases"] if case["observable"] == "dx")
     assert set(record) >= {"case", "observable", "verdict", "error", "bound", "ratio", "index", "got", "want"}
     assert record["ratio"] == pytest.approx(record["error"] / record["bound"])
     assert sum(target["counts"].values()) == len(target["cases"])
@@ -124,7 +137,7 @@ def test_a_users_own_arrays_are_judged(tmp_path):
     done = bnproof("check", "numpy", "--input", tmp_path / "x.npz", "--json", tmp_path / "v.json")
     assert done.returncode == 0
     cases = json.loads((tmp_path / "v.json").read_text())["targets"][0]["cases"]
-    assert {one["case"] for one in cases} == {"your_input"}
+    assert {case["case"] for case in cases} == {"your_input"}
 
 
 def test_a_truncated_data_file_is_named(tmp_path):
@@ -155,6 +168,122 @@ def test_non_float_dtype_of_lockstep():
     assert "float64 or float32" in one_line_error(bnproof("lockstep", "--dtype", "int32"))
 
 
+def test_a_word_that_is_like_nothing_is_not_corrected():
+    for words in (("check", "mine"), ("check", "numpy", "--case", "zzz")):
+        assert "did you mean" not in one_line_error(bnproof(*words))
+
+
+def test_a_file_is_named_where_there_is_one(tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "check", "mine"], capture_output=True, text=True, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}, timeout=120, check=False,
+    )  # fmt: skip
+    assert "did you mean ./mine.py:MyBatchNorm?" in one_line_error(done)
+
+
+# --- what is said of a failure ---
+
+
+def judgement(got, want, **more):
+    return Judgement(
+        "rank4", "float32", 1, "train", "dx", Kind.law, Verdict.differ, Reason.beyond_bound,
+        got=got, want=want, ratio=3.25, index=(0, 2), beyond=7, elements=60, largest_error=0.125, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (0.433646041234, 0.433646044321),
+        (1.0, np.nextafter(1.0, 2)),
+        (0.1, np.nextafter(0.1, 0)),
+        (1e-300, np.nextafter(1e-300, 1)),
+        (float("nan"), 1.0),
+        (0.0, -0.0),
+    ],
+)
+def test_numbers_that_differ_look_different(a, b):
+    shown = distinct(float(a), float(b))
+    assert shown[0] != shown[1]
+    assert all(np.isnan(x) or float(text) == pytest.approx(x, rel=1e-8) for x, text in zip((a, b), shown, strict=True))
+
+
+def test_numbers_that_are_equal_in_float64_are_not_shown_twice():
+    assert distinct(0.1, 0.1) == ("0.10000000000000001", "quite that")
+
+
+def test_a_failure_says_how_many_elements_and_how_far():
+    assert failure_line(judgement(0.5, 0.25)) == (
+        "rank4 in float32, step 1 (train): dx(0, 2) is 0.5, not 0.25: 3.25 bounds away; "
+        "7 of 60 elements are beyond their bounds, the greatest difference 0.125"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        (CheckRequest(("a b.py:X",)), "bnproof check 'a b.py:X' --case rank4 --seed 0"),
+        (
+            CheckRequest(("m:net",), seed=7, layer="block.1", as_preset="torch", timeout=2.5),
+            "bnproof check m:net --layer block.1 --as torch --case rank4 --seed 7 --timeout 2.5",
+        ),
+        (CheckRequest(("m:X",), input_file=Path("my x.npz")), "bnproof check m:X --input 'my x.npz' --seed 0"),
+    ],
+)
+def test_the_line_that_shows_it_again_has_every_option_that_matters(asked, line):
+    layer = f"#{asked.layer}" if asked.layer else ""
+    report = TargetReport(asked.targets[0] + layer, judgements=[judgement(0.5, 0.25)])
+    assert failure_lines(report, asked)[-1] == f"again: {line}"
+
+
+def test_the_line_that_shows_it_again_does():
+    done = bnproof("check", f"{TARGETS}:Good", "--as", "torch", *QUICK, "--seed", 3)
+    again = done.stdout.rpartition("again: ")[2].strip()
+    repeated = bnproof(*shlex.split(again)[1:])
+    assert (repeated.returncode, repeated.stdout) == (done.returncode, done.stdout)
+
+
+def test_a_probed_verdict_says_so(tmp_path):
+    done = bnproof("check", f"{LAYERS}:in_place", *QUICK, "--json", tmp_path / "v.json")
+    assert done.returncode == 0
+    assert "in_place: agree, as probed" in done.stdout
+    (target,) = json.loads((tmp_path / "v.json").read_text())["targets"]
+    assert (target["conventions"]["source"], target["basis"]) == ("probed", "as probed")
+
+
+# --- the terminal ---
+
+
+def test_what_is_printed_is_not_glued_to_the_bar(monkeypatch):
+    """Both consoles on one terminal: the bar is taken away before a line is printed."""
+    terminal = io.StringIO()
+    for console in (output.out, output.err, output.bar_console):
+        monkeypatch.setattr(console, "_file", terminal)
+        monkeypatch.setattr(console, "_force_terminal", True)
+        monkeypatch.setattr(console, "is_interactive", True)
+    monkeypatch.setenv("TERM", "xterm")
+    with output.bar("working", 10) as update:
+        update(advance=3)
+        output.err.print("first")
+        before_first, _, after_first = terminal.getvalue().rpartition("first")
+        output.out.print("second")
+        before_second = terminal.getvalue().rpartition("second")[0]
+    assert "3/10" in after_first + before_second
+    erased = "\x1b[1A\x1b[2K"
+    assert before_first.endswith(erased)
+    assert before_second.endswith(erased)
+
+
+def test_a_bar_has_the_number_of_cases_as_its_total():
+    changes = []
+    asked = CheckRequest(("numpy",), case_ids=("rank2", "rank4"))
+    options = check_options(asked, chosen_cases(asked), lambda **change: changes.append(change))
+    (report,) = check(["numpy"], options)
+    assert changes[0]["total"] == len({(j.case, j.dtype) for j in report.judgements})
+    assert sum(change.get("advance", 0) for change in changes) == changes[0]["total"]
+
+
 # --- the other commands ---
 
 
@@ -167,6 +296,25 @@ def test_help_answers_at_once():
     assert min(seconds) < 0.5
 
 
+@pytest.mark.parametrize("words", [(), ("check",), ("bench", "layer"), ("matrix",)])
+def test_h_is_help(words):
+    done = bnproof(*words, "-h")
+    assert done.returncode == 0
+    assert "Usage: bnproof" in done.stdout
+
+
+def test_help_of_check_has_the_exit_statuses():
+    lines = [line.strip() for line in bnproof("check", "--help").stdout.splitlines()]
+    assert [line[0] for line in lines if re.match(r"\d  ", line)] == ["0", "1", "2", "3", "4"]
+
+
+def test_version_and_shell_completion():
+    done = bnproof("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"bnproof \d+\.\d+.*\n", done.stdout)
+    assert "--install-completion" in bnproof("--help").stdout
+
+
 def test_help_imports_no_framework():
     code = "import sys, harness.cli; print([m for m in ('torch', 'jax', 'flax', 'matplotlib') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -176,18 +324,18 @@ def test_help_imports_no_framework():
 def test_list_names_targets_and_cases(tmp_path):
     done = bnproof("list", "--json", tmp_path / "l.json")
     assert done.returncode == 0
-    found = json.loads((tmp_path / "l.json").read_text())
-    assert {"numpy", "torch", "jax", "flax", "tutorial"} <= {one["target"] for one in found["targets"]}
-    assert len({one["case"] for one in found["cases"]}) == len(found["cases"]) >= 40
+    content = json.loads((tmp_path / "l.json").read_text())
+    assert {"numpy", "torch", "jax", "flax", "tutorial"} <= {target["target"] for target in content["targets"]}
+    assert len({case["case"] for case in content["cases"]}) == len(content["cases"]) >= 40
 
 
 def test_probe_tells_the_presets_fields(tmp_path):
     done = bnproof("probe", f"{TARGETS}:Good", "--json", tmp_path / "p.json")
     assert done.returncode == 0
-    found = json.loads((tmp_path / "p.json").read_text())
-    assert found["nearest"] == "d2l"
-    assert found["differs"] == []
-    assert found["conventions"]["source"] == "probed"
+    content = json.loads((tmp_path / "p.json").read_text())
+    assert content["nearest"] == "d2l"
+    assert content["differs"] == []
+    assert content["conventions"]["source"] == "probed"
 
 
 def test_translate():

@@ -46,6 +46,7 @@ def coloured(verdict: str) -> str:
 
 out = BesideBar()
 err = BesideBar(stderr=True)
+bar_console = Console(stderr=True)
 
 
 class Update(Protocol):
@@ -63,7 +64,12 @@ def bar(description: str, total: int | None) -> Iterator[Update]:
     """A progress bar on stderr, where that is a terminal. Yields what moves it; a new total starts it anew."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     progress = Progress(
-        *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal, redirect_stdout=False
+        *columns,
+        TimeRemainingColumn(),
+        console=bar_console,
+        transient=True,
+        disable=not bar_console.is_terminal,
+        redirect_stdout=False,
     )
     task = progress.add_task(escape(description), total=total)
 

@@ -111,10 +111,16 @@ def working_directory() -> str:
         return "a working directory that was deleted"
 
 
-def _load_module(where: str) -> ModuleType:
-    directory = working_directory()
+def _find_modules_in(directory: str) -> None:
+    """Before what is installed, as for a script, but after the standard library: a user's file may be select.py."""
+    library = Path(os.__file__).parent
+    standard = [number for number, entry in enumerate(sys.path) if Path(entry) in (library, library / "lib-dynload")]
     if directory not in sys.path:
-        sys.path.insert(0, directory)
+        sys.path.insert(max(standard, default=-1) + 1, directory)
+
+
+def _load_module(where: str) -> ModuleType:
+    _find_modules_in(working_directory())
     try:
         return importlib.import_module(where)
     except ModuleNotFoundError as error:
@@ -130,7 +136,7 @@ def _load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise TargetError(f"{path} cannot be imported as Python")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))
+    _find_modules_in(str(path.resolve().parent))
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
