@@ -1,5 +1,6 @@
 """Known differences: what is listed does not count, what no longer differs does."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,41 +24,41 @@ def bnproof(*arguments):
 
 def report(**verdicts):
     """A target that was played on these cases, with these verdicts."""
-    judged = [
+    judgements = [
         Judgement(case, "float32", 0, "train", "y", Kind.law, Verdict(verdict), Reason.beyond_bound)
         for case, verdict in verdicts.items()
     ]
     failing = [case for case, verdict in verdicts.items() if verdict != "agree"]
-    return TargetReport("it", judgements=judged, diagnosis=[Finding("eps_wrong", "t", tuple(failing))])
+    return TargetReport("it", judgements=judgements, diagnosis=[Finding("eps_wrong", "t", tuple(failing))])
 
 
 def test_listed_differences_do_not_count():
-    one, known = report(rank2="differ", rank3="raised", rank4="agree"), {"rank2": "ticket 7", "rank3": "ticket 8"}
-    assert excuse(one, known) == {"rank2", "rank3"}
-    assert one.verdict == "known"
-    assert one.diagnosis == []
-    assert [note.text for note in one.notes] == ["rank2: ticket 7", "rank3: ticket 8"]
-    assert stale([one], known, {"rank2", "rank3"}) == []
-    assert "ticket 7" in summary([one], [])
+    target, known = report(rank2="differ", rank3="raised", rank4="agree"), {"rank2": "ticket 7", "rank3": "ticket 8"}
+    assert excuse(target, known) == {"rank2", "rank3"}
+    assert target.verdict == "known"
+    assert target.diagnosis == []
+    assert [note.text for note in target.notes] == ["rank2: ticket 7", "rank3: ticket 8"]
+    assert stale([target], known, {"rank2", "rank3"}) == []
+    assert "ticket 7" in summary([target], [])
 
 
 def test_what_is_not_listed_still_counts():
-    one = report(rank2="differ", rank3="differ")
-    assert excuse(one, {"rank2": "ticket 7"}) == {"rank2"}
-    assert one.verdict == "differ"
-    assert one.diagnosis
+    target = report(rank2="differ", rank3="differ")
+    assert excuse(target, {"rank2": "ticket 7"}) == {"rank2"}
+    assert target.verdict == "differ"
+    assert target.diagnosis
 
 
 def test_a_crash_cannot_be_listed():
-    one = report(rank2="crashed")
-    assert excuse(one, {"rank2": "ticket 7"}) == set()
-    assert one.verdict == "crashed"
+    target = report(rank2="crashed")
+    assert excuse(target, {"rank2": "ticket 7"}) == set()
+    assert target.verdict == "crashed"
 
 
 def test_an_entry_that_differs_for_one_target_is_not_stale():
     known = {"rank2": "ticket 7", "rank3": "ticket 8", "rank5": "not played"}
     reports = [report(rank2="agree", rank3="agree"), report(rank2="differ", rank3="agree")]
-    differed = set().union(*(excuse(one, known) for one in reports))
+    differed = set().union(*(excuse(target, known) for target in reports))
     assert stale(reports, known, differed) == ["rank3"]
 
 
@@ -73,7 +74,7 @@ def test_an_entry_that_no_longer_differs_fails(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("rank_2: typo", "line 1: no case is called 'rank_2'; did you mean 'rank2'"),
         ("rank2", "expected 'case: reason'"),
@@ -81,13 +82,22 @@ def test_an_entry_that_no_longer_differs_fails(tmp_path):
         ("rank2: a\nrank2: b", "line 2: 'rank2' is listed twice"),
     ],
 )
-def test_a_file_that_is_wrong_is_a_usage_error(tmp_path, text, told):
+def test_a_file_that_is_wrong_is_a_usage_error(tmp_path, text, message):
     known = tmp_path / "known"
     known.write_text(text)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         read_known(known)
 
 
 def test_a_file_that_is_not_there_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="cannot read"):
         read_known(tmp_path / "nothing")
+
+
+def test_a_target_that_differs_only_as_listed_passes(tmp_path):
+    known, result = tmp_path / "known", tmp_path / "v.json"
+    known.write_text("rank2: no training today\nrank4: no training today\n")
+    done = bnproof(f"{TARGETS}:Raises", "--case", "rank2", "--case", "rank4", "--known", known, "--json", result)
+    assert done.returncode == 0, done.stderr
+    assert "Raises: known" in done.stdout
+    assert json.loads(result.read_text())["targets"][0]["verdict"] == "known"
