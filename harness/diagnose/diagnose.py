@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from harness.diagnose.evidence import Evidence
+from harness.diagnose.evidence import Evidence, input_size
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
 from harness.diagnose.search import search
 from harness.diagnose.suspects import Suspect
@@ -128,7 +128,7 @@ def explain(
 def covers_single_value(
     suspects: list[Suspect], evidence: Evidence, law: list[PlayedCase], failed: list[Judgement]
 ) -> bool:
-    """Whether what was found also accounts for the failures with one value per channel."""
+    """Whether the suspects also account for the failures with one value per channel."""
     ids = {identity for suspect in suspects for identity in suspect.ids}
     divides_by_n_minus_1 = any(known.single_value for known in KNOWN if known.id in ids)
     lost = all(judgement.verdict is Verdict.raised or judgement.reason is Reason.not_finite for judgement in failed)
@@ -152,7 +152,7 @@ def findings_of(suspects: list[Suspect], evidence: Evidence, failed: list[Judgem
 
 
 def needed_for(suspect: Suspect, number: int, evidence: Evidence) -> list[str]:
-    """The failing cases that the rest of a pair, alone, does not explain. Of a single mistake: none need be named."""
+    """The failing cases that the rest of a pair does not explain, the smallest first. None for a single mistake."""
     if len(suspect.ids) == 1:
         return []
     if suspect.envelope is None:
@@ -162,7 +162,8 @@ def needed_for(suspect: Suspect, number: int, evidence: Evidence) -> list[str]:
         rest = replace(suspect, envelope=None)
     else:
         rest = replace(suspect, classes=(OracleLayer,))
-    return list(distinct([case.case.id for case in evidence.failing if not evidence.fits(rest, case)]))
+    needed = [case for case in evidence.failing if not evidence.fits(rest, case)]
+    return list(distinct([case.case.id for case in sorted(needed, key=input_size)]))
 
 
 def id_of(layer: type[OracleLayer], suspect: Suspect) -> str:

@@ -25,7 +25,7 @@ class Evidence:
     _in_any_mode: dict[int, PlayedCase] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.played.sort(key=lambda played: (-min(_worst_ratio(played), tuning.RATIO_CAP), _size(played)))
+        self.played.sort(key=lambda played: (-_worst_ratio(played), input_size(played)))
         self.failing = [played for played in self.played if not fits(OracleLayer, played, self.conventions)]
 
     def in_any_mode(self, played: PlayedCase) -> PlayedCase:
@@ -66,7 +66,8 @@ class Evidence:
         return Evidence([played for played in self.played if id(played) not in dropped], self.conventions)
 
 
-def _size(played: PlayedCase) -> int:
+def input_size(played: PlayedCase) -> int:
+    """How many values go in over all steps."""
     return sum(step.x.size for step in played.script.steps if step.x is not None)
 
 

@@ -1,4 +1,4 @@
-"""The bounds of a layer whose statistics are computed in fewer bits than it owes."""
+"""The bounds of a layer whose statistics are computed in fewer bits than its dtype asks for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOAT16_MAX = float(ml_dtypes.finfo(np.float16).max)
 
 
 def in_fewer_bits(played: PlayedCase, conventions: Conventions, name: str, fast_variance: bool = False) -> PlayedCase:
-    """The case with the bounds of statistics in the type called `name`, where that has fewer bits than is owed."""
+    """The case with the bounds of statistics in the type called `name`, where that is narrower than the case's own."""
     own, narrow = precision_of(played.dtype), precision_of(name)
     work = max(own.work, narrow.io)
     io = max(own.io, work) if played.dtype == "float64" else own.io

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.diagnose import tuning
 from harness.diagnose.misfit import explains, fits
 from harness.diagnose.mistakes.numbered import EPS_FAMILIES, MOMENTUM_FAMILIES, Family
 from harness.diagnose.replay import replayed
@@ -17,6 +16,8 @@ from harness.observables import STATISTICS, STEP
 from reference.conventions import Conventions
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
+GRID_POINTS = 49
+"""Where a number is looked for before the search between two of them: four a decade of the widest range."""
 GOLDEN_STEPS = 75
 """Each narrows the interval by the golden ratio: 75 of them leave 2e-16 of it, the resolution of float64."""
 DIGITS = (1, 2, 3, 4, 6, 9, 17)
@@ -81,7 +82,7 @@ def fit(family: Family, played: list[PlayedCase], failing: list[PlayedCase], con
 
 def minimum(distance: Callable[[float], float], low: float, high: float) -> float | None:
     """Where `distance` is least between low and high, both positive. None where it is finite nowhere on the grid."""
-    grid = np.geomspace(low, high, tuning.GRID_POINTS)
+    grid = np.geomspace(low, high, GRID_POINTS)
     distances = [distance(float(number)) for number in grid]
     best = int(np.argmin(distances))
     if not np.isfinite(distances[best]):

@@ -52,7 +52,9 @@ def misfit(
     within: float | None = None,
     extra: list[Values] | None = None,
 ) -> float:
-    """The largest deviation of what was observed from what `layer` gives, in tolerances; infinite if one raises alone.
+    """The largest deviation of what was observed from what `layer` gives, in tolerances.
+
+    Infinite where the target raises and `layer` does not, or the other way round.
 
     extra: by how much more each step's results may be off.
     """
@@ -130,7 +132,7 @@ def bound_of(name: str, expected: Expected) -> np.ndarray | None:
 def tolerance(
     bound: np.ndarray | None, want: np.ndarray, mistaken: np.ndarray, u: float, within: float | None = None
 ) -> np.ndarray:
-    """The honest bound, times how much larger a channel's values are with the mistake, plus a few roundings.
+    """The honest bound, times how much larger a channel's values are with the mistake.
 
     Infinite where even the honest bound proves nothing, unless `within` is given. All arrays have want's shape.
     """
@@ -138,11 +140,9 @@ def tolerance(
         return np.zeros(want.shape)
     size, mistaken_size = largest(want), largest(mistaken)
     growth = np.where(size > 0, np.maximum(1.0, mistaken_size / np.where(size > 0, size, 1.0)), 1.0)
-    magnitude = np.maximum(np.where(np.isfinite(mistaken), np.abs(mistaken), 0.0), np.abs(want))
-    once = bound * growth + tuning.ROUNDINGS * u * magnitude
     if within:
-        return within * once
-    allowed = tuning.SLACK * once
+        return within * bound * growth
+    allowed = tuning.SLACK * bound * growth
     vacuous = ~conclusive(bound, want, u) & ~conclusive(allowed.astype(np.float64) / tuning.SLACK, mistaken, u)
     return np.where(vacuous, np.inf, allowed)
 

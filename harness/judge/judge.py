@@ -44,7 +44,7 @@ def place_of(case: Case, dtype: str) -> Place:
 def judge(case: Case, script: Script, expected: list[Expected], observation: Observation) -> list[Judgement]:
     """Every judgement of one case in one dtype. What could not be compared is a judgement as well."""
     place = place_of(case, script.setups[0].dtype)
-    if observation.build_unsupported:
+    if observation.build_unsupported is not None:
         reason = Reason.not_implemented
         return [place.judgement(Verdict.unsupported, reason, observation.build_unsupported)]
     if observation.build_error:
@@ -52,8 +52,8 @@ def judge(case: Case, script: Script, expected: list[Expected], observation: Obs
     else:
         judged = [
             judgement
-            for number, (result, owed) in enumerate(zip(observation.steps, expected, strict=False))
-            for judgement in _judge_step(replace(place, step=number, op=result.op), script, result, owed)
+            for number, (result, of_step) in enumerate(zip(observation.steps, expected, strict=False))
+            for judgement in _judge_step(replace(place, step=number, op=result.op), script, result, of_step)
         ]
     return [_as_policy_allows(judgement) for judgement in judged]
 
@@ -66,7 +66,7 @@ def _as_policy_allows(judgement: Judgement) -> Judgement:
 
 
 def _judge_step(place: Place, script: Script, result: StepResult, expected: Expected) -> list[Judgement]:
-    if result.unsupported:
+    if result.unsupported is not None:
         return [place.judgement(Verdict.unsupported, Reason.not_implemented, result.unsupported)]
     if expected.raises:
         if result.error:
@@ -199,20 +199,20 @@ def _measured(judgement: Judgement, compared: Comparison) -> Judgement:
     if judgement.ratio <= 1:
         return judgement
     if broken.any():
-        message = "not finite where a finite number is owed"
+        message = "not finite where a finite number is expected"
         return replace(judgement, verdict=Verdict.differ, reason=Reason.not_finite, message=message)
     return replace(judgement, verdict=Verdict.differ, reason=Reason.beyond_bound)
 
 
 def _errors(compared: Comparison) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(|got - want|, error/bound, where a number that is owed is not finite), each of want's shape."""
+    """(|got - want|, error/bound, where a finite number is expected and none came), each of want's shape."""
     want, got = compared.want, compared.got.astype(compared.want.dtype)
     with np.errstate(all="ignore"):
         same = (got == want) | (np.isnan(got) & np.isnan(want))
         error = np.where(same, 0.0, np.abs(got - want).astype(np.float64))
         ratio = np.where(error == 0, 0.0, error / compared.bound)
-    owed_finite = compared.mask & np.isfinite(want.astype(np.float64)) & np.isfinite(compared.bound)
-    broken = owed_finite & ~np.isfinite(compared.got.astype(np.float64))
+    must_be_finite = compared.mask & np.isfinite(want.astype(np.float64)) & np.isfinite(compared.bound)
+    broken = must_be_finite & ~np.isfinite(compared.got.astype(np.float64))
     return error, np.where(broken | np.isnan(ratio), np.inf, ratio), broken
 
 

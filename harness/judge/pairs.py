@@ -63,8 +63,8 @@ def _with(pair: Pair, comparison: Comparison, case: str, different_fields: tuple
     return replace(pair, verdict=_worse(pair.verdict, verdict))
 
 
-def _worse(one: PairVerdict, other: PairVerdict) -> PairVerdict:
-    return min(one, other, key=PAIR_SEVERITY.index)
+def _worse(a: PairVerdict, b: PairVerdict) -> PairVerdict:
+    return min(a, b, key=PAIR_SEVERITY.index)
 
 
 def _comparisons(a: PlayedCase, b: PlayedCase) -> Iterator[Comparison]:

@@ -1,6 +1,6 @@
 """A case made ready to be judged: its script under a target's conventions, and what the oracle expects of each step.
 
-Targets with the same conventions are owed the same, so that what one of them needed serves the next.
+The same is expected of all targets with the same conventions: what was prepared for one is kept for the next.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.judge.expected import Expected, expect
 from reference.conventions import Conventions
 
 KEPT = 512
-"""Prepared cases that are kept: the full suite in every dtype under two or three sets of conventions."""
+"""How many prepared cases are kept: the full suite in every dtype under two or three sets of conventions."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def _prepared_by_id(case_id: str, dtype: str, seed: int, conventions: Convention
 
 
 def forget_prepared() -> None:
-    """Give back the memory of the cases that were kept."""
+    """Free the memory of the cases that are kept."""
     _prepared_by_id.cache_clear()
 
 

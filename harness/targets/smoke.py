@@ -87,11 +87,11 @@ def _judged(observations: list[Observation], rank: int) -> Fit:
     problems: list[str] = []
     works = False
     for observation in observations:
-        if observation.build_error or observation.build_unsupported:
+        if observation.build_error or observation.build_unsupported is not None:
             return Fit(False, _message(observation.build_error, observation.build_unsupported))
         for result in observation.steps:
             malformed = result.malformed.message if result.malformed else None
-            if result.error or result.unsupported or malformed:
+            if result.error or result.unsupported is not None or result.malformed:
                 problems.append(_message(result.error, result.unsupported or malformed))
                 continue
             wrong_shape = _wrong_shape(result, rank)

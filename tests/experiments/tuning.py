@@ -45,7 +45,7 @@ from tests.in_process import checked
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
-READERS = (evidence, fitted, interplay, misfit, notes, pairs, replay, rounding)
+READERS = (evidence, interplay, misfit, notes, pairs, replay, rounding)
 """The modules that read `tuning`."""
 REPLAYERS = (fitted, interplay, misfit)
 WIDENERS = (envelopes, evidence, fewer_bits)
@@ -132,10 +132,18 @@ class Row:
     factor: float
     named: tuple[str, ...]
 
+    @property
+    def diagnosis(self) -> tuple[str, ...]:
+        return tuple(identity for identity in self.named if identity not in NOTES)
+
+
+NOTES = {"naive_summation"}
+"""The notes that hang on a number."""
+
 
 def named_in(report: TargetReport) -> tuple[str, ...]:
-    """The ids of the diagnosis, and of the one note that hangs on a number."""
-    noted = {note.id for note in notes_on(report)} & {"naive_summation"}
+    """The ids of the diagnosis, and of the notes that hang on a number."""
+    noted = {note.id for note in notes_on(report)} & NOTES
     return tuple(sorted({finding.id for finding in diagnose(report)} | noted))
 
 
@@ -185,20 +193,30 @@ def row_of(fields: dict[str, Any]) -> Row:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """One line a number and value: how many diagnoses are exactly right, and which are not as they are unchanged."""
-    unchanged = {row.target: row.named for row in rows if not row.number}
-    right = sum(row.named == row.expected for row in rows if not row.number and row.expected)
+    """One line a number and value: how many diagnoses are exactly right, and what is named otherwise than unchanged."""
+    unchanged = {row.target: row for row in rows if not row.number}
+    right = sum(row.diagnosis == row.expected for row in unchanged.values() if row.expected)
     read = Counter(row.number for row in rows if row.factor == FAR_OFF[0])
     lines = ["| number | value | read for | right | changed |", "|---|---:|---:|---:|---|"]
     for number, value in NUMBERS.items():
-        for factor in sorted({*FAR_OFF, *CLOSE_BY.values(), 1.0}):
-            changed = [r for r in rows if (r.number, r.factor) == (number, factor) and r.named != unchanged[r.target]]
-            lost = sum(unchanged[row.target] == row.expected for row in changed if row.expected)
-            won = sum(row.named == row.expected for row in changed if row.expected)
-            others = "; ".join(f"{row.target}: {' + '.join(row.named) or 'nothing'}" for row in changed)
-            shown = f"**{value:g}**" if factor == 1 else f"{scaled(number, factor):g}"
-            lines.append(f"| {number} | {shown} | {read[number]} | {right - lost + won} | {others} |")
+        factors = {scaled(number, factor): factor for factor in (*FAR_OFF, *CLOSE_BY.values())} | {value: 1.0}
+        for number_here, factor in sorted(factors.items()):
+            changed = [
+                r for r in rows if (r.number, r.factor) == (number, factor) and r.named != unchanged[r.target].named
+            ]
+            mutants = [row for row in changed if row.expected]
+            lost = sum(unchanged[row.target].diagnosis == row.expected for row in mutants)
+            won = sum(row.diagnosis == row.expected for row in mutants)
+            shown = f"**{value:g}**" if factor == 1 else f"{number_here:g}"
+            lines.append(f"| {number} | {shown} | {read[number]} | {right - lost + won} | {in_words(changed)} |")
     return lines
+
+
+def in_words(changed: list[Row], shown: int = 6) -> str:
+    """Which targets are named otherwise, and as what; of many, the first few."""
+    texts = [f"{row.target}: {' + '.join(row.named) or 'nothing'}" for row in changed[:shown]]
+    more = [f"and {len(changed) - shown} more"] if len(changed) > shown else []
+    return "; ".join(texts + more)
 
 
 def main() -> None:
@@ -207,7 +225,8 @@ def main() -> None:
     rows = all_rows(parser.parse_args().keep)
     print("# What hangs on the numbers of diagnosis", end="\n\n")
     print("Made by `python -m tests.experiments.tuning`.", end="\n\n")
-    print(f"{len(PAIRS + SINGLE)} mutants, and the notes of {len(HONEST)} honest variants; seed 0.")
+    mutants = {row.target for row in rows if row.expected}
+    print(f"{len(mutants)} mutants, and the notes of {len(HONEST)} honest variants; seed 0.")
     print("`read for`: for how many of them the number is read at all. `right`: how many diagnoses are exactly right.")
     print("Between the number and a value that changes nothing, nothing was tried.", end="\n\n")
     print("\n".join(table(rows)))

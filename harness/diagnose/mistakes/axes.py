@@ -1,4 +1,4 @@
-"""Statistics over the wrong axes: the one family of mistakes that needs the shape of x as it came.
+"""Statistics over the wrong axes: the only mistakes that need the shape of x as it came.
 
 Each computes forward and backward on its own, since the reference's (n, C) rows are exactly what it gets wrong.
 """
@@ -175,4 +175,4 @@ WRONG_AXES = (
     PerSampleAndLast,
 )
 GROUPINGS = (*WRONG_AXES, ByLast, ByThird)
-"""Ways to group the values, of which y tells whatever becomes of the rest."""
+"""Ways to group the values that y alone reveals, whatever becomes of the other observables."""

@@ -13,13 +13,13 @@ class DxIgnoresGamma(OracleLayer):
 
     def train_backward(self, dy, cache):
         _, dgamma, dbeta = super().train_backward(dy, cache)
-        return self._without(OracleLayer.train_backward, dy, cache), dgamma, dbeta
+        return self._dx_without_gamma(OracleLayer.train_backward, dy, cache), dgamma, dbeta
 
     def eval_backward(self, dy, cache):
         _, dgamma, dbeta = super().eval_backward(dy, cache)
-        return self._without(OracleLayer.eval_backward, dy, cache), dgamma, dbeta
+        return self._dx_without_gamma(OracleLayer.eval_backward, dy, cache), dgamma, dbeta
 
-    def _without(self, backward, dy, cache):
+    def _dx_without_gamma(self, backward, dy, cache):
         gamma, self.gamma = self.gamma, np.ones_like(self.gamma)
         try:
             return backward(self, dy, cache)[0]
@@ -39,12 +39,12 @@ class GammaIgnored(YIgnoresGamma):
     """gamma plays no part in y or dx."""
 
     def train_backward(self, dy, cache):
-        return self._without(super().train_backward, dy, cache)
+        return self._without_gamma(super().train_backward, dy, cache)
 
     def eval_backward(self, dy, cache):
-        return self._without(super().eval_backward, dy, cache)
+        return self._without_gamma(super().eval_backward, dy, cache)
 
-    def _without(self, backward, dy, cache):
+    def _without_gamma(self, backward, dy, cache):
         gamma, self.gamma = self.gamma, np.ones_like(self.gamma)
         try:
             return backward(dy, cache)

@@ -9,7 +9,9 @@ from harness.judge.oracle import OracleLayer
 
 def everywhere_or_in_one(*mistakes: type[OracleLayer]) -> tuple[type[OracleLayer], ...]:
     """Each mistake in both modes, in training only, in prediction only."""
-    return tuple(variant for one in mistakes for variant in (one, only_in("train", one), only_in("eval", one)))
+    return tuple(
+        variant for mistake in mistakes for variant in (mistake, only_in("train", mistake), only_in("eval", mistake))
+    )
 
 
 def only_in(mode: str, mistake: type[OracleLayer]) -> type[OracleLayer]:

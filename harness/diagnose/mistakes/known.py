@@ -283,7 +283,7 @@ NOT_REPLAYED = {
     "input_mutated": "the input is modified: work on a copy",
     "single_value_wrong": "one value per channel is not handled as declared: see `single_value` in the conventions",
     "empty_batch_wrong": "an empty batch spoils the moving statistics or raises: leave them as they are",
-    "non_finite_output": "the result is not finite where a finite number is owed",
+    "non_finite_output": "the result is not finite where a finite number is expected",
     "wrong_form": "a result has the wrong shape, dtype or name",
     "unexplained": "no known mistake, alone or with a second one, explains every deviation",
 }

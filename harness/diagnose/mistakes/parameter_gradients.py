@@ -88,7 +88,7 @@ def averaged(which: tuple[str, ...], over_batch: bool) -> type[OracleLayer]:
 
 
 class GradsAccumulated(_Gradients):
-    """dgamma and dbeta are added to those of the calls before, as when nobody sets them back to zero."""
+    """dgamma and dbeta are added to those of the calls before, as when they are never set back to zero."""
 
     sums = (0.0, 0.0)
 
@@ -120,7 +120,7 @@ def fed_into_dx(mistake: type[OracleLayer]) -> type[OracleLayer]:
 DGAMMA = (DgammaNotNormalized, DgammaOfRawInput, DgammaNotCentred, DgammaOfOutput, DgammaTimesGamma)
 DGAMMA_NOT_NORMALIZED = (
     *everywhere_or_in_one(*DGAMMA),
-    *(fed_into_dx(variant) for one in DGAMMA for variant in (one, only_in("train", one))),
+    *(fed_into_dx(variant) for mistake in DGAMMA for variant in (mistake, only_in("train", mistake))),
 )
 ACCUMULATED = (GradsAccumulated, only_in("train", GradsAccumulated))
 SWAPPED = everywhere_or_in_one(DgammaDbetaSwapped)
@@ -134,5 +134,5 @@ WITH_DX_AVERAGED = tuple(
 )
 GRADS_AVERAGED = (
     *everywhere_or_in_one(*PARAMETERS_AVERAGED, *WITH_DX_AVERAGED),
-    *(fed_into_dx(variant) for one in PARAMETERS_AVERAGED for variant in (one, only_in("train", one))),
+    *(fed_into_dx(variant) for mistake in PARAMETERS_AVERAGED for variant in (mistake, only_in("train", mistake))),
 )

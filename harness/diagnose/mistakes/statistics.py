@@ -14,7 +14,7 @@ class MomentumInverted(OracleLayer):
         return new, keep
 
 
-class _OneAverage(OracleLayer):
+class _OtherUpdate(OracleLayer):
     """Another update for one of the two averages, named by `wrong`; the other is updated as it should be."""
 
     wrong = "var"
@@ -32,7 +32,7 @@ class _OneAverage(OracleLayer):
             self.average_var = self.mistaken(old[1], var * bessel)
 
 
-class VarMomentumInverted(_OneAverage):
+class VarMomentumInverted(_OtherUpdate):
     def mistaken(self, old, batch):
         keep, new = self.weights()
         return new * old + keep * batch
@@ -42,7 +42,7 @@ class MeanMomentumInverted(VarMomentumInverted):
     wrong = "mean"
 
 
-class VarFrozen(_OneAverage):
+class VarFrozen(_OtherUpdate):
     def mistaken(self, old, batch):  # noqa: ARG002
         return old
 

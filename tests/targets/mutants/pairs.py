@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.targets.mutants.forward import BetaForgotten, WritesIntoInput
 from tests.targets.mutants.gradients import Averaged, DgammaOfInput, DxWithoutMean, Swapped
-from tests.targets.mutants.moving import MomentumInvertedD2l, MomentumInvertedTorch, UnbiasedD2l
+from tests.targets.mutants.moving import Debiased, MomentumInvertedD2l, MomentumInvertedTorch, UnbiasedD2l
 from tests.targets.mutants.right import D2l, Torch
 from tests.targets.mutants.variance import EpsMissing, FastVariance
 
@@ -85,3 +85,7 @@ class GammaAndUpdatedTwice(Torch):
     def track(self, mean, var, n):
         super().track(mean, var, n)
         super().track(np.array(mean), np.array(var), n)
+
+
+class DebiasedAndBessel(Debiased, UnbiasedD2l):
+    expected, case = ("debiased", "moving_var_unbiased"), "five_steps"

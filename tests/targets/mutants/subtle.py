@@ -1,0 +1,13 @@
+"""Wrong by so little that rounding might do it: a number of the diagnosis tells the difference."""
+
+from tests.targets.mutants.right import D2l
+
+
+class MeanTooLarge(D2l):
+    """Each update leaves the moving mean 1/512 too large, a roundoff of bfloat16, but always to the same side."""
+
+    expected, case = "unexplained", "rank2"
+
+    def track(self, mean, var, n):
+        super().track(mean, var, n)
+        self.moving_mean = self.moving_mean * self.work.type(1 + 2.0**-9)
