@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import bench, check, list_, lockstep, matrix, probe, report, train, translate
+from harness.cli import bench, check, list_, lockstep, matrix, probe, render, report, train, translate
 
 USAGE = 2
 SIGNALLED = 128
@@ -38,6 +38,7 @@ app.command()(train.train)
 app.command()(matrix.matrix)
 app.add_typer(bench.bench, name="bench")
 app.command()(report.report)
+app.command()(render.render)
 
 
 def show_version(wanted: bool) -> None:

@@ -1,0 +1,22 @@
+"""`bnproof render`: the pages of a ledger, made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def render(
+    ledger: Annotated[Path, typer.Argument(help="A ledger.jsonl of a report or a matrix.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the pages go; by default beside the ledger.", metavar="DIR")
+    ] = None,
+) -> None:
+    """The pages of a ledger: index.html, and report.md or matrix.md."""
+    from harness.cli.output import out as console
+    from reports.render import render as make_pages
+
+    page = make_pages(ledger, out or ledger.parent)
+    console.print(f"page: {page}", highlight=False, soft_wrap=True)

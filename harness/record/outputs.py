@@ -1,0 +1,139 @@
+"""What the commands write with `--json`: a type for each. Field names are those of the JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from harness.bench.results import LayerThroughput, Round, SuiteTiming, TrainingThroughput
+from harness.findings import Note
+from harness.record.environment import Environment
+from harness.record.kinds import CheckedTarget, JudgedConventions
+from harness.train.results import AccuracyRecord, EquivalenceRecord, LockstepRecord, TrainingResult
+
+
+@dataclass(frozen=True)
+class CheckOutput:
+    """`bnproof check --json`"""
+
+    schema: str
+    environment: Environment
+    targets: tuple[CheckedTarget, ...]
+
+
+@dataclass(frozen=True)
+class ProbeOutput:
+    """`bnproof probe --json`"""
+
+    schema: str
+    target: str
+    conventions: JudgedConventions
+    nearest: str
+    differs: tuple[str, ...]
+    unseen: tuple[str, ...]
+    observed: dict[str, str]
+    notes: tuple[Note, ...]
+
+
+TranslateOutput = TypedDict(
+    "TranslateOutput",
+    {"schema": str, "from": str, "to": str, "arguments": dict[str, float], "call": str, "cannot": tuple[str, ...]},
+)
+"""`bnproof translate --json`: no dataclass can have a field that is called "from"."""
+
+
+@dataclass(frozen=True)
+class LockstepOutput:
+    """`bnproof lockstep --json`"""
+
+    schema: str
+    environment: Environment
+    lockstep: tuple[LockstepRecord, ...]
+
+
+@dataclass(frozen=True)
+class TrainOutput:
+    """`bnproof train --json`; the last two with several seeds."""
+
+    schema: str
+    environment: Environment
+    data: str
+    trainings: tuple[TrainingResult, ...]
+    accuracy: tuple[AccuracyRecord, ...] = ()
+    equivalence: tuple[EquivalenceRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class BenchTrainingOutput:
+    """`bnproof bench training --json`"""
+
+    schema: str
+    environment: Environment
+    records: tuple[TrainingThroughput, ...]
+    rounds: dict[str, tuple[Round, ...]]
+    """Every round of every contestant."""
+
+
+@dataclass(frozen=True)
+class BenchLayerOutput:
+    """`bnproof bench layer --json`"""
+
+    schema: str
+    environment: Environment
+    records: tuple[LayerThroughput, ...]
+
+
+@dataclass(frozen=True)
+class BenchSuiteOutput:
+    """`bnproof bench suite --json`"""
+
+    schema: str
+    environment: Environment
+    records: tuple[SuiteTiming, ...]
+
+
+@dataclass(frozen=True)
+class ListedTarget:
+    target: str
+    what: str
+    installed: bool
+    install: str
+    """The command that installs it."""
+
+
+@dataclass(frozen=True)
+class ListedCase:
+    case: str
+    why: str
+    source: str
+    traps: tuple[str, ...]
+    """The ids of the known traps that it shows."""
+    separates: tuple[str, ...]
+    """The mistakes that it shows."""
+    shape: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    policy: bool
+    """Whether all of it is policy."""
+    quick: bool
+    """Whether it is in the quick suite."""
+
+
+@dataclass(frozen=True)
+class ListOutput:
+    """`bnproof list --json`"""
+
+    targets: tuple[ListedTarget, ...]
+    cases: tuple[ListedCase, ...]
+
+
+OUTPUTS: tuple[type, ...] = (
+    CheckOutput,
+    ProbeOutput,
+    TranslateOutput,
+    LockstepOutput,
+    TrainOutput,
+    BenchTrainingOutput,
+    BenchLayerOutput,
+    BenchSuiteOutput,
+    ListOutput,
+)
