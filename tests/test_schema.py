@@ -13,9 +13,9 @@ import jsonschema
 import pytest
 
 from harness.bench import layer
-from harness.cli import full_report, report_runs, run_commands
-from harness.cli import matrix as matrix_command
+from harness.cli import every_library, full_report, report_runs, run_commands
 from harness.cli.output import write_json
+from harness.cli.snippets import run_snippet
 from harness.judge.judgement import Verdict
 from harness.judge.report import NOT_LOADED
 from harness.place import ROOT
@@ -171,15 +171,15 @@ def test_a_quick_report_validates_and_its_page_grows_from_the_first_minute(tmp_p
 
 
 def test_the_matrix_validates(tmp_path):
-    ledger = Ledger(tmp_path / "ledger.jsonl", matrix_command.header("quick", 0))
-    checked = [matrix_command.check_and_probe(name, "quick", 0) for name in ("numpy", "torch")]
+    ledger = Ledger(tmp_path / "ledger.jsonl", every_library.header("quick", 0))
+    checked = [every_library.check_and_probe(name, "quick", 0) for name in ("numpy", "torch")]
     for target in checked:
-        matrix_command.record(ledger, target)
-    for pair in matrix_command.pairs([target.report for target in checked]):
+        every_library.add_entry(ledger, target)
+    for pair in every_library.pairs([target.report for target in checked]):
         ledger.add("pair", pair)
     snippet = tmp_path / "snippet.py"
     snippet.write_text("# targets: numpy\n# title: t\n# documented: no\nprint('FINDING x')\n")
-    ledger.add("finding", matrix_command.run_snippet(snippet))
+    ledger.add("finding", run_snippet(snippet))
     ledger.close()
     assert validate_lines(ledger.path) == {"header", "target", "cell", "pair", "finding", "footer"}
     assert render(ledger.path, tmp_path).exists()
