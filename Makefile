@@ -8,7 +8,7 @@ report: .venv/ready
 	$(BIN)/bnproof report
 
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 8 --dist loadgroup
 
 # Every library that pip can get, judged and compared: reports/published/matrix.
 matrix: .venv/ready

@@ -1,5 +1,6 @@
 """The checks as pytest tests: which run, what they compare, and that they say what `bnproof check` says."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
+THREE = ("Right", "Swapped", "Refuses")
 LAYERS = '''
 from dataclasses import replace
 
@@ -98,23 +100,47 @@ def test_the_built_in_targets_come_when_asked_or_when_nothing_is_named(layers):
     assert "test_training.py" in asked
 
 
-@pytest.mark.parametrize(
-    ("layer", "options", "agrees"),
-    [
-        ("Right", [], True),
-        ("Right", ["--as", "torch"], False),
-        ("Swapped", [], False),
-        ("Refuses", [], False),
-    ],
-)
-def test_it_passes_where_check_does(layers, layer, options, agrees):
-    target = f"{layers}:{layer}"
-    tested = checks("--suite", "quick", "--bn", target, *options)
-    checked = run("harness.cli", "check", target, "--suite", "quick", *options)
-    assert (tested.returncode == 0) is (checked.returncode == 0) is agrees, tested.stdout
-    if layer == "Swapped":
-        assert "test_backward[" in tested.stdout
-        assert "dgamma_dbeta_swapped: " in tested.stdout
+@pytest.fixture(scope="module")
+def tested(layers, tmp_path_factory):
+    """A run over a right layer, a wrong one, and one that cannot be judged: its status and its JUnit file."""
+    file = tmp_path_factory.mktemp("junit") / "junit.xml"
+    targets = [argument for name in THREE for argument in ("--bn", f"{layers}:{name}")]
+    done = checks("--suite", "quick", *targets, "-k", "not pair", "-W", "error", f"--junitxml={file}")
+    return done.returncode, list(ElementTree.parse(file).iter("testcase"))
+
+
+def failures(tests, target):
+    """{test: message} of a target's tests that failed."""
+    failed = {test.get("name"): test.find("failure") for test in tests if f":{target}" in test.get("name")}
+    return {name: failure.get("message") for name, failure in failed.items() if failure is not None}
+
+
+def test_a_layer_fails_where_check_fails_it(layers, tested, tmp_path):
+    status, tests = tested
+    file = tmp_path / "check.json"
+    targets = [f"{layers}:{name}" for name in THREE]
+    assert run("harness.cli", "check", *targets, "--suite", "quick", "--json", file).returncode == status == 1
+    verdicts = [target["verdict"] for target in json.loads(file.read_text())["targets"]]
+    assert verdicts == ["agree", "differ", "unsupported"]
+    assert [bool(failures(tests, name)) for name in THREE] == [False, True, True]
+    assert "unsupported" in failures(tests, "Refuses")[f"test_verdict[{targets[2]}]"]
+    wrong = failures(tests, "Swapped")
+    assert "dgamma_dbeta_swapped: " in wrong[f"test_verdict[{targets[1]}]"]
+    assert any(name.startswith("test_backward") for name in wrong)
+    assert not any(name.startswith("test_forward") for name in wrong)
+
+
+def test_figures_are_in_the_junit_file_though_warnings_are_errors(tested):
+    _, tests = tested
+    ratios = [float(each.attrib["value"]) for test in tests for each in test.iter("property")]
+    assert len(ratios) > 20
+    assert 0 < max(ratios) <= 1
+
+
+def test_a_layer_can_be_judged_by_a_preset(layers):
+    arguments = ["--suite", "quick", "--as", "torch"]
+    assert checks("--bn", f"{layers}:Right", *arguments).returncode == 1
+    assert run("harness.cli", "check", f"{layers}:Right", *arguments).returncode == 1
 
 
 def test_a_known_difference_is_expected_to_fail_and_must_differ(layers, tmp_path):
@@ -139,16 +165,6 @@ def test_wrong_options_are_usage_errors(layers, tmp_path):
         done = checks("--bn", f"{layers}:Right", *options)
         assert done.returncode == pytest.ExitCode.USAGE_ERROR
         assert message in done.stdout + done.stderr
-
-
-def test_figures_are_in_the_junit_file_though_warnings_are_errors(layers, tmp_path):
-    file = tmp_path / "junit.xml"
-    done = checks("--bn", f"{layers}:Right", "--suite", "quick", "-W", "error", f"--junitxml={file}")
-    assert done.returncode == 0, done.stdout
-    tests = ElementTree.parse(file).iter("testcase")
-    ratios = [float(each.attrib["value"]) for test in tests for each in test.iter("property")]
-    assert len(ratios) > 20
-    assert 0 < max(ratios) <= 1
 
 
 def test_where_the_oracle_has_no_number_a_pair_is_not_compared(layers):
