@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.record.kinds import LockstepRecord
@@ -164,5 +164,5 @@ def _growth(dtype: str, records: Sequence[LockstepRecord]) -> Growth:
     )
 
 
-def _furthest(distances) -> float:
+def _furthest(distances: Iterable[float]) -> float:
     return max((math.inf if math.isnan(distance) else distance for distance in distances), default=0.0)

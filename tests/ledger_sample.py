@@ -156,7 +156,7 @@ def training(name: str, epochs: int = 10, loss: Any = 0.262, **changes: Any) -> 
 
 def records() -> dict[str, list[Record]]:
     """A whole run: all of our own agree, the tutorial differs, the framework's layer declares what it does."""
-    found: dict[str, list[Record]] = {
+    made: dict[str, list[Record]] = {
         "header": [header()],
         "not_installed": [{"target": "flax-linen", "install": "pip install jax flax"}],
         "target": [target(name) for name in TARGETS],
@@ -168,20 +168,20 @@ def records() -> dict[str, list[Record]]:
     for name in TARGETS:
         for dtype in ("float64", "float32"):
             for op in ("train", "eval"):
-                found["comparison"] += [comparison(name, one, op=op, dtype=dtype) for one in OBSERVABLES]
-        found["comparison"].append(comparison(name, "dx", 0.0, "inconclusive", case="one_value"))
-    found["comparison"].append(comparison("tutorial", "y", 7.5e15, "differ", case="gradients_off", op="eval"))
-    found["comparison"].append(comparison("tutorial", "y", "inf", "noted", kind="policy", case="nan_in_one_channel"))
-    found["target"][4] |= {
+                made["comparison"] += [comparison(name, one, op=op, dtype=dtype) for one in OBSERVABLES]
+        made["comparison"].append(comparison(name, "dx", 0.0, "inconclusive", case="one_value"))
+    made["comparison"].append(comparison("tutorial", "y", 7.5e15, "differ", case="gradients_off", op="eval"))
+    made["comparison"].append(comparison("tutorial", "y", "inf", "noted", kind="policy", case="nan_in_one_channel"))
+    made["target"][4] |= {
         "verdict": "differ",
         "diagnosis": [{"id": "mode_follows_grad", "text": "the mode hangs on gradients", "cases": ["gradients_off"]}],
         "notes": [{"id": "state_not_saved", "text": "moving statistics are lost"}],
     }
-    found["pair"].append(pair("numpy", "tutorial", "differ", "inf"))
-    found["pair"].append(pair("numpy", "torch-native", "declared", None, declared_by=["momentum", "moving_var"]))
+    made["pair"].append(pair("numpy", "tutorial", "differ", "inf"))
+    made["pair"].append(pair("numpy", "torch-native", "declared", None, declared_by=["momentum", "moving_var"]))
     for a, b in (("numpy", "torch"), ("numpy", "jax"), ("torch", "jax")):
-        found["lockstep"] += [lockstep(a, b), lockstep(a, b, "bn1.beta", 5.5e-13, 2e-13)]
-    return found
+        made["lockstep"] += [lockstep(a, b), lockstep(a, b, "bn1.beta", 5.5e-13, 2e-13)]
+    return made
 
 
 def throughput(name: str, clock: str = "end_to_end", **changes: Any) -> Record:
@@ -249,7 +249,7 @@ def equivalence(a: str, b: str, **changes: Any) -> Record:
 
 def hostile() -> dict[str, list[Record]]:
     """A run in which every text that a target, a machine or a message can choose is `HOSTILE`."""
-    found = records()
+    made = records()
     head = header(suite=HOSTILE, data=HOSTILE, made=HOSTILE)
     head["environment"] = {
         "python": HOSTILE,
@@ -260,32 +260,34 @@ def hostile() -> dict[str, list[Record]]:
         "commit": HOSTILE,
     }
     head["published"] |= {"source": HOSTILE, "device": HOSTILE}
-    found["header"] = [head]
-    told = {"id": HOSTILE, "text": HOSTILE, "cases": [HOSTILE, HOSTILE]}
+    made["header"] = [head]
+    finding = {"id": HOSTILE, "text": HOSTILE, "cases": [HOSTILE, HOSTILE]}
     values = D2L | {"source": HOSTILE, HOSTILE: HOSTILE}
-    found["target"].append(target(HOSTILE, "differ", diagnosis=[told], notes=[told], conventions=values, error=HOSTILE))
-    found["not_installed"].append({"target": HOSTILE, "install": HOSTILE})
+    made["target"].append(
+        target(HOSTILE, "differ", diagnosis=[finding], notes=[finding], conventions=values, error=HOSTILE)
+    )
+    made["not_installed"].append({"target": HOSTILE, "install": HOSTILE})
     for verdict, observable in (("differ", "y"), ("raised", "dx"), ("crashed", None), ("noted", "dx")):
         kind = "policy" if verdict == "noted" else "law"
         words = {"message": HOSTILE, "case": HOSTILE, "op": HOSTILE, "kind": kind, "dtype": "float32"}
-        found["comparison"].append(comparison(HOSTILE, observable, 9.0, verdict, **words))
-        found["comparison"].append(comparison(HOSTILE, observable, 9.0, verdict, **words | {"dtype": HOSTILE}))
+        made["comparison"].append(comparison(HOSTILE, observable, 9.0, verdict, **words))
+        made["comparison"].append(comparison(HOSTILE, observable, 9.0, verdict, **words | {"dtype": HOSTILE}))
     words = {"case": HOSTILE, "declared_by": [HOSTILE], "observable": HOSTILE}
-    found["pair"] += [pair("numpy", HOSTILE, verdict, 2.0, **words) for verdict in ("differ", "declared")]
-    found["pair"].append(pair("torch", HOSTILE, "declared", 2.0, **words, dtype=HOSTILE))
-    found["lockstep"].append(lockstep(HOSTILE, "numpy", HOSTILE, 1.0) | {"self": HOSTILE, "dtype": HOSTILE})
-    found["training"].append(training(HOSTILE, device=HOSTILE, dtype=HOSTILE))
-    found["throughput"] = [throughput(HOSTILE, against=HOSTILE, device=HOSTILE)]
-    found["throughput"].append(layer(name=HOSTILE, layout=HOSTILE))
-    found["accuracy"] = [accuracy(HOSTILE)]
-    found["equivalence"] = [equivalence(HOSTILE, HOSTILE, measure=HOSTILE)]
-    return found
+    made["pair"] += [pair("numpy", HOSTILE, verdict, 2.0, **words) for verdict in ("differ", "declared")]
+    made["pair"].append(pair("torch", HOSTILE, "declared", 2.0, **words, dtype=HOSTILE))
+    made["lockstep"].append(lockstep(HOSTILE, "numpy", HOSTILE, 1.0) | {"self": HOSTILE, "dtype": HOSTILE})
+    made["training"].append(training(HOSTILE, device=HOSTILE, dtype=HOSTILE))
+    made["throughput"] = [throughput(HOSTILE, against=HOSTILE, device=HOSTILE)]
+    made["throughput"].append(layer(name=HOSTILE, layout=HOSTILE))
+    made["accuracy"] = [accuracy(HOSTILE)]
+    made["equivalence"] = [equivalence(HOSTILE, HOSTILE, measure=HOSTILE)]
+    return made
 
 
-def write(folder: Path, found: dict[str, list[Record]], footer: bool = True) -> Path:
-    """The ledger of `found` as a file in `folder`."""
-    ledger = Ledger(folder / "ledger.jsonl", found["header"][0])
-    for kind, rows in found.items():
+def write(folder: Path, made: dict[str, list[Record]], footer: bool = True) -> Path:
+    """The ledger of `made` as a file in `folder`."""
+    ledger = Ledger(folder / "ledger.jsonl", made["header"][0])
+    for kind, rows in made.items():
         for row in rows if kind != "header" else []:
             ledger.add(kind, row)
     if footer:

@@ -17,7 +17,11 @@ from tests import ledger_sample as sample
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl"))
-DOCUMENTS = sorted(path for pattern in ("*.md", "reference/*.md", "tests/**/*.md") for path in ROOT.glob(pattern))
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "reference/*.md", "tests/**/*.md", "reports/published/*/*.md")
+    for path in ROOT.glob(pattern)
+)
 
 
 def cells_of(line: str) -> int:

@@ -58,17 +58,17 @@ class Page(HTMLParser):
             self.text += data
 
 
-def made(folder: Path, found: dict) -> tuple[str, str]:
-    """(the page, the Markdown) of a ledger that holds `found`."""
-    page = render(sample.write(folder, found), folder)
+def made(folder: Path, records: dict) -> tuple[str, str]:
+    """(the page, the Markdown) of a ledger that holds `records`."""
+    page = render(sample.write(folder, records), folder)
     assert page == folder / "index.html"
     return page.read_text(encoding="utf-8"), (folder / "report.md").read_text(encoding="utf-8")
 
 
 def title(page: str) -> str:
-    found = re.search(r"<h1.*?</h1>", page, re.S)
-    assert found
-    return html.unescape(re.sub(r"<[^>]+>", "", found[0]))
+    heading = re.search(r"<h1.*?</h1>", page, re.S)
+    assert heading
+    return html.unescape(re.sub(r"<[^>]+>", "", heading[0]))
 
 
 def test_says_first_that_all_of_ours_agree(tmp_path):
@@ -80,17 +80,17 @@ def test_says_first_that_all_of_ours_agree(tmp_path):
 
 
 def test_numbers_are_those_of_the_ledger(tmp_path):
-    found = sample.records()
-    found["comparison"].append(
+    records = sample.records()
+    records["comparison"].append(
         sample.comparison("torch", "dx", 0.6789, case="one_of_a_kind", error=1.357e-7, bound=1.999e-7)
     )
-    found["training"][1] |= {"loss": 0.2876, "step_examples_per_second": 54321.0, "beta": [-9.87] * 6}
-    page, text = made(tmp_path, found)
+    records["training"][1] |= {"loss": 0.2876, "step_examples_per_second": 54321.0, "beta": [-9.87] * 6}
+    page, text = made(tmp_path, records)
     for output in (Page(page).text, text.replace("\\", "")):
-        for told in ("0.68", "0.288", "54,321", "9,876", "−9.87", "18,366.4", "6,514", "0.264", "0.903", "2.37"):
-            assert told in output
-    for told in ("one_of_a_kind", "1.4×10⁻⁷", "2.0×10⁻⁷"):
-        assert told in Page(page).text
+        for expected in ("0.68", "0.288", "54,321", "9,876", "−9.87", "18,366.4", "6,514", "0.264", "0.903", "2.37"):
+            assert expected in output
+    for expected in ("one_of_a_kind", "1.4×10⁻⁷", "2.0×10⁻⁷"):
+        assert expected in Page(page).text
     assert '<dd class="n">97</dd>' in page  # four of ours, two dtypes, twelve observables, and the one added here
     rows = re.findall(r"^\| torch \|.*$", text, re.M)
     assert any("✓ 0.68" in row for row in rows)
@@ -98,10 +98,10 @@ def test_numbers_are_those_of_the_ledger(tmp_path):
 
 @pytest.mark.parametrize("verdict", ["differ", "raised", "crashed", "timed_out", "inconclusive"])
 def test_a_fault_of_ours_changes_the_headline(tmp_path, verdict):
-    found = sample.records()
-    found["target"][2]["verdict"] = verdict
-    found["comparison"].append(sample.comparison("jax", "y", 321.0, verdict, message="it is said why"))
-    page, text = made(tmp_path, found)
+    records = sample.records()
+    records["target"][2]["verdict"] = verdict
+    records["comparison"].append(sample.comparison("jax", "y", 321.0, verdict, message="it is said why"))
+    page, text = made(tmp_path, records)
     assert title(page).startswith("✗Something of ours is wrong: jax ")
     assert '<h1 class="bad">' in page
     assert text.startswith("# Something of ours is wrong: jax ")
@@ -110,15 +110,15 @@ def test_a_fault_of_ours_changes_the_headline(tmp_path, verdict):
 
 
 def test_others_faults_do_not_change_it(tmp_path):
-    found = sample.records()
-    found["target"][5]["verdict"] = "crashed"
-    page, text = made(tmp_path, found)
+    records = sample.records()
+    records["target"][5]["verdict"] = "crashed"
+    page, text = made(tmp_path, records)
     assert title(page).startswith("✓All four")
     assert "torch-native (crashed)" in text
 
 
 @pytest.mark.parametrize(
-    ("kind", "record", "told"),
+    ("kind", "record", "expected"),
     [
         ("pair", sample.pair("torch", "flax", "differ", 12.5), "torch and flax differ by more"),
         (
@@ -135,22 +135,22 @@ def test_others_faults_do_not_change_it(tmp_path):
         ("training", sample.training("jax", loss="nan"), "jax ends its training outside the range"),
     ],
 )
-def test_whole_runs_of_ours_that_part_change_it(tmp_path, kind, record, told):
-    found = sample.records()
-    found[kind].append(record)
-    page, text = made(tmp_path, found)
+def test_whole_runs_of_ours_that_part_change_it(tmp_path, kind, record, expected):
+    records = sample.records()
+    records[kind].append(record)
+    page, text = made(tmp_path, records)
     assert title(page).startswith("✗Something of ours is wrong")
-    assert told in title(page)
-    assert told in text.replace("\\", "")
+    assert expected in title(page)
+    assert expected in text.replace("\\", "")
 
 
 def test_what_is_not_installed_is_not_claimed(tmp_path):
-    found = sample.records()
+    records = sample.records()
     for kind in ("target", "comparison"):
-        found[kind] = [one for one in found[kind] if one["target"] not in ("jax", "flax")]
-    found["pair"] = [sample.pair("numpy", "torch")]
-    found["lockstep"], found["training"] = [], []
-    page, text = made(tmp_path, found)
+        records[kind] = [one for one in records[kind] if one["target"] not in ("jax", "flax")]
+    records["pair"] = [sample.pair("numpy", "torch")]
+    records["lockstep"], records["training"] = [], []
+    page, text = made(tmp_path, records)
     assert title(page).startswith("?The two own implementations checked here agree")
     assert "Not checked here: jax and flax." in page
     assert "pip install jax flax" in page
@@ -164,9 +164,9 @@ def test_nothing_checked(tmp_path):
 
 
 def test_sample_data_are_loud(tmp_path):
-    found = sample.records()
-    found["header"] = [sample.header(is_sample=True)]
-    page, text = made(tmp_path, found)
+    records = sample.records()
+    records["header"] = [sample.header(is_sample=True)]
+    page, text = made(tmp_path, records)
     assert re.search(r'<p class="alarm"[^>]*><b>Sample data</b>', page)
     assert text.count("SAMPLE DATA") == 3  # at the top, in the figures, at the trainings
     assert "✓ in range" not in page
@@ -174,10 +174,10 @@ def test_sample_data_are_loud(tmp_path):
 
 
 def test_quick_suite_is_told_and_one_epoch_is_not_judged(tmp_path):
-    found = sample.records()
-    found["header"] = [sample.header(suite="quick")]
-    found["training"] = [sample.training(name, epochs=1, loss=0.733) for name in ("numpy", "torch")]
-    page, text = made(tmp_path, found)
+    records = sample.records()
+    records["header"] = [sample.header(suite="quick")]
+    records["training"] = [sample.training(name, epochs=1, loss=0.733) for name in ("numpy", "torch")]
+    page, text = made(tmp_path, records)
     assert "<b>quick suite</b>" in page
     assert "QUICK SUITE" in text
     assert "those of 10 epochs" in page
@@ -221,20 +221,20 @@ def test_no_address_is_loaded(tmp_path):
 
 
 def test_non_finite_numbers_are_shown(tmp_path):
-    found = sample.records()
+    records = sample.records()
     words = {"error": "nan", "got": "-inf", "want": "inf", "bound": "inf"}
-    found["comparison"].append(sample.comparison("tutorial", "dx", "inf", "differ", **words))
-    found["comparison"].append(sample.comparison("tutorial", "dbeta", "nan", "differ", **words))
-    found["pair"].append(sample.pair("torch", "tutorial", "differ", "nan"))
-    found["lockstep"].append(sample.lockstep("numpy", "torch", "bn2.beta", "inf", "nan"))
-    found["lockstep"].append(sample.lockstep("numpy", "torch", "bn2.gamma", 0.0, 0.0))
+    records["comparison"].append(sample.comparison("tutorial", "dx", "inf", "differ", **words))
+    records["comparison"].append(sample.comparison("tutorial", "dbeta", "nan", "differ", **words))
+    records["pair"].append(sample.pair("torch", "tutorial", "differ", "nan"))
+    records["lockstep"].append(sample.lockstep("numpy", "torch", "bn2.beta", "inf", "nan"))
+    records["lockstep"].append(sample.lockstep("numpy", "torch", "bn2.gamma", 0.0, 0.0))
     broken = sample.training("torch", loss="nan", test_accuracy="-inf", gamma=["nan"] * 6, compile_seconds="inf")
     broken["history"][4] |= {"loss": "nan", "test_accuracy": "inf"}
-    found["training"].append(broken)
-    page, text = made(tmp_path, found)
+    records["training"].append(broken)
+    page, text = made(tmp_path, records)
     for output in (page, text):
-        for told in ("✗ ∞", "✗ NaN", "−∞"):
-            assert told in output
+        for expected in ("✗ ∞", "✗ NaN", "−∞"):
+            assert expected in output
     assert "values not finite" in page
     assert not re.search(r'="[^"]*\b(nan|inf)\b[^"]*"', re.sub(r'title="[^"]*"', "", page))
 
@@ -252,25 +252,25 @@ def test_same_ledger_gives_the_same_page(tmp_path):
 
 
 def test_verdicts_have_signs_and_words(tmp_path):
-    found = sample.records()
-    found["comparison"].append(sample.comparison("tutorial", None, None, "unsupported", dtype="float16", op=None))
-    found["comparison"].append(sample.comparison("torch", "y", 0.5, dtype="float16"))
-    page, text = made(tmp_path, found)
+    records = sample.records()
+    records["comparison"].append(sample.comparison("tutorial", None, None, "unsupported", dtype="float16", op=None))
+    records["comparison"].append(sample.comparison("torch", "y", 0.5, dtype="float16"))
+    page, text = made(tmp_path, records)
     assert page.count("– unsupported") > 10
     assert "· " in text
     assert "≈ declared: momentum, moving\\_var" in text
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         *((0.0486, "0.049"), (1.00042, "1.0004"), (1, "1"), (4535.1, "4,500"), (7.03e15, "7.0×10¹⁵"), (0, "0")),
         *((9.53e-17, "9.5×10⁻¹⁷"), (-0.25, "−0.25"), (INF, "∞"), (-INF, "−∞"), (float("nan"), "NaN"), (None, "–")),
         *((0.99999, "0.99999"), (3.14, "3.1"), (99999, "1.0×10⁵"), (0.00012, "1.2×10⁻⁴"), (12.4, "12")),
     ],
 )
-def test_short_numbers(value, told):
-    assert short(value) == told
+def test_short_numbers(value, expected):
+    assert short(value) == expected
 
 
 def test_fixed_and_markdown_text():
@@ -301,5 +301,46 @@ def test_curves_writes_a_picture_that_tells_a_sample(tmp_path):
 
 def test_no_framework_is_imported():
     code = "import sys, reports.render; print({'torch', 'jax', 'flax', 'numpy'} & sys.modules.keys())"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert found.stdout.strip() == "set()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "set()"
+
+
+def test_what_is_not_run_yet_is_said_while_the_run_goes_on(tmp_path):
+    records = sample.records()
+    records |= {"target": records["target"][:2], "pair": [], "lockstep": [], "training": []}
+    render(sample.write(tmp_path, records, footer=False), tmp_path, finished=False)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert title(page) == "?The two own implementations checked so far agree with the oracle in every case."
+    assert "Not checked yet: jax and flax." in page
+    assert Page(page).text.count("Not run yet.") == 4  # pairs, lockstep, training, throughput
+    assert '<meta http-equiv="refresh"' in page
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "STILL RUNNING" in text
+    assert text.count("Not run yet.") == 4
+
+
+def test_known_differences_are_a_verdict_of_their_own(tmp_path):
+    records = sample.records()
+    records["target"].append(sample.target("mine", "known"))
+    records["comparison"].append(sample.comparison("mine", "y", 12.0, "known", case="large_mean"))
+    records["comparison"].append(sample.comparison("mine", "y", 0.5))
+    page, text = made(tmp_path, records)
+    assert title(page).startswith("✓All four")
+    assert '<td class="cell told" style="--share:100%" title="case large_mean' in page
+    assert "◇ 12" in Page(page).text
+    assert "| mine | ◇ 12 |" in text
+    assert "differs as is known: large\\_mean" in text
+
+
+def test_render_is_a_command(tmp_path):
+    ledger = sample.write(tmp_path, sample.records())
+    command = [sys.executable, "-m", "harness.cli", "render", str(ledger)]
+    done = subprocess.run([*command, "--out", tmp_path / "pages"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "pages" / "index.html").exists()
+    ledger.write_text(ledger.read_text()[:-30])
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"error: {ledger}, line ")
+    assert not (tmp_path / "index.html").exists()
