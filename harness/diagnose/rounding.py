@@ -22,7 +22,8 @@ def is_far_from_zero(played: PlayedCase) -> bool:
     for step in played.script.steps:
         if step.op == "train" and step.x is not None and step.x.size:
             rows = np.moveaxis(step.x, 1, -1).reshape(-1, step.x.shape[1]).astype(np.float64)
-            mean, std = np.abs(rows.mean(axis=0)), rows.std(axis=0)
+            with np.errstate(invalid="ignore"):  # an infinity in its channel makes that channel's NaN, and no more
+                mean, std = np.abs(rows.mean(axis=0)), rows.std(axis=0)
             if ((std > far * np.finfo(np.float64).eps * mean) & (mean > far * std)).any():
                 return True
     return False
