@@ -9,7 +9,7 @@ report: .venv/ready
 
 # A process a core, and a thread each: two processes whose threads wait for each other take three times as long.
 test: .venv/ready
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist loadgroup
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8
 
 # Every library that pip can get, judged and compared: reports/published/matrix.
 matrix: .venv/ready

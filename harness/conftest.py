@@ -93,14 +93,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("known_case", selection.known)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """All of these tests go to one process of pytest-xdist: each would make every report anew."""
-    if config.pluginmanager.has_plugin("xdist"):
-        for item in items:
-            if "reports" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group("checks"))
-
-
 @pytest.fixture(scope="session")
 def reports(request: pytest.FixtureRequest) -> Iterator[Reports]:
     selection = request.config.stash[SELECTION]

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-SPREAD = ("test_mutants.py", "test_error_bounds.py")
+SPREAD = ("tests/test_mutants.py", "tests/test_error_bounds.py", "tests/test_diagnose.py")
 """Files of many tests that take long and share little."""
+TRAININGS = ("harness/test_training.py", "harness/test_throughput.py")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.pluginmanager.has_plugin("xdist"):
-        return
-    for item in items:
-        if item.path.parent == Path(__file__).parent and item.path.name not in SPREAD:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+def group_of(nodeid: str) -> str:
+    """Tests of one group share a process, and so what they make once: fixtures of a module, the reports of a target."""
+    path = nodeid.partition("::")[0]
+    if path in SPREAD:
+        return nodeid
+    return "checks" if path.startswith("harness/") and path not in TRAININGS else path
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no such hook without xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By group. The marks that xdist has for it (3.8) reach no test id of pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
