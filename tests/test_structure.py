@@ -13,8 +13,8 @@ FSTRING_MIDDLE = getattr(tokenize, "FSTRING_MIDDLE", None)  # from Python 3.12 o
 FOLDERS = ("harness", "impls", "reference", "reports", "tests")
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
-OTHER_PAPERS = re.compile(r"DESIGN\.md|\bSEED\b|\b[Tt]he issue\b|/work/")
-"""Papers and places that a reader of the project does not have."""
+OTHER_PAPERS = re.compile(r"DESIGN\.md|\bSEED\b|\b[Tt]he issue\b|" + re.escape(str(ROOT)))
+"""Papers that a reader of the project does not have, and the folder that this checkout happens to lie in."""
 
 
 def imports_of(module, path):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.targets.honest.sums import Welford
-from tests.targets.mutants.right import D2l, Debiasing, Flax, Keras, Torch
+from tests.targets.mutants.right import D2l, Debiasing, EpsOutsideRoot, Flax, Keras, Torch
 
 
 class ScaleAndShift(D2l):
@@ -200,21 +200,10 @@ class DebiasedAsDeclared(Debiasing):
     """Divides by 1 - momentum^t, as it says."""
 
 
-class OutsideAsDeclared(D2l):
+class OutsideAsDeclared(EpsOutsideRoot, D2l):
     """eps outside the root, declared, with its own gradient."""
 
     conventions = {"preset": "d2l", "eps_at": "outside_sqrt"}  # noqa: RUF012
-
-    def inverse_std(self, var):
-        return 1 / (np.sqrt(var) + self.work.type(self.eps))
-
-    def input_gradient(self, dy, saved):
-        axes, x_hat, scale = self.axes(dy), saved["x_hat"], saved["scale"]
-        std = np.sqrt(saved["var"])
-        factor = np.where(std > 0, 1 / (scale * np.where(std > 0, std, 1)), 0)
-        through_mean = self.along(dy.mean(axis=axes), dy)
-        through_var = x_hat * self.along(factor * (dy * x_hat).mean(axis=axes), dy)
-        return self.along(self.gamma * scale, dy) * (dy - through_mean - through_var)
 
 
 class PredictionOnly:

@@ -186,6 +186,21 @@ class Debiasing(D2l):
         self.steps = state["steps"]
 
 
+class EpsOutsideRoot:
+    """Over one of the above: x_hat = (x - mean)/(std + eps) and its gradient, where d std/d var = 1/(2 std)."""
+
+    def inverse_std(self, var):
+        return 1 / (np.sqrt(var) + self.work.type(self.eps))
+
+    def input_gradient(self, dy, saved):
+        axes, x_hat, scale = self.axes(dy), saved["x_hat"], saved["scale"]
+        std = np.sqrt(saved["var"])
+        factor = np.where(std > 0, 1 / (scale * np.where(std > 0, std, 1)), 0)
+        through_mean = self.along(dy.mean(axis=axes), dy)
+        through_var = x_hat * self.along(factor * (dy * x_hat).mean(axis=axes), dy)
+        return self.along(self.gamma * scale, dy) * (dy - through_mean - through_var)
+
+
 class WithGradientSwitch(D2l):
     """Tells training with gradients on from training with gradients off, as a framework would."""
 

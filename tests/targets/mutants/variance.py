@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.targets.mutants.right import D2l, Flax, Keras, Torch
+from tests.targets.mutants.right import D2l, EpsOutsideRoot, Flax, Keras, Torch
 
 
 class BatchVarUnbiased(D2l):
@@ -42,21 +42,10 @@ class EpsOutside(D2l):
         return 1 / (np.sqrt(var) + self.work.type(self.eps))
 
 
-class EpsOutsideKeras(Keras):
+class EpsOutsideKeras(EpsOutsideRoot, Keras):
     """With its own gradient, where d std/d var = 1/(2 std)."""
 
     expected, case = "eps_outside_sqrt", "large_eps"
-
-    def inverse_std(self, var):
-        return 1 / (np.sqrt(var) + self.work.type(self.eps))
-
-    def input_gradient(self, dy, saved):
-        axes, x_hat, scale = self.axes(dy), saved["x_hat"], saved["scale"]
-        std = np.sqrt(saved["var"])
-        factor = np.where(std > 0, 1 / (scale * np.where(std > 0, std, 1)), 0)
-        through_mean = self.along(dy.mean(axis=axes), dy)
-        through_var = x_hat * self.along(factor * (dy * x_hat).mean(axis=axes), dy)
-        return self.along(self.gamma * scale, dy) * (dy - through_mean - through_var)
 
 
 class EpsOutsideInPrediction(Torch):
