@@ -60,7 +60,7 @@ def compare(layers: Layers, rounds: int) -> LayerThroughput:
     control = spread([again / ours for again, ours in zip(seconds[AGAIN], seconds[OURS], strict=True)])
     agrees = all(
         np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE)
-        for a, b in zip(layers.steps[OURS](), layers.steps[NATIVE](), strict=True)
+        for a, b in zip(results(layers.steps[OURS]), results(layers.steps[NATIVE]), strict=True)
     )
     fastest = min(seconds[OURS])
     return LayerThroughput(
@@ -77,6 +77,11 @@ def compare(layers: Layers, rounds: int) -> LayerThroughput:
         rounds=rounds,
         device=layers.device,
     )
+
+
+def results(step: Step) -> list[np.ndarray]:
+    """(y, dx), brought back from the device."""
+    return [np.asarray(value.cpu() if hasattr(value, "cpu") else value) for value in step()]
 
 
 def timed(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:

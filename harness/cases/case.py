@@ -42,6 +42,8 @@ class Setup:
     beta: np.ndarray
     moving_mean: np.ndarray
     moving_var: np.ndarray
+    device: str = "cpu"
+    """Where a target that says `devices` computes: "cpu" or "cuda"."""
 
 
 @dataclass(frozen=True)

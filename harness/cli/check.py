@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Json, Seed, Suite
+from harness.cli.options import Json, Seed, Suite, TargetDevice
 from harness.cli.request import SECONDS, CheckRequest
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def check(
     markdown: Annotated[
         Path | None, typer.Option(help="Write a summary in Markdown, for a CI to show.", metavar="FILE")
     ] = None,
+    device: Annotated[
+        TargetDevice, typer.Option(help="Where targets compute; TARGET@cuda says it of one.")
+    ] = TargetDevice.cpu,
     json_file: Json = None,
 ) -> None:
     """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
@@ -64,6 +68,7 @@ def check(
         known_file=known,
         markdown_file=markdown,
         json_file=json_file,
+        device=device.value,
     )
     raise typer.Exit(run(request))
 
@@ -78,6 +83,7 @@ def run(request: CheckRequest) -> int:
 
     known = read_known(request.known_file) if request.known_file else {}
     ensure_preset(request.as_preset)
+    request = replace(request, targets=targets_on(request.device, request.targets))
     cases = chosen_cases(request)
     for file in (request.json_file, request.markdown_file):
         if file:
@@ -110,7 +116,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
     number = {target: place for place, target in enumerate(request.targets, 1)}
 
     def titled(name: str, text: str) -> str:
-        place = number.get(name.removesuffix(f"#{request.layer}"), 1)
+        place = number.get(name.replace(f"#{request.layer}", ""), 1)
         return f"{name}{text}" if len(number) == 1 else f"{place}/{len(number)} {name}{text}"
 
     return CheckOptions(
@@ -122,6 +128,13 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
         on_case=lambda name, case: update(description=titled(name, f": {case}"), advance=1),
         layer=request.layer,
     )
+
+
+def targets_on(device: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, each with the device that it says itself, else with this one."""
+    from harness.targets.device import on_device, split_device
+
+    return tuple(on_device(*split_device(name, device)) for name in names)
 
 
 def ensure_preset(name: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from harness.check import CheckOptions, check
 from harness.cli.output import bar, coloured, err
 from harness.cli.output import out as console
 from harness.cli.report_runs import Extent, add_runs
-from harness.cli.verdicts import target_as_dict
+from harness.cli.verdicts import comparison_as_dict, target_as_dict
 from harness.judge.judgement import Verdict
 from harness.judge.pairs import compare_pairs
 from harness.judge.report import TargetReport
@@ -21,7 +21,9 @@ from harness.record.environment import environment
 from harness.record.ledger import Ledger
 from harness.record.read import INSTALL, can_read
 from harness.targets.built_in import BUILT_IN, OWN, is_installed
+from harness.targets.device import CUDA, on_device, split_device
 from harness.train.fashion_mnist import FashionMnist
+from harness.train.implementations import installed, resolve_device
 from harness.train.published import PUBLISHED
 
 
@@ -32,10 +34,12 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
     """
     from reports.render import render
 
-    ledger = Ledger(out / "ledger.jsonl", header(extent.quick, data, seed))
+    on_gpu = targets_on_gpu(device)
+    own = [name for name in (*OWN, *on_gpu) if split_device(name)[0] in OWN]
+    ledger = Ledger(out / "ledger.jsonl", header(extent.quick, data, seed, own))
     show_so_far = partial(render, ledger.path, out, finished=False) if can_read() else no_page_yet(ledger.path)
     show_so_far()
-    reports = agreement(ledger, "quick" if extent.quick else "full", seed, show_so_far)
+    reports = agreement(ledger, "quick" if extent.quick else "full", seed, show_so_far, on_gpu)
     for pair in compare_pairs(reports):
         ledger.add("pair", pair)
     show_so_far()
@@ -43,7 +47,7 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
     ledger.close()
     page = render(ledger.path, out)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
-    wrong = [report.target for report in reports if report.target in OWN and report.verdict != Verdict.agree]
+    wrong = [report.target for report in reports if report.target in own and report.verdict != Verdict.agree]
     return page, 1 if wrong or apart else 0
 
 
@@ -53,7 +57,7 @@ def no_page_yet(ledger: Path) -> Callable[[], None]:
     return lambda: None
 
 
-def header(quick: bool, data: FashionMnist, seed: int) -> dict[str, Any]:
+def header(quick: bool, data: FashionMnist, seed: int, own: Sequence[str]) -> dict[str, Any]:
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
@@ -61,15 +65,35 @@ def header(quick: bool, data: FashionMnist, seed: int) -> dict[str, Any]:
         "data": data.source,
         "is_sample": data.is_sample,
         "environment": environment(),
-        "own": list(OWN),
+        "own": [*own],
         "published": PUBLISHED,
     }
 
 
-def agreement(ledger: Ledger, suite_name: str, seed: int, on_target: Callable[[], object]) -> list[TargetReport]:
-    """Every installed built-in target through the suite; those that are not installed are records as well."""
+def targets_on_gpu(device: str) -> list[str]:
+    """The names, with "@cuda", of the targets that are checked there as well: the torch and JAX ones where a GPU is
+    seen. device: "auto", "cpu" or "cuda". Raises DeviceError where "cuda" is asked for and not seen.
+    """
+    frameworks = {name for name in installed(("torch", "jax")) if resolve_device(name, device) == CUDA}
+    names = [name for name, built_in in BUILT_IN.items() if not built_in.in_matrix_only and is_installed(name)]
+    return [on_device(name, CUDA) for name in names if framework_of(name) in frameworks]
+
+
+def framework_of(name: str) -> str | None:
+    """Which of torch and JAX a built-in target computes with."""
+    needs = BUILT_IN[name].needs.split()
+    return "torch" if "torch" in needs else "jax" if {"jax", "flax"} & {*needs} else None
+
+
+def agreement(
+    ledger: Ledger, suite_name: str, seed: int, on_target: Callable[[], object], on_gpu: Sequence[str] = ()
+) -> list[TargetReport]:
+    """Every installed built-in target through the suite on the CPU, then those of `on_gpu`.
+
+    Those that are not installed are records as well.
+    """
     wanted = [name for name, built_in in BUILT_IN.items() if not built_in.in_matrix_only]
-    names = [name for name in wanted if is_installed(name)]
+    names = [name for name in wanted if is_installed(name)] + [*on_gpu]
     for name in wanted:
         if name not in names:
             ledger.add("not_installed", {"target": name, "install": BUILT_IN[name].install})
@@ -85,7 +109,7 @@ def agreement(ledger: Ledger, suite_name: str, seed: int, on_target: Callable[[]
             reports.append(report)
             ledger.add("target", target_as_dict(report))
             for judgement in report.judgements:
-                ledger.add("comparison", {"target": report.target} | judgement.as_dict())
+                ledger.add("comparison", {"target": report.target} | comparison_as_dict(report, judgement))
             console.print(f"{report.target}: {coloured(report.verdict)}")
             on_target()
     return reports

@@ -20,6 +20,13 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class TargetDevice(StrEnum):
+    """Where targets compute: nobody chooses for the user, since a verdict holds there alone."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as one JSON object.", metavar="FILE")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the four Fashion-MNIST files.", metavar="DIR")]
 Seed = Annotated[int, typer.Option(help="Fixes every random number.", min=0)]

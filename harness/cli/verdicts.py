@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.cli.output import AGREED, DIED, FAULTY, NOTHING_JUDGED, USAGE
 from harness.judge.basis import basis
-from harness.judge.judgement import Verdict, counts
+from harness.judge.judgement import Judgement, Verdict, counts
 from harness.judge.report import TargetReport
 from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
@@ -36,6 +36,7 @@ def target_as_dict(report: TargetReport) -> dict[str, Any]:
         "conventions": conventions,
         "verdict": report.verdict,
         "error": report.load_error,
+        "device": report.description.device if report.description else None,
         "versions": report.description.versions if report.description else {},
         "counts": counts(report.judgements),
         "diagnosis": [asdict(finding) for finding in report.diagnosis],
@@ -44,8 +45,13 @@ def target_as_dict(report: TargetReport) -> dict[str, Any]:
     }
 
 
+def comparison_as_dict(report: TargetReport, judgement: Judgement) -> dict[str, Any]:
+    """A judgement, and the device that it was made on: a verdict holds there alone."""
+    return judgement.as_dict() | {"device": report.description.device if report.description else None}
+
+
 def as_json(reports: Sequence[TargetReport]) -> dict[str, Any]:
-    cases = [[judgement.as_dict() for judgement in report.judgements] for report in reports]
+    cases = [[comparison_as_dict(report, judgement) for judgement in report.judgements] for report in reports]
     return {
         "schema": SCHEMA,
         "environment": environment(),

@@ -28,6 +28,8 @@ class Environment:
     """Name -> version, of those that are installed."""
     commit: str | None = None
     """bnproof's own, where it runs from a git checkout of itself."""
+    accelerators: tuple[str, ...] = ()
+    """The GPUs that nvidia-smi lists, by name."""
 
 
 def environment() -> Environment:
@@ -40,6 +42,7 @@ def environment() -> Environment:
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         packages={name: version for name, version in versions.items() if version},
         commit=own_commit(ROOT) if IS_CHECKOUT else None,
+        accelerators=_accelerators(),
     )
 
 
@@ -67,6 +70,15 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def _accelerators() -> tuple[str, ...]:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())
 
 
 def own_commit(folder: Path) -> str | None:

@@ -139,17 +139,26 @@ class TargetRecord:
     observed: dict[str, str] | None = None
     """Behaviour beyond the conventions: how the variance is computed, in which dtype sums are accumulated."""
     seconds: float | None = None
+    device: str | None = None
+    """Where it computed: "cpu", or "cuda:0 NAME"; None where that was not recorded."""
+
+
+@dataclass(frozen=True)
+class JudgementOn(Judgement):
+    """A judgement, and the device that it holds for."""
+
+    device: str | None = None
 
 
 @dataclass(frozen=True)
 class CheckedTarget(TargetRecord):
     """One target in `check --json`: with its comparisons."""
 
-    cases: tuple[Judgement, ...] = ()
+    cases: tuple[JudgementOn, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonRecord(Judgement):
+class ComparisonRecord(JudgementOn):
     """One comparison of one target."""
 
     target: str

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from harness.cases.case import DEFAULT_DTYPES
+from harness.targets.device import CPU, started_on
 from harness.targets.player import Description
 
 METHODS = ("train", "eval", "stats", "train_no_grad", "state", "load_state")
@@ -18,7 +19,9 @@ LIBRARIES = (
 """Those whose versions are recorded, where the target has imported them."""
 
 
-def describe(target: Any) -> Description:
+def describe(target: Any, device: str = CPU) -> Description:
+    """Raises DeviceError where the target cannot compute on `device`."""
+    hardware = started_on(target, device)
     return Description(
         conventions=getattr(target, "conventions", None),
         dtypes=tuple(getattr(target, "dtypes", DEFAULT_DTYPES)),
@@ -29,6 +32,7 @@ def describe(target: Any) -> Description:
         declared=tuple(getattr(target, "declared", ())),
         framework=getattr(target, "framework", ""),
         inherits=getattr(target, "inherits", ""),
+        device=hardware,
     )
 
 

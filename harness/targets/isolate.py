@@ -24,6 +24,7 @@ from harness.cases.case import Script
 from harness.findings import Note
 from harness.targets import usage
 from harness.targets.channel import receive, send
+from harness.targets.device import CPU, for_device, on_device, split_device
 from harness.targets.guard import GUARD, kill_group
 from harness.targets.load import TargetError
 from harness.targets.player import Death, DeathCause, Description, Observation
@@ -46,10 +47,16 @@ class IsolatedTarget:
     """The parent's end of a target's process. `play` answers an Observation or a Death, and raises for neither."""
 
     def __init__(
-        self, target: str, timeout: float = CASE_SECONDS, layer: str = "", memory_growth: int = MEMORY_GROWTH
+        self,
+        target: str,
+        timeout: float = CASE_SECONDS,
+        layer: str = "",
+        memory_growth: int = MEMORY_GROWTH,
+        device: str = CPU,
     ) -> None:
-        self.target, self.layer = target, layer
-        self.name = f"{target}#{layer}" if layer else target
+        self.layer = layer
+        self.target, self.device = split_device(target, device)
+        self.name = on_device(f"{self.target}#{layer}" if layer else self.target, self.device)
         self.timeout = timeout
         self.memory_growth = memory_growth
         self.deaths = 0
@@ -71,7 +78,16 @@ class IsolatedTarget:
     def _start(self) -> None:
         # The cases are small: threads would only wait for each other, most of all where several targets run at once.
         environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": place.python_path()}
-        command = [sys.executable, "-P", "-m", place.module("harness.targets.worker"), self.target, self.layer]
+        environment = for_device(environment, self.device)
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            place.module("harness.targets.worker"),
+            self.target,
+            self.layer,
+            self.device,
+        ]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 command,

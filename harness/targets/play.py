@@ -18,8 +18,9 @@ from harness.targets.player import Failure, FormError, Malformed, Observation, S
 LONGEST_MESSAGE = 500
 
 
-def play(factory: Any, script: Script, channel_axis: int) -> Observation:
+def play(factory: Any, script: Script, channel_axis: int, device: str = "cpu") -> Observation:
     """Run `script` on objects made by `factory(setup)`. Exceptions of the target become part of the result."""
+    script = replace(script, setups=tuple(replace(setup, device=device) for setup in script.setups))
     observation = Observation()
     sessions: list[Any] = []
     try:

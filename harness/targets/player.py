@@ -30,6 +30,8 @@ class Description:
     """The preset of the framework whose layer was wrapped; empty where there is none."""
     inherits: str = ""
     """The same, where the target is a subclass of that framework's batch norm and declares nothing itself."""
+    device: str = "cpu"
+    """Where it computes: "cpu", or "cuda:0 NAME"."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A target's own process: load it, then play what is sent until the input ends.
 
-Started as `python -m harness.targets.worker NAME LAYER`. It answers ("ready", Description) or ("error", message), then
-for each (number, script, channel axis) first ("warm", number, None), then ("played", number, ...).
+Started as `python -m harness.targets.worker NAME LAYER DEVICE`. It answers ("ready", Description) or ("error",
+message), then for each (number, script, channel axis) first ("warm", number, None), then ("played", number, ...).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from harness.cases.case import Script
 from harness.targets.channel import receive, send
 from harness.targets.describe import describe
+from harness.targets.device import DeviceError, on_device
 from harness.targets.load import TargetError, load, working_directory
 from harness.targets.play import play
 
@@ -27,22 +28,25 @@ Notes = dict[str, str]
 
 def main() -> None:
     requests, answers = _streams()
-    name, layer = sys.argv[1:]
+    name, layer, device = sys.argv[1:]
     _die_first()
-    _serve(requests, answers, name, layer)
+    _serve(requests, answers, name, layer, device)
 
 
-def _serve(requests: IO[bytes], answers: IO[bytes], name: str, layer: str) -> None:
+def _serve(requests: IO[bytes], answers: IO[bytes], name: str, layer: str, device: str) -> None:
     try:
         factory = load(name, layer)
-        send(answers, ("ready", 0, describe(factory)))
+        send(answers, ("ready", 0, describe(factory, device)))
     except TargetError as error:
         send(answers, ("error", 0, str(error)))
+        return
+    except DeviceError as error:
+        send(answers, ("error", 0, f"target {on_device(name, device)!r}: {error}"))
         return
     except SystemExit as error:
         send(answers, ("error", 0, f"target {name!r}: importing it called sys.exit({error.code!r})"))
         return
-    worker = _Worker(factory, answers)
+    worker = _Worker(factory, device, answers)
     while True:
         try:
             number, script, channel_axis = receive(requests)
@@ -54,6 +58,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes], name: str, layer: str) -> No
 @dataclass
 class _Worker:
     factory: Any
+    device: str
     answers: IO[bytes]
     warm: set[tuple] = field(default_factory=set)
     """The operations, shapes and dtypes that were called before."""
@@ -66,7 +71,7 @@ class _Worker:
                 self._warm_up(script, channel_axis)
                 self._send("warm", number, None)
                 before = _global_state()
-                observation = play(self.factory, script, channel_axis)
+                observation = play(self.factory, script, channel_axis, self.device)
                 notes = _changes(before, _global_state()) | getattr(self.factory, "adapter_notes", {})
             self._send("played", number, (observation, notes))
         except SystemExit as error:
@@ -86,7 +91,7 @@ class _Worker:
             return
         self.warm |= wanted
         with contextlib.suppress(Exception), np.errstate(all="ignore"):
-            play(self.factory, script, channel_axis)
+            play(self.factory, script, channel_axis, self.device)
 
 
 def _global_state() -> dict[str, Any]:

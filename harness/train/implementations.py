@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -73,6 +74,7 @@ def resolve_device(implementation: str, device: str) -> str:
 
 def has_gpu(implementation: str) -> bool:
     """Whether the framework sees a CUDA device. Imports the framework."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX is not the only one to use the GPU here
     if implementation == "torch":
         import torch
 

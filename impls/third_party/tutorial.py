@@ -28,6 +28,8 @@ class BatchNorm(nn.Module):
         self.eps, self.momentum = eps, momentum
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.moving_mean.device != x.device:
+            self.moving_mean, self.moving_var = self.moving_mean.to(x.device), self.moving_var.to(x.device)
         if not torch.is_grad_enabled():
             x_hat = (x - self.moving_mean) / torch.sqrt(self.moving_var + self.eps)
             return self.gamma * x_hat + self.beta

@@ -54,6 +54,10 @@ class Adapter:
     """Which of `DECLARED` are known without trying."""
     framework = ""
     """The preset of the framework whose layers it wraps."""
+    devices: tuple[str, ...] = ("cpu",)
+    """Where its layers can be put: it goes by `setup.device`."""
+    library = ""
+    """The one that finds the device."""
     batch_norm: type | None = None
     """That framework's own batch norm."""
     inherits = ""

@@ -31,7 +31,8 @@ def wrap(target: Callable[..., Any]) -> type:
     """A function -> an implementation under test."""
     adapter = common.adapter_for(Function, target)
     adapter.tools = tools(target)  # type: ignore[attr-defined]
-    adapter.framework = adapter.tools.framework  # type: ignore[attr-defined]
+    for name in ("framework", "devices", "library"):
+        setattr(adapter, name, getattr(adapter.tools, name))  # type: ignore[attr-defined]
     return adapter
 
 
@@ -52,12 +53,15 @@ class Function(common.Adapter):
         self.paths = _array_arguments(rest)
         self.adapter = f"a {self.tools.name} function"
         self.note_mapping(self.paths)
-        self.dtype = setup.dtype
+        self.dtype, self.device = setup.dtype, setup.device
         self.numbers = self._numbers(setup, parameters)
         self._check_arguments(parameters)
         self.stats = self._stats if "moving_mean" in self.paths else None
         self.shape = self._shape(setup.num_features, setup.ndim)
-        self.arrays = {name: self.tools.tensor(getattr(setup, name).reshape(self.shape), None) for name in self.paths}
+        self.arrays = {name: self._tensor(getattr(setup, name).reshape(self.shape)) for name in self.paths}
+
+    def _tensor(self, x: np.ndarray, dtype: str | None = None) -> Any:
+        return self.tools.tensor(x, dtype, self.device)
 
     def _numbers(self, setup: Any, parameters: dict[str, inspect.Parameter]) -> dict[str, float]:
         """eps and momentum, under the names that the function gives them."""
@@ -87,9 +91,9 @@ class Function(common.Adapter):
         for shape, axis in ((plain, 1), (plain, -1), (spread, 1)):
             x = np.moveaxis(np.arange(np.prod(sizes), dtype=self.dtype).reshape(sizes), 1, axis)
             ones = np.ones(shape, "float64" if self.dtype == "float64" else "float32")
-            arrays = {name: self.tools.tensor(ones, None) for name in self.paths}
+            arrays = {name: self._tensor(ones) for name in self.paths}
             with contextlib.suppress(Exception):
-                y, moved = self._call(self.tools.tensor(x, self.dtype), arrays, True)
+                y, moved = self._call(self._tensor(x, self.dtype), arrays, True)
                 if tuple(y.shape) == x.shape and all(np.prod(array.shape) == ones.size for array in moved):
                     return shape
         return plain
@@ -104,13 +108,13 @@ class Function(common.Adapter):
         if not by_grad:
             raise NotImplementedError("the function has no argument that tells training from prediction")
         with self.tools.no_grad():
-            return {"y": self.tools.array(self._call(self.tools.tensor(x, self.dtype), self.arrays, False)[0])}
+            return {"y": self.tools.array(self._call(self._tensor(x, self.dtype), self.arrays, False)[0])}
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, Any]:
         if not self._has_mode():
             raise NotImplementedError("the function has no argument that tells training from prediction")
         with self.tools.no_grad():
-            y, moved = self._call(self.tools.tensor(x, self.dtype), self.arrays, True)
+            y, moved = self._call(self._tensor(x, self.dtype), self.arrays, True)
         self._keep(moved)
         return {"y": self.tools.array(y)}
 
@@ -123,10 +127,10 @@ class Function(common.Adapter):
 
         y, gradients, moved = self.tools.gradients(
             forward,
-            self.tools.tensor(x, self.dtype),
+            self._tensor(x, self.dtype),
             self.arrays["gamma"],
             self.arrays["beta"],
-            self.tools.tensor(dy, self.dtype),
+            self._tensor(dy, self.dtype),
         )
         self._keep(moved)
         named = {"y": y} | dict(zip(("dx", "dgamma", "dbeta"), gradients, strict=False))
@@ -166,7 +170,7 @@ class Function(common.Adapter):
         return {name: np.array(self.tools.array(array)) for name, array in self.arrays.items()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        self.arrays = {name: self.tools.tensor(array, None) for name, array in state.items()}
+        self.arrays = {name: self._tensor(array) for name, array in state.items()}
 
 
 def tools(target: Callable[..., Any]) -> Any:

@@ -1,7 +1,7 @@
 """What torch, jax and numpy need to call a function and take its gradients.
 
-Each class: `tensor` makes an array of the framework (dtype None: a copy in the array's own dtype), `array` brings one
-back, `gradients` gives (y, (dx, dgamma, dbeta) or (), the moving statistics) for the upstream gradient dy.
+Each class: `tensor` makes an array of the framework on a device (dtype None: a copy in the array's own dtype), `array`
+brings one back, `gradients` gives (y, (dx, dgamma, dbeta) or (), the moving statistics) for the upstream gradient dy.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ class NumpyTools:
     name = "NumPy"
     framework = ""
     """The preset whose layers a function of this library is compared with."""
+    devices: tuple[str, ...] = ("cpu",)
+    library = ""
+    """The one that finds the device."""
 
     @staticmethod
     def no_grad() -> Any:
         return contextlib.nullcontext()
 
     @staticmethod
-    def tensor(x: np.ndarray, dtype: str | None) -> Any:
+    def tensor(x: np.ndarray, dtype: str | None, device: str) -> Any:  # noqa: ARG004
         return x if dtype else x.copy()
 
     @staticmethod
@@ -39,9 +42,11 @@ class NumpyTools:
 
 class JaxTools(NumpyTools):
     name = "JAX"
+    devices = ("cpu", "cuda")
+    library = "jax"
 
     @staticmethod
-    def tensor(x: np.ndarray, dtype: str | None) -> Any:  # noqa: ARG004
+    def tensor(x: np.ndarray, dtype: str | None, device: str) -> Any:  # noqa: ARG004 - a JAX process has one platform
         import jax
 
         jax.config.update("jax_enable_x64", True)
@@ -58,6 +63,8 @@ class JaxTools(NumpyTools):
 class TorchTools(NumpyTools):
     name = "torch"
     framework = "torch"
+    devices = ("cpu", "cuda")
+    library = "torch"
 
     @staticmethod
     def no_grad() -> Any:
@@ -66,12 +73,12 @@ class TorchTools(NumpyTools):
         return torch.no_grad()
 
     @staticmethod
-    def tensor(x: np.ndarray, dtype: str | None) -> Any:
+    def tensor(x: np.ndarray, dtype: str | None, device: str) -> Any:
         import torch
 
-        from harness.targets.wrap.torch_module import DTYPES, to_torch
+        from harness.targets.wrap.torch_module import DTYPES, on_device, to_torch
 
-        return to_torch(x, DTYPES[dtype]) if dtype else torch.from_numpy(x.copy())
+        return on_device(to_torch(x, DTYPES[dtype]) if dtype else torch.from_numpy(x.copy()), device)
 
     @staticmethod
     def array(value: Any) -> Any:

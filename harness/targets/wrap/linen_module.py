@@ -34,6 +34,8 @@ class LinenModule(common.Adapter):
 
     adapter = "a linen module"
     framework = "flax"
+    devices = ("cpu", "cuda")
+    library = "jax"
     batch_norm = linen.BatchNorm
 
     def __init__(self, setup: Any) -> None:

@@ -33,6 +33,8 @@ class NnxModule(common.Adapter):
 
     adapter = "an nnx module"
     framework = "flax"
+    devices = ("cpu", "cuda")
+    library = "jax"
     batch_norm = nnx.BatchNorm
 
     def __init__(self, setup: Any) -> None:

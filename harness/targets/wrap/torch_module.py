@@ -42,15 +42,17 @@ class TorchModule(common.Adapter):
     adapter = "a torch module"
     framework = "torch"
     batch_norm = nn.modules.batchnorm._BatchNorm
+    devices = ("cpu", "cuda")
+    library = "torch"
 
     def __init__(self, setup: Any) -> None:
-        self.dtype = DTYPES[setup.dtype]
+        self.dtype, self.device = DTYPES[setup.dtype], setup.device
         wide = torch.promote_types(self.dtype, torch.float32)
-        arguments = common.arguments(self.target, setup, {"dtype": wide, "device": None}, self.given)
+        arguments = common.arguments(self.target, setup, {"dtype": wide, "device": self.device}, self.given)
         self.layer = self.target(**arguments)
         if not isinstance(self.layer, nn.Module):
             raise common.AdapterError(f"{common.called(self.target)} made a {type(self.layer).__name__}, not a module")
-        self.layer.to(wide)
+        self.layer.to(device=self.device, dtype=wide)
         common.set_numbers(self.layer, setup, arguments, trains=self.train is not None)
         shapes = {path: tuple(value.shape) for path, value in tensors(self.layer).items()}
         self.paths = common.find_arrays(shapes, setup.num_features)
@@ -73,7 +75,7 @@ class TorchModule(common.Adapter):
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, np.ndarray]:
         with torch.no_grad():
-            return {"y": to_numpy(self._call(to_torch(x, self.dtype), True))}
+            return {"y": to_numpy(self._call(self._on_device(x), True))}
 
     def _call(self, x: Tensor, training: bool) -> Tensor:
         self.layer.train(training)
@@ -82,18 +84,23 @@ class TorchModule(common.Adapter):
             raise common.AdapterError(f"the module returned a {type(y).__name__}, not a tensor")
         if y.shape != x.shape:
             raise common.AdapterError(f"y has shape {tuple(y.shape)}, x {tuple(x.shape)}: not a batch norm?")
+        if y.device != x.device:
+            raise common.AdapterError(f"y is on {y.device}, x on {x.device}")
         return y
 
     def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:
         self.layer.zero_grad()
-        leaf = to_torch(x, self.dtype).requires_grad_()
+        leaf = self._on_device(x).requires_grad_()
         y = self._call(leaf, training)
         result = {"y": to_numpy(y)}
         if y.requires_grad:
-            y.backward(to_torch(dy, self.dtype))
+            y.backward(self._on_device(dy))
             gradients = {"dx": leaf.grad, "dgamma": self._tensor("gamma").grad, "dbeta": self._tensor("beta").grad}
             result |= {name: to_numpy(value) for name, value in gradients.items() if value is not None}
         return {name: value if name in ("y", "dx") else value.ravel() for name, value in result.items()}
+
+    def _on_device(self, x: np.ndarray) -> Tensor:
+        return on_device(to_torch(x, self.dtype), self.device)
 
     def _stats(self) -> dict[str, np.ndarray]:
         names = [name for name in ("moving_mean", "moving_var") if name in self.paths]
@@ -143,6 +150,13 @@ def to_torch(x: np.ndarray, dtype: torch.dtype) -> Tensor:
     if dtype in (torch.bfloat16, torch.float16):
         return torch.from_numpy(x.astype(np.float32)).to(dtype)
     return torch.from_numpy(x if x.flags.writeable else x.copy())
+
+
+def on_device(x: Tensor, device: str) -> Tensor:
+    """x there, with its own strides: a plain copy would lay out anew what is not dense."""
+    if x.device.type == device:
+        return x
+    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=device).copy_(x)
 
 
 def to_numpy(value: Tensor) -> np.ndarray:
