@@ -107,7 +107,7 @@ def test_training_learns_and_repeats_itself(dtype):
 @pytest.mark.usefixtures("x64")
 def test_training_is_the_references(monkeypatch):
     """Two epochs in float64 against the NumPy training, with a short last piece, batch and evaluation batch."""
-    monkeypatch.setattr(training, "PROGRESS_EVERY", 3)
+    monkeypatch.setitem(training.STEPS_IN_A_CALL, "cpu", 3)
     monkeypatch.setattr(training, "EVALUATION_BATCH", 40)
     data = random_data(250)
     orders = np.stack([np.random.default_rng(e).permutation(250) for e in range(2)])

@@ -14,6 +14,7 @@ from flax import nnx
 
 from impls.jax_flax.lenet import LeNet, Weights
 from impls.jax_flax.training import (
+    STEPS_IN_A_CALL,
     convolution_for,
     count_correct_in,
     device_name,
@@ -50,10 +51,11 @@ def train_seeds(
         training, predicting = in_mode(nets[0], "train"), in_mode(nets[0], "eval")
         train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
         test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
-        rate = jnp.asarray(learning_rate, dtype)
+        rate, at_once = jnp.asarray(learning_rate, dtype), STEPS_IN_A_CALL[device]
 
         started = perf_counter()
-        for order, first, _, size in calls(orders[:, 0], batch_size):  # from `first` to `first`: compiled, no step
+        for order, first, _, size in calls(orders[:, 0], batch_size, at_once):
+            # from `first` to `first`: no step, but compiled
             jax.block_until_ready(steps_of_all(training, params, stats, train_set, order, first, first, rate, size))
         evaluate_all(predicting, params, stats, test_set)
         compile_seconds = perf_counter() - started
@@ -63,7 +65,7 @@ def train_seeds(
         for epoch, order_of_epoch in enumerate(orders.swapaxes(0, 1), start=first_epoch):  # (seeds, n)
             started = perf_counter()
             loss_sum, correct, step_seconds = np.zeros(seeds), np.zeros(seeds, int), 0.0
-            for order, first, last, size in calls(order_of_epoch, batch_size):
+            for order, first, last, size in calls(order_of_epoch, batch_size, at_once):
                 step_started = perf_counter()
                 params, stats, losses, hits = jax.block_until_ready(
                     steps_of_all(training, params, stats, train_set, order, first, last, rate, size)
@@ -119,9 +121,9 @@ def in_mode(net: LeNet, mode: str) -> Any:
     return nnx.graphdef(net)
 
 
-def calls(orders: np.ndarray, batch_size: int) -> list[tuple[jax.Array, int, int, int]]:
+def calls(orders: np.ndarray, batch_size: int, at_once: int) -> list[tuple[jax.Array, int, int, int]]:
     """`pieces` of an epoch with orders (seeds, n)."""
-    alike = [pieces(order, batch_size) for order in orders]
+    alike = [pieces(order, batch_size, at_once) for order in orders]
     return [
         (jnp.stack([order for order, *_ in same]), *same[0][1:])  # (seeds, steps * size)
         for same in zip(*alike, strict=True)

@@ -48,6 +48,7 @@ def train(
     the workers counts towards `compile_seconds` alone. Raises ModuleNotFoundError where the data are not resident
     and torchvision or PIL is not installed.
     """
+    use_full_float32()
     kind = getattr(torch, dtype)
     net = make_net(weights, kind, device, native)
     optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate)
@@ -83,6 +84,11 @@ def train(
         "compile_seconds": compile_seconds,
         "step": "eager",
     }
+
+
+def use_full_float32() -> None:
+    """No TF32 on a GPU, which PyTorch takes for convolutions: the trainings compared must agree in their losses."""
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 
 
 def one_epoch(
