@@ -1,10 +1,18 @@
-"""How pytest-xdist, where it is used, deals out the tests: a file to a process, but the long ones test by test."""
+"""How pytest-xdist, where it is used, deals out the tests: a file to a process, but the long ones test by test.
+
+And JAX in the tests' own processes keeps what it compiles, as it does in the targets' processes.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
+
+from harness.targets import compilation_cache
+
+os.environ.update(compilation_cache.environment())
 
 SPREAD = ("tests/test_mutants.py", "tests/test_error_bounds.py", "tests/test_diagnose.py")
 """Files of many tests that take long and share little."""

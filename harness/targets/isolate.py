@@ -22,7 +22,7 @@ from typing import IO, Any
 from harness import place
 from harness.cases.case import Script
 from harness.findings import Note
-from harness.targets import usage
+from harness.targets import compilation_cache, usage
 from harness.targets.channel import receive, send
 from harness.targets.device import CPU, for_device, on_device, split_device
 from harness.targets.guard import GUARD, kill_group
@@ -78,6 +78,8 @@ class IsolatedTarget:
     def _start(self) -> None:
         # The cases are small: threads would only wait for each other, most of all where several targets run at once.
         environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": place.python_path()}
+        if self.device == CPU:  # which of a GPU's kernels is the fastest, JAX measures anew
+            environment |= compilation_cache.environment()
         environment = for_device(environment, self.device)
         command = [
             sys.executable,

@@ -1,0 +1,44 @@
+"""JAX's compiled programs are kept in the user's cache, unless the user has a say in it; and no more than so much."""
+
+import os
+
+import pytest
+
+from harness.targets import compilation_cache
+from harness.targets.compilation_cache import FOLDER, SWITCH, environment, make_room
+
+
+@pytest.fixture(autouse=True)
+def _of_a_user_who_set_nothing(monkeypatch, tmp_path):
+    monkeypatch.delenv(FOLDER, raising=False)
+    monkeypatch.delenv(SWITCH, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    compilation_cache._is_ready.cache_clear()
+
+
+def test_programs_are_kept_in_the_users_cache(tmp_path):
+    folder = environment()[FOLDER]
+    assert folder.startswith(str(tmp_path / "bnproof" / "jax-"))
+    assert os.path.isdir(folder)
+
+
+@pytest.mark.parametrize("variable", [FOLDER, SWITCH])
+def test_the_users_own_settings_stand(monkeypatch, variable):
+    monkeypatch.setenv(variable, "false")
+    assert environment() == {}
+
+
+def test_without_a_place_nothing_is_kept(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert environment() == {}
+
+
+def test_the_oldest_make_room(tmp_path):
+    for age, name in enumerate(("new", "old", "oldest")):
+        (tmp_path / name).write_bytes(bytes(10))
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    make_room(tmp_path, 20)
+    assert sorted(os.listdir(tmp_path)) == ["new", "old"]
+    make_room(tmp_path, 5)
+    assert os.listdir(tmp_path) == []
