@@ -20,3 +20,5 @@ class Finding:
     id: str
     text: str
     cases: tuple[str, ...]
+    condition: str = ""
+    """Where alone the mistake is made ("at rank 4 only"); "" where that is everywhere."""

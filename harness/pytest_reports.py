@@ -11,6 +11,7 @@ import pytest
 
 from harness.cases.case import Case
 from harness.check import CheckOptions, check_target
+from harness.judge.coverage import not_judged, training_gave_nothing
 from harness.judge.judgement import Judgement, Verdict
 from harness.judge.known import excuse, stale
 from harness.judge.report import TargetReport
@@ -102,6 +103,8 @@ def assert_law(request: pytest.FixtureRequest, report: TargetReport, case: Case,
 
 def assert_agrees(report: TargetReport) -> None:
     """Fail where `bnproof check` would: on any fault, and where nothing could be judged."""
+    if training_gave_nothing(report):
+        pytest.fail(f"{report.target}: {report.verdict}, {not_judged(report)}", pytrace=False)
     if report.verdict in (Verdict.agree, Verdict.known):
         return
     diagnosis = [f"{finding.id}: {finding.text}" for finding in report.diagnosis]

@@ -23,7 +23,7 @@ Exit status:
   1  some differ or raised, or an entry of --known no longer differs
   2  usage, a target that cannot be loaded, a file that cannot be written
   3  some crashed or timed out
-  4  nothing could be judged
+  4  nothing could be judged, or nothing of a training that was done
 Where several hold, the first of 2, 3, 1, 4."""
 SIMILAR = 0.6
 """How alike the name of a case must be to be suggested, as difflib measures it."""

@@ -8,6 +8,7 @@ from harness.cli.failures import failure_lines
 from harness.cli.output import coloured, err, out
 from harness.cli.request import CheckRequest
 from harness.judge.basis import basis
+from harness.judge.coverage import not_judged
 from harness.judge.judgement import Judgement, Kind, Verdict, counts
 from harness.judge.report import TargetReport
 from harness.observables import column
@@ -19,7 +20,7 @@ def report(report: TargetReport, request: CheckRequest) -> None:
         err.print(f"[red]error:[/] {escape(report.load_error)}", soft_wrap=True)
         return
     listed = ", ".join(f"{count} {verdict}" for verdict, count in counts(report.judgements).items() if count)
-    words = f", {escape(basis(report))}" if basis(report) else ""
+    words = "".join(f", {escape(piece)}" for piece in (basis(report), not_judged(report)) if piece)
     out.print(
         f"[bold]{escape(report.target)}[/]: {coloured(report.verdict)}{words}  [dim]({listed})[/]",
         highlight=False,

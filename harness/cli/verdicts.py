@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.cli.output import AGREED, DIED, FAULTY, NOTHING_JUDGED, USAGE
 from harness.judge.basis import basis
+from harness.judge.coverage import not_judged, training_gave_nothing
 from harness.judge.judgement import Judgement, Verdict, counts
 from harness.judge.report import TargetReport
 from harness.record.environment import environment
@@ -23,7 +24,9 @@ def exit_status(reports: Sequence[TargetReport], outdated: Sequence[str] = ()) -
         return DIED
     if outdated or verdicts & {Verdict.differ, Verdict.raised}:
         return FAULTY
-    return AGREED if verdicts <= {Verdict.agree, Verdict.known} else NOTHING_JUDGED
+    if not verdicts <= {Verdict.agree, Verdict.known} or any(map(training_gave_nothing, reports)):
+        return NOTHING_JUDGED
+    return AGREED
 
 
 def target_as_dict(report: TargetReport) -> dict[str, Any]:
@@ -42,6 +45,7 @@ def target_as_dict(report: TargetReport) -> dict[str, Any]:
         "diagnosis": [asdict(finding) for finding in report.diagnosis],
         "notes": [asdict(note) for note in report.notes],
         "basis": basis(report),
+        "not_judged": not_judged(report),
     }
 
 

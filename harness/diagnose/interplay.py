@@ -36,7 +36,7 @@ def departures_of_target(played: PlayedCase) -> Departures:
     for number, (result, expected) in enumerate(zip(played.observation.steps, played.expected, strict=False)):
         for name, got in result.values.items():
             if name in expected.values:
-                deviation = Deviation(played, name, got, expected.values[name], expected)
+                deviation = Deviation(played, number, name, got, expected.values[name])
                 departures.add((number, name), deviation.in_tolerances())
     return departures
 
@@ -52,9 +52,9 @@ def departures_of(layer: type[OracleLayer], played: PlayedCase, conventions: Con
             if name not in values or name not in expected.values:
                 continue
             place, mistaken = (number, name), values[name]
-            from_oracle = Deviation(played, name, mistaken, expected.values[name], expected)
+            from_oracle = Deviation(played, number, name, mistaken, expected.values[name])
             departures.add(place, from_oracle.in_tolerances())
-            from_target = Deviation(played, name, got, mistaken, expected)
+            from_target = Deviation(played, number, name, got, mistaken)
             if place in departures.clear and from_target.in_tolerances() <= tuning.CLEAR_FACTOR:
                 departures.matched.add(place)
     return departures

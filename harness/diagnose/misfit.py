@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.cases.case import Step
 from harness.diagnose import tuning
 from harness.diagnose.replay import Values, replayed, sensitivity
 from harness.judge.expected import Expected
@@ -60,7 +61,7 @@ def misfit(
     """
     worst = 0.0
     for number, values in enumerate(replayed(layer, played, conventions)):
-        result, expected = played.observation.steps[number], played.expected[number]
+        result = played.observation.steps[number]
         if result.unsupported is not None or (only and result.error is not None):
             return worst
         if (values is None) != (result.error is not None):
@@ -72,7 +73,7 @@ def misfit(
         more = extra[number] if extra and number < len(extra) else {}
         for name, got in result.values.items():
             if (not only or name == only[1]) and name in values:
-                deviation = Deviation(played, name, got, values[name], expected)
+                deviation = Deviation(played, number, name, got, values[name])
                 worst = max(worst, deviation.in_tolerances(within, more.get(name)))
         if worst == np.inf:
             return worst
@@ -81,13 +82,17 @@ def misfit(
 
 @dataclass(frozen=True)
 class Deviation:
-    """An observed array beside what a mistake gives in its place."""
+    """An observed array of one step beside what a mistake gives in its place."""
 
     played: PlayedCase
+    step: int
     name: str
     got: np.ndarray
     mistaken: np.ndarray
-    expected: Expected
+
+    @property
+    def expected(self) -> Expected:
+        return self.played.expected[self.step]
 
     def in_tolerances(self, within: float | None = None, extra: np.ndarray | None = None) -> float:
         """The largest |got - mistaken| over the channels that are law, in tolerances.
@@ -113,12 +118,33 @@ class Deviation:
                 allowed = allowed + tuning.SLACK * extra
             got = got.astype(want.dtype)
             error = np.abs(got - mistaken)
-            # 0/0 on paper is whatever rounding makes of it; infinite on both sides is the same
-            free = np.isnan(mistaken) | (~np.isfinite(mistaken) & ~np.isfinite(got)) | np.isinf(allowed)
+            free = self.same_or_open() | np.isinf(allowed)
             ratio = np.where(free | (error == 0), 0.0, error / allowed).astype(np.float64)
             ratio = np.where((ratio > 1) & (error > tuning.NOT_ROUNDING * largest(mistaken)), np.inf, ratio)
         ratio = np.where(law_channels(self.played, want), ratio, 0.0)
         return float(np.where(np.isnan(ratio), np.inf, ratio).max())
+
+    def same_or_open(self) -> np.ndarray:
+        """Where what is not finite is no deviation: on both sides; or a 0/0 of a constant channel.
+
+        The variance of a channel that holds one number is 0 on paper, and what rounding makes of it in practice. Any
+        other NaN of a replay explains no number.
+        """
+        lost = ~np.isfinite(self.mistaken)
+        same = lost & ~np.isfinite(self.got.astype(self.mistaken.dtype))
+        if not lost.any():
+            return same
+        return same | (np.isnan(self.mistaken) & constant_channels(self.played.script.steps[self.step], self.mistaken))
+
+
+def constant_channels(step: Step, like: np.ndarray) -> np.ndarray:
+    """Booleans that broadcast against `like`, an array of the step: in which channels x holds one number."""
+    channels = like.shape[1] if like.ndim > 1 else like.shape[0]
+    if step.x is None or not step.x.size or step.x.shape[1] != channels:
+        return np.zeros(like.shape, bool)
+    rows = np.moveaxis(step.x, 1, 0).reshape(channels, -1)
+    constant: np.ndarray = (rows == rows[:, :1]).all(axis=1)
+    return constant.reshape(1, -1, *[1] * (like.ndim - 2)) if like.ndim > 1 else constant
 
 
 def bound_of(name: str, expected: Expected) -> np.ndarray | None:

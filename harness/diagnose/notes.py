@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from harness.diagnose import tuning
+from harness.diagnose.twice import on_playing_twice
 from harness.findings import Note
 from harness.judge.judgement import Verdict
 from harness.judge.report import PlayedCase, TargetReport
@@ -28,6 +29,7 @@ def notes_on(report: TargetReport) -> list[Note]:
         *_first_note(report, "nan_in_one_channel", _on_nan),
         *(note for behaviour in BEHAVIOUR for note in _noted(report, *behaviour)),
         *_first_note(report, "many_values", _on_many_values),
+        *on_playing_twice(report),
     ]
 
 

@@ -130,6 +130,8 @@ class TargetRecord:
     notes: tuple[Note, ...]
     basis: str = ""
     """By what the verdict was reached, where the target declares no conventions itself."""
+    not_judged: str = ""
+    """What the target did not give, so that it was not judged."""
     what: str = ""
     """What the built-in target is, in a few words."""
     probed: Conventions | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -80,6 +80,25 @@ class Observation:
     steps: list[StepResult] = field(default_factory=list)
     build_error: Failure | None = None
     build_unsupported: str | None = None
+    first: Observation | None = None
+    """What new objects gave when the script was played once before, to warm up, if that is not the same to the bit."""
+
+    def same_as(self, other: Observation) -> bool:
+        """Whether both are the same to the bit: the steps, what they gave, and what could not be done."""
+        mine, theirs = (replace(played, steps=[], first=None) for played in (self, other))
+        return mine == theirs and len(self.steps) == len(other.steps) and all(map(_same_bits, self.steps, other.steps))
+
+
+def _same_bits(a: StepResult, b: StepResult) -> bool:
+    return (
+        replace(a, values={}) == replace(b, values={})
+        and a.values.keys() == b.values.keys()
+        and all(same_bits(a.values[name], b.values[name]) for name in a.values)
+    )
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
 class DeathCause(StrEnum):

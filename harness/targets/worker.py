@@ -21,6 +21,7 @@ from harness.targets.describe import describe
 from harness.targets.device import DeviceError, on_device
 from harness.targets.load import TargetError, load, working_directory
 from harness.targets.play import play
+from harness.targets.player import Observation
 
 Notes = dict[str, str]
 """Note id -> text, of what was noticed while a script was played."""
@@ -68,10 +69,12 @@ class _Worker:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._warm_up(script, channel_axis)
+                first = self._warm_up(script, channel_axis)
                 self._send("warm", number, None)
                 before = _global_state()
                 observation = play(self.factory, script, channel_axis, self.device)
+                if first is not None and not observation.same_as(first):
+                    observation.first = first
                 notes = _changes(before, _global_state()) | getattr(self.factory, "adapter_notes", {})
             self._send("played", number, (observation, notes))
         except SystemExit as error:
@@ -84,14 +87,18 @@ class _Worker:
             os._exit(0)
         send(self.answers, (kind, number, content))
 
-    def _warm_up(self, script: Script, channel_axis: int) -> None:
-        """The first call per shape, dtype and operation pays for compilation, outside the case's time limit."""
+    def _warm_up(self, script: Script, channel_axis: int) -> Observation | None:
+        """The first call per shape, dtype and operation pays for compilation, outside the case's time limit.
+
+        Returns what it gave; None where all was called before.
+        """
         wanted = {(step.op, step.x.shape, step.x.dtype.name) for step in script.steps if step.x is not None}
         if wanted <= self.warm:
-            return
+            return None
         self.warm |= wanted
         with contextlib.suppress(Exception), np.errstate(all="ignore"):
-            play(self.factory, script, channel_axis, self.device)
+            return play(self.factory, script, channel_axis, self.device)
+        return None
 
 
 def _global_state() -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""A target that gives other results when it is played again: the warm-up is the first of two plays."""
+
+import io
+
+import numpy as np
+import pytest
+
+from harness.cases.catalogue import BY_ID
+from harness.check import CheckOptions, check_target
+from harness.targets import worker
+from harness.targets.channel import receive
+from harness.targets.in_process import InProcessTarget
+from reference.under_test import NumpyBatchNorm
+
+CASES = (BY_ID["rank2"], BY_ID["rank4"])
+
+
+class Warmed(InProcessTarget):
+    """Plays as a target's own process does: a warm-up before the first call of each shape."""
+
+    def __init__(self, factory):
+        super().__init__(factory)
+        self.worker = worker._Worker(factory, "cpu", io.BytesIO())
+
+    def play(self, script, channel_axis):
+        stream = self.worker.answers = io.BytesIO()
+        self.worker.answer(1, script, channel_axis)
+        stream.seek(0)
+        answers = receive(stream), receive(stream)
+        assert [kind for kind, *_ in answers] == ["warm", "played"]
+        observation, _ = answers[1][2]
+        return observation
+
+
+class Noisy(NumpyBatchNorm):
+    rng = np.random.default_rng(0)
+
+    def eval(self, x, dy):
+        results = super().eval(x, dy)
+        return results | {"y": results["y"] * (1 + self.rng.choice([0.0, 2.0**-52], x.shape)).astype(x.dtype)}
+
+
+class Counted(NumpyBatchNorm):
+    built = 0
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        type(self).built += 1
+
+
+class FirstCallWrong(Counted):
+    built = 0
+
+    def train(self, x, dy):
+        results = super().train(x, dy)
+        return results | {"dbeta": results["dbeta"] * 2} if self.built == 1 else results
+
+
+class FirstCallRaises(Counted):
+    built = 0
+
+    def train(self, x, dy):
+        if self.built == 1:
+            raise RuntimeError("not ready")
+        return super().train(x, dy)
+
+
+def notes_of(factory):
+    report = check_target(Warmed(factory), CheckOptions(CASES))
+    assert report.verdict == "agree"
+    return [note.text for note in report.notes if note.id == "not_deterministic"]
+
+
+def test_the_same_results_need_no_note():
+    assert notes_of(NumpyBatchNorm) == []
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        (Noisy, "give different results: y by up to"),
+        (FirstCallWrong, "only the first call is wrong: dbeta in train of rank2, float64"),
+        (FirstCallRaises, "only the first call is wrong: RuntimeError: not ready in train of rank2, float64"),
+    ],
+)
+def test_a_difference_is_noted(factory, words):
+    (text,) = notes_of(factory)
+    assert words in text
