@@ -1,0 +1,1 @@
+"""A directed search for data on which an honest algorithm leaves its error bounds."""

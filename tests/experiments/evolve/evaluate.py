@@ -1,0 +1,169 @@
+"""Error over bound of each honest algorithm in each channel of a population."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.error_bounds import eval_bounds, moving_bound, precision_of, train_bounds
+from tests.targets.honest.adding import WIDER
+from tests.targets.honest.algorithm import Algorithm
+
+Array = NDArray[Any]
+Named = dict[str, Array]
+
+TRAINING = ("y", "dx", "dgamma", "dbeta", "mean", "var", "moving_mean", "moving_var")
+PREDICTION = ("y", "dx", "dgamma", "dbeta")
+OBSERVABLES = (
+    *TRAINING,
+    *(f"eval_{name}" for name in PREDICTION),  # with statistics that were given
+    *(f"after_{name}" for name in PREDICTION),  # with those that the training step has moved
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all channels of a population share."""
+
+    eps: float
+    eps_at: str
+    keep: float
+    unbiased: bool
+
+
+@dataclass(frozen=True)
+class Population:
+    """Channels of one n and dtype: x, dy (n, C), the rest (C,)."""
+
+    x: Array
+    dy: Array
+    gamma: Array
+    beta: Array
+    moving_mean: Array
+    moving_var: Array
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.x.dtype
+
+    def channels(self) -> int:
+        return int(self.x.shape[1])
+
+    def arrays(self) -> Named:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def take(self, index: Array) -> Population:
+        return Population(**{name: np.ascontiguousarray(a[..., index]) for name, a in self.arrays().items()})
+
+    def joined(self, other: Population) -> Population:
+        theirs = other.arrays()
+        return Population(**{name: np.concatenate([a, theirs[name]], axis=-1) for name, a in self.arrays().items()})
+
+
+def in_range(p: Population, s: Setting, want: Named, bound: Named) -> Array:
+    """Channels in which nothing overflows, whatever the grouping: overflow is not a matter of rounding, (C,)."""
+    n = len(p.x)
+    limit = float(np.finfo(p.dtype).max) ** 0.95 / n
+    x, dy = (1 + np.abs(a.astype(np.longdouble)).max(axis=0) for a in (p.x, p.dy))
+    x = np.maximum(x, np.abs(p.moving_mean)) * 2
+    gamma = 1 + np.abs(p.gamma.astype(np.longdouble))
+    r = 1 + 1 / denominator(np.maximum(want["var"].astype(np.longdouble) - bound["var"], 0), s.eps, s.eps_at)
+    r = np.maximum(r, 1 / denominator(p.moving_var.astype(np.longdouble), s.eps, s.eps_at))
+    return np.asarray(
+        (x * x * dy * gamma < limit) & (gamma * dy * x * x * r**3 < limit * n) & np.isfinite(p.moving_var)
+    )
+
+
+def exact_step(p: Population, s: Setting) -> tuple[Named, Named]:
+    """Expected values and bounds of a training step, of prediction before it and of prediction after it."""
+    E = WIDER[p.dtype]
+    x, dy, gamma, beta, mm, mv = (a.astype(E) for a in p.arrays().values())
+    precision, n, eps = precision_of(p.dtype.name), len(x), E(s.eps)
+    want = exact_train(x, dy, gamma, beta, eps, s.eps_at)
+    bound = dict(train_bounds(x, dy, gamma, beta, s.eps, precision, eps_at=s.eps_at))
+    keep, var, var_bound = E(s.keep), want["var"], bound["var"]
+    if s.unbiased:
+        bessel = float(n) / (n - 1)
+        var, var_bound = var * (E(n) / E(n - 1)), bessel * (var_bound + 2 * precision.work * want["var"])
+    weights = (float(s.keep), 1 - s.keep, precision)
+    want["moving_mean"], want["moving_var"] = keep * mm + (1 - keep) * want["mean"], keep * mv + (1 - keep) * var
+    bound["moving_mean"] = moving_bound(0.0, mm, want["mean"], bound["mean"], *weights)
+    bound["moving_var"] = moving_bound(0.0, mv, var, var_bound, *weights)
+    given = exact_eval(x, dy, gamma, beta, mm, mv, eps, s.eps_at)
+    of_given = eval_bounds(x, dy, gamma, beta, mm, mv, s.eps, precision, eps_at=s.eps_at)
+    moved = want["moving_mean"], want["moving_var"]
+    after = exact_eval(x, dy, gamma, beta, *moved, eps, s.eps_at)
+    of_after = eval_bounds(
+        x, dy, gamma, beta, *moved, s.eps, precision, moving_mean_bound=bound["moving_mean"],
+        moving_var_bound=bound["moving_var"], eps_at=s.eps_at,
+    )  # fmt: skip
+    for prefix, values, bounds in (("eval", given, of_given), ("after", after, of_after)):
+        want |= {f"{prefix}_{name}": value for name, value in values.items()}
+        bound |= {f"{prefix}_{name}": value for name, value in bounds.items()}
+    return want, bound
+
+
+def exact_train(x: Array, dy: Array, gamma: Array, beta: Array, eps: Any, eps_at: str) -> Named:
+    """The formula in a wider type, each mean corrected by the mean of its residuals."""
+    mean = corrected_mean(x)
+    d = x - mean
+    var = (d * d).mean(axis=0)
+    r = 1 / denominator(var, eps, eps_at)
+    xh, dy_mean = d * r, corrected_mean(dy)
+    dgamma = ((dy - dy_mean) * xh).sum(axis=0)
+    slope = x.dtype.type(1)
+    if eps_at == "outside_sqrt":
+        std = np.sqrt(var)
+        slope = np.divide(1, r * std, out=np.zeros_like(std), where=std > 0)
+    dx = gamma * r * (dy - dy_mean - xh * (slope * dgamma / len(x)))
+    return {"mean": mean, "var": var, "y": gamma * xh + beta, "dx": dx, "dgamma": dgamma, "dbeta": dy.sum(axis=0)}
+
+
+def exact_eval(x: Array, dy: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: Any, eps_at: str) -> Named:
+    r = 1 / denominator(var, eps, eps_at)
+    xh = (x - mean) * r
+    return {"y": gamma * xh + beta, "dx": dy * gamma * r, "dgamma": (dy * xh).sum(axis=0), "dbeta": dy.sum(axis=0)}
+
+
+def corrected_mean(a: Array) -> Array:
+    mean = a.mean(axis=0)
+    return np.asarray(mean + (a - mean).mean(axis=0))
+
+
+def denominator(var: Array, eps: Any, eps_at: str) -> Array:
+    return np.sqrt(var + eps) if eps_at == "inside_sqrt" else np.sqrt(var) + eps
+
+
+def computed(p: Population, s: Setting, algorithm: Algorithm) -> Named:
+    got = algorithm.train(p.x, p.dy, p.gamma, p.beta, s.eps, s.eps_at)
+    var = algorithm.unbiased(got["var"], len(p.x)) if s.unbiased else got["var"]
+    got["moving_mean"] = algorithm.moved(p.moving_mean, got["mean"], s.keep)
+    got["moving_var"] = algorithm.moved(p.moving_var, var, s.keep)
+    before = p.moving_mean, p.moving_var
+    after = got["moving_mean"], got["moving_var"]
+    for prefix, statistics in (("eval", before), ("after", after)):
+        values = algorithm.eval(p.x, p.dy, p.gamma, p.beta, *statistics, s.eps, s.eps_at)
+        got |= {f"{prefix}_{name}": value for name, value in values.items()}
+    return got
+
+
+def ratios(p: Population, s: Setting, algorithms: tuple[Algorithm, ...]) -> Iterator[tuple[Algorithm, Named]]:
+    """Worst error/bound of each channel, (C,) by observable, for each algorithm. Out of range: 0; NaN: infinite."""
+    with np.errstate(all="ignore"):
+        want, bound = exact_step(p, s)
+        valid = in_range(p, s, want, bound)
+        for algorithm in algorithms:
+            got = computed(p, s, algorithm)
+            yield algorithm, {name: ratio(got[name], want[name], bound[name], valid) for name in OBSERVABLES}
+
+
+def ratio(got: Array, want: Array, bound: Array, valid: Array) -> Array:
+    error = np.abs(got - want).astype(np.float64)
+    over = error / bound
+    over = np.where((error == 0) | np.isinf(bound), 0.0, over)
+    over = over if over.ndim == 1 else over.max(axis=0)
+    return np.where(valid, np.nan_to_num(over, nan=np.inf, posinf=np.inf), 0.0)

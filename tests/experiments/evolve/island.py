@@ -1,0 +1,106 @@
+"""One island of the search: a population of one n, dtype and setting that evolves towards the bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tests.experiments.evolve.evaluate import OBSERVABLES, Population, Setting, ratios
+from tests.experiments.evolve.mutate import children, drawn
+from tests.targets.honest.algorithm import Algorithm
+
+AWKWARD = (2, 3, 5, 7, 11, 15, 16, 17, 23, 31, 33, 63, 64, 65, 127, 129, 255, 257, 1023, 1025, 4095, 4096)
+SHORT = 64
+"""Most islands have channels no longer than this: a step costs n, and most extremes need few values."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that an island depends on: it plays the same again."""
+
+    seed: int
+    number: int
+    generations: int = 16
+    channels: int = 512
+    max_n: int = 4096
+    focus: int = 10
+    """How many pairs of algorithm and observable it selects for."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The channel that came nearest to the bound of an observable, for an algorithm."""
+
+    ratio: float
+    where: str
+    """Its dtype, n, setting, ancestors' recipes, island and generation."""
+
+
+@dataclass
+class Result:
+    number: int
+    channels: int = 0
+    """Distinct channels, whatever the number of algorithms."""
+    best: dict[str, dict[str, Champion]] = field(default_factory=dict)
+    """By algorithm and observable."""
+
+
+def evolve(plan: Plan, algorithms: tuple[Algorithm, ...]) -> Result:
+    rng = np.random.default_rng([plan.seed, plan.number])
+    dtype = "float32" if plan.number % 8 else "float64"
+    n, setting = length(rng, plan.max_n), drawn_setting(rng)
+    count = max(32, min(plan.channels, plan.channels * 256 // n))
+    if dtype == "float64":
+        count = max(32, count // 4)
+    focus = [(int(rng.integers(len(algorithms))), str(rng.choice(OBSERVABLES))) for _ in range(plan.focus)]
+    result = Result(plan.number, best={a.name: {o: Champion(0.0, "") for o in OBSERVABLES} for a in algorithms})
+    population, names = drawn(rng, n, dtype, count)
+    for generation in range(plan.generations):
+        where = f"{dtype}, n {n}, {described(setting)}, island {plan.number}, generation {generation}: "
+        chosen = select(population, setting, algorithms, focus, result, where, names)
+        result.channels += population.channels()
+        parents, parents_names = population.take(chosen), [names[k] for k in chosen]
+        young, young_names = children(rng, parents, parents_names, int(count * 0.85))
+        fresh, fresh_names = drawn(rng, n, dtype, count - young.channels())
+        population, names = young.joined(fresh), young_names + fresh_names
+    return result
+
+
+def select(
+    population: Population, setting: Setting, algorithms: tuple[Algorithm, ...], focus: list[tuple[int, str]],
+    result: Result, where: str, names: list[str],
+) -> np.ndarray:  # fmt: skip
+    """The channels that breed: the best few of each pair in focus, and now and then the best of any other."""
+    breeding: list[int] = []
+    for place, (algorithm, worst) in enumerate(ratios(population, setting, algorithms)):
+        for observable, ratio in worst.items():
+            k = int(np.argmax(ratio))
+            if ratio[k] > result.best[algorithm.name][observable].ratio:
+                result.best[algorithm.name][observable] = Champion(float(ratio[k]), where + names[k])
+                if (place + k) % 4 == 0:
+                    breeding.append(k)
+            if (place, observable) in focus:
+                breeding += np.argsort(ratio)[-6:].tolist()
+    return np.array(breeding or [0])
+
+
+def length(rng: np.random.Generator, max_n: int) -> int:
+    """n, small ones more often, and those beside powers of two."""
+    limit = max_n if rng.random() < 0.15 else min(SHORT, max_n)
+    if rng.random() < 0.4:
+        return int(rng.choice([n for n in AWKWARD if n <= limit]))
+    return min(limit, int(np.exp(rng.uniform(np.log(2), np.log(limit + 1)))))
+
+
+def drawn_setting(rng: np.random.Generator) -> Setting:
+    return Setting(
+        eps=float(rng.choice([1e-5, 1e-3, 1e-8, 10 ** rng.uniform(-8, 0)])),
+        eps_at="outside_sqrt" if rng.random() < 0.2 else "inside_sqrt",
+        keep=float(rng.choice([0.9, 0.99, 0.1, 0.5, 0.999, 0.0, rng.random()])),
+        unbiased=bool(rng.random() < 0.5),
+    )
+
+
+def described(s: Setting) -> str:
+    return f"eps {s.eps:.3g} {s.eps_at}, keep {s.keep:.4g}, {'unbiased' if s.unbiased else 'biased'}"

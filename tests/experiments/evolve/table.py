@@ -1,0 +1,73 @@
+"""What the islands found together, and its Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.experiments.evolve.evaluate import OBSERVABLES
+from tests.experiments.evolve.island import Champion, Result
+
+
+@dataclass
+class Totals:
+    seed: int
+    generations: int
+    first: int = 0
+    islands: int = 0
+    channels: int = 0
+    evaluations: int = 0
+    """Channels times the algorithms that computed them."""
+    best: dict[str, dict[str, Champion]] = field(default_factory=dict)
+
+    def add(self, result: Result) -> None:
+        self.islands += 1
+        self.channels += result.channels
+        self.evaluations += result.channels * len(result.best)
+        for algorithm, row in result.best.items():
+            known = self.best.setdefault(algorithm, {})
+            for observable, champion in row.items():
+                if observable not in known or champion.ratio > known[observable].ratio:
+                    known[observable] = champion
+
+    def violations(self) -> int:
+        """Pairs of an algorithm and an observable whose error exceeded the bound somewhere."""
+        return sum(champion.ratio > 1 for row in self.best.values() for champion in row.values())
+
+
+def as_markdown(totals: Totals) -> str:
+    kind = f"{totals.generations} generations each" if totals.generations > 1 else "drawn at random"
+    greatest = {o: max(totals.best, key=lambda name: totals.best[name][o].ratio) for o in OBSERVABLES}
+    lines = [
+        "# Error over bound, on data that evolve towards the bounds",
+        "",
+        f"Made by `python -m tests.experiments.evolve --seed {totals.seed}`: {totals.evaluations:,} evaluations, which "
+        f"are {totals.channels:,} channels ({totals.islands} islands, {kind}) computed by {len(totals.best)} honest "
+        "algorithms each, in float32 (seven islands of eight, against float64) and float64 (against an 80-bit type), "
+        "with n from 2 to 4,096. Prediction counts twice: with statistics that were given (`eval`), and with those "
+        "that a training step has moved (`after`).",
+        "",
+        f"Pairs of an algorithm and an observable that exceeded a bound: **{totals.violations()}** of "
+        f"{sum(len(row) for row in totals.best.values())}.",
+        "",
+        "## The greatest error/bound",
+        "",
+        "| observable | greatest | algorithm | where |",
+        "|---|---:|---|---|",
+    ]
+    for observable, name in greatest.items():
+        champion = totals.best[name][observable]
+        lines.append(f"| {observable} | {number(champion.ratio)} | {name} | {champion.where} |")
+    lines += [
+        "",
+        "## By algorithm",
+        "",
+        f"| algorithm | {' | '.join(OBSERVABLES)} |",
+        "|---|" + "---:|" * len(OBSERVABLES),
+    ]
+    for name, row in totals.best.items():
+        lines.append(f"| {name} | {' | '.join(number(row[o].ratio) for o in OBSERVABLES)} |")
+    return "\n".join(lines) + "\n"
+
+
+def number(ratio: float) -> str:
+    return f"{ratio:.3f}" if ratio < 100 else f"{ratio:.1e}"
