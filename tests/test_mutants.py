@@ -5,16 +5,18 @@ import warnings
 
 import pytest
 
-from harness.cases.catalogue import BY_ID, CASES
+from harness.cases.catalogue import BY_ID, CASES, suite
 from harness.diagnose.diagnose import diagnose
 from harness.diagnose.mistakes.known import TEXTS
 from tests.in_process import checked
-from tests.targets.honest import HONEST
+from tests.targets.honest import LAYERS, WRITTEN_OUT
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 ENOUGH = 40
 SECONDS = 20
 """Of processor time for one diagnosis: five on a quiet machine, and slow runners exist."""
+
+QUICK = suite("quick")
 
 
 def named(mutants):
@@ -48,13 +50,19 @@ def test_a_mutant_is_flagged_by_its_case_and_named_truly(mutant):
     assert seconds < SECONDS
 
 
-@named(HONEST)
+@named(WRITTEN_OUT + LAYERS[::9])
 def test_an_honest_variant_agrees(mutant):
     report = checked(mutant)
-    against = [one for one in report.judgements if one.counts_against]
-    assert against == []
+    assert [judgement for judgement in report.judgements if judgement.counts_against] == []
     assert report.verdict == "agree"
     assert report.diagnosis == []
+
+
+@named(LAYERS)
+def test_an_honest_algorithm_agrees_in_the_quick_suite(mutant):
+    report = checked(mutant, cases=QUICK)
+    assert [judgement for judgement in report.judgements if judgement.counts_against] == []
+    assert report.verdict == "agree"
 
 
 @pytest.mark.parametrize("mutant", PAIRS, ids=lambda mutant: mutant.__name__)

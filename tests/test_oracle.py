@@ -14,7 +14,7 @@ from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import forget_prepared
 from reference.conventions import PRESETS
 from tests.in_process import checked
-from tests.targets.honest import HONEST
+from tests.targets.honest import LAYERS, WRITTEN_OUT
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 NARROW = [case for case in CASES if "float64" in case.dtypes]
@@ -60,7 +60,7 @@ def test_both_oracles_owe_the_same(case, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_wide_longdouble")
-@pytest.mark.parametrize("variant", HONEST[::8], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("variant", WRITTEN_OUT[::8] + LAYERS[::17], ids=lambda one: one.__name__)
 def test_an_honest_layer_agrees_in_float64(variant):
     pytest.importorskip("numpy_quaddtype")
     report = checked(variant, cases=NARROW, diagnosed=False)
