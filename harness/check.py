@@ -41,6 +41,8 @@ class CheckOptions:
     """Whether failures are explained. That takes seconds, where verdicts alone take none."""
     layer: str = ""
     """Where in each target, a model, the layer is: "1", or "block.norm"."""
+    threads: int | None = None
+    """How many a target may use; None: one, unless the environment says otherwise."""
 
 
 def plan(cases: tuple[Case, ...], description: Description) -> Iterator[tuple[Case, str]]:
@@ -58,7 +60,9 @@ def check(names: list[str], options: CheckOptions) -> Generator[TargetReport, No
         for number in range(len(names)):
             for ahead in range(number, min(number + 2, len(names))):
                 if ahead not in started:
-                    started[ahead] = IsolatedTarget(names[ahead], options.timeout, options.layer)
+                    started[ahead] = IsolatedTarget(
+                        names[ahead], options.timeout, options.layer, threads=options.threads
+                    )
             yield check_target(started[number], options)
             started[number].close()
     finally:
@@ -127,7 +131,7 @@ def check_case(player: Player, case: Case, dtype: str, seed: int, report: Target
         message = f"given up after {player.deaths} deaths or hangs"
         return [place.judgement(Verdict.not_run, Reason.given_up, message)]
     try:
-        prepared = prepare(case, dtype, seed, report.conventions)
+        prepared = prepare(case, dtype, seed, report.conventions, report.description.summation)
     except NoOracleError as error:
         return [place.judgement(Verdict.not_run, Reason.no_oracle, str(error))]
     answer = player.play(prepared.script, report.conventions.channel_axis)

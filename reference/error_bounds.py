@@ -86,11 +86,12 @@ _quietly = np.errstate(divide="ignore", invalid="ignore", over="ignore")
 @_quietly
 def train_bounds(
     x: NDArray[Any], dy: NDArray[Any], gamma: ArrayLike, beta: ArrayLike, eps: float, precision: Precision,
-    eps_at: str = "inside_sqrt", extra_var_error: ArrayLike = 0.0,
+    eps_at: str = "inside_sqrt", extra_var_error: ArrayLike = 0.0, summation: str = "any",  # noqa: ARG001
 ) -> Bounds:  # fmt: skip
     """Bounds of one training step. x, dy (n, C) in extended precision; gamma, beta (C,).
 
     extra_var_error (C,): a further error of the variance, for algorithms that are not honest.
+    summation: "any", or what the sums are known to be, "pairwise" or "wide"; so far all are bounded as "any".
     Returns float64: y, dx (n, C); dgamma, dbeta, mean, var (C,), the last two of the biased batch statistics.
     Raises ValueError for an unknown eps_at. ERROR_BOUNDS.md, sections 3 to 8.
     """
@@ -155,7 +156,7 @@ def moving_bound(
 def eval_bounds(
     x: NDArray[Any], dy: NDArray[Any], gamma: ArrayLike, beta: ArrayLike, moving_mean: ArrayLike,
     moving_var: ArrayLike, eps: float, precision: Precision, moving_mean_bound: ArrayLike = 0.0,
-    moving_var_bound: ArrayLike = 0.0, eps_at: str = "inside_sqrt",
+    moving_var_bound: ArrayLike = 0.0, eps_at: str = "inside_sqrt", summation: str = "any",  # noqa: ARG001
 ) -> Bounds:  # fmt: skip
     """Bounds in prediction mode: as `train_bounds`, with moving statistics (C,) that bring their own errors.
 

@@ -174,18 +174,14 @@ def test_a_case_is_the_same_for_the_same_seed_and_another_for_another(dtype):
     assert first.tobytes() != other.tobytes()
 
 
-def test_law_cases_reduce_over_at_most_1024_values():
-    assert all(case.values_per_channel <= 1024 for case in CASES if case.policy != "all")
-
-
 def test_defaults_hide_nothing():
     """Parameters and moving statistics differ from 1 and 0, and between channels."""
-    for case in CASES:
+    for case in set(CASES) - {BY_ID["untouched_parameters"]}:
         setup = case.make("float64", 0, 0.9).setups[0]
         for values, default in ((setup.beta, 0), (setup.moving_mean, 0)):
             assert (values != default).all()
             assert len(set(values)) == len(values)
-        gamma = setup.gamma[1:] if case.gamma is not None else setup.gamma
+        gamma = setup.gamma[setup.gamma != 0] if case.id == "gamma_zero" else setup.gamma
         assert (gamma != 1).all()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import ml_dtypes
 import numpy as np
 
-from harness.cases.data import Generator, gaussian
+from harness.cases.data import Generator, Gradient, gaussian, random_gradient
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 DEFAULT_DTYPES = ("float64", "float32")
@@ -27,6 +27,29 @@ def numpy_dtype(name: str) -> np.dtype:
 def parameter_dtype(name: str) -> np.dtype:
     """The dtype of parameters and statistics: float32 for 16-bit input, otherwise the input's own."""
     return np.dtype(np.float64 if name == "float64" else np.float32)
+
+
+LAYOUTS = (
+    "plain",
+    "sliced",  # every second value of a wider array
+    "read_only",
+    "transposed",  # the strides in the opposite order
+    "offset",  # a view that starts within a larger array
+    "moved_channels",  # NHWC memory under an NCHW shape, or the other way round
+    "reversed",  # negative strides along every axis
+    "broadcast",  # all samples share the memory of the first: a stride of zero
+)
+"""How an input may lie in memory."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Values in place of random ones, in turn over the channels: (0.0, 1.5) gives 0, 1.5, 0, 1.5, 0."""
+
+    gamma: tuple[float, ...] = ()
+    beta: tuple[float, ...] = ()
+    moving_mean: tuple[float, ...] = ()
+    moving_var: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,13 +71,23 @@ class Setup:
 
 @dataclass(frozen=True)
 class Step:
-    """One call. `session` says which of several objects alive at once it is made on; `layout`, how x lies in memory."""
+    """One call. `session` says which of several objects alive at once it is made on; the layouts, how x and dy lie in
+    memory.
 
-    op: str  # "train" | "eval" | "train_no_grad" | "restore"
+    "restore" saves the state, and loads it into a new object that takes the old one's place. "restore_used" loads it
+    into one that has trained on x and dy before.
+    """
+
+    op: str  # "train" | "eval" | "train_no_grad" | "restore" | "restore_used"
     x: np.ndarray | None = None
     dy: np.ndarray | None = None
     session: int = 0
-    layout: str = "plain"  # "plain" | "sliced" | "read_only" | "transposed"
+    layout: str = "plain"  # one of LAYOUTS
+    dy_layout: str = "plain"
+
+    @property
+    def restores(self) -> bool:
+        return self.op.startswith("restore")
 
 
 @dataclass(frozen=True)
@@ -78,7 +111,10 @@ class Case:
     source: str = ""
     """Where the idea comes from, if from no trap."""
     shape: tuple[int, ...] = (4, 5, 2, 3)
+    shapes: tuple[tuple[int, ...], ...] = ()
+    """Of the steps in turn, where they differ; `shape` is the first."""
     data: Generator = field(default_factory=gaussian)
+    gradient: Gradient = random_gradient
     script: tuple[str, ...] = ("eval", "train", "train", "eval")
     dtypes: tuple[str, ...] = DEFAULT_DTYPES
     eps: float = 1e-5
@@ -86,9 +122,12 @@ class Case:
     """The weight of the new batch in the moving average: 1 - momentum, or momentum, as conventions have it."""
     policy: str | tuple[int, ...] = ()
     """"all", or the channels in which honest implementations may differ; the other channels are law."""
+    may_refuse: bool = False
+    """An exception is no fault here: what is asked is unusual. A result is judged as any."""
     layout: str = "plain"
-    gamma: float | None = None
-    """Gamma of channel 0 (0.0, say); the other channels keep their random values."""
+    dy_layout: str = ""
+    """As `layout` where empty."""
+    parameters: Parameters = Parameters()
     moving_scale: tuple[float, float] = (1.0, 1.0)
     """Factors on the starting moving mean and variance (a large mean in prediction, a zero variance)."""
     quick: bool = False
@@ -104,6 +143,11 @@ class Case:
     def values_per_channel(self) -> int:
         return int(np.prod(self.shape)) // self.shape[1]
 
+    @property
+    def trains_on_single_values(self) -> bool:
+        """Whether a training step has one value per channel, which is no ordinary batch."""
+        return self.values_per_channel == 1 and any(op.startswith("train") for op in self.script)
+
     def make(self, dtype: str, seed: int, momentum: float, eps: float | None = None) -> Script:
         """The script for one dtype: the same case and seed give the same numbers on every machine.
 
@@ -112,34 +156,41 @@ class Case:
         rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
         sessions = 1 + max(_session(op) for op in self.script)
         setups = [self._setup(rng, dtype, momentum, eps) for _ in range(sessions)]
-        steps = [self._step(rng, op, dtype) for op in self.script]
+        shapes = self.shapes or (self.shape,)
+        steps = [self._step(rng, op, shapes[i % len(shapes)], dtype) for i, op in enumerate(self.script)]
         return Script(tuple(setups), tuple(steps))
 
     def _setup(self, rng: np.random.Generator, dtype: str, momentum: float, eps: float | None) -> Setup:
         channels, kind = self.shape[1], parameter_dtype(dtype)
-        gamma = rng.uniform(0.5, 2.0, channels) * np.where(np.arange(channels) % 3 == 1, -1, 1)
-        if self.gamma is not None:
-            gamma[0] = self.gamma
         mean_scale, var_scale = self.moving_scale
+        values = {
+            "gamma": rng.uniform(0.5, 2.0, channels) * np.where(np.arange(channels) % 3 == 1, -1, 1),
+            "beta": rng.uniform(0.5, 1.5, channels) * np.where(np.arange(channels) % 2, -1, 1),
+            "moving_mean": mean_scale * rng.uniform(-1.0, 1.0, channels),
+            "moving_var": var_scale * rng.uniform(0.25, 2.25, channels),
+        }
+        for name in values:
+            if given := getattr(self.parameters, name):
+                values[name] = np.resize(np.array(given), channels)
         return Setup(
             num_features=channels,
             ndim=self.ndim,
             dtype=dtype,
             eps=self.eps if eps is None else eps,
             momentum=momentum,
-            gamma=gamma.astype(kind),
-            beta=(rng.uniform(0.5, 1.5, channels) * np.where(np.arange(channels) % 2, -1, 1)).astype(kind),
-            moving_mean=(mean_scale * rng.uniform(-1.0, 1.0, channels)).astype(kind),
-            moving_var=(var_scale * rng.uniform(0.25, 2.25, channels)).astype(kind),
+            gamma=values["gamma"].astype(kind),
+            beta=values["beta"].astype(kind),
+            moving_mean=values["moving_mean"].astype(kind),
+            moving_var=values["moving_var"].astype(kind),
         )
 
-    def _step(self, rng: np.random.Generator, op: str, dtype: str) -> Step:
+    def _step(self, rng: np.random.Generator, op: str, shape: tuple[int, ...], dtype: str) -> Step:
         name, session = op.rstrip("'"), _session(op)
         if name == "restore":
             return Step(name, session=session)
-        x = self.data(rng, self.shape).astype(numpy_dtype(dtype))
-        dy = (rng.standard_normal(self.shape) + 0.25).astype(numpy_dtype(dtype))
-        return Step(name, x, dy, session, self.layout)
+        x = self.data(rng, shape).astype(numpy_dtype(dtype))
+        dy = self.gradient(rng, x.astype(np.float64)).astype(numpy_dtype(dtype))
+        return Step(name, x, dy, session, self.layout, self.dy_layout or self.layout)
 
 
 def _session(op: str) -> int:

@@ -1,4 +1,7 @@
-"""Generators of input data. Each takes a random generator and a shape with channels on axis 1, and returns float64."""
+"""Generators of input data. Each takes a random generator and a shape with channels on axis 1, and returns float64.
+
+A gradient is drawn once x is known: it takes x, as float64, in place of a shape.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 Generator = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+Gradient = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 
 def gaussian(mean_over_std: float = 1.0, std: float = 1.0, spread: float = 1.5) -> Generator:
@@ -74,7 +78,83 @@ def exact(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         offsets = 2.0 ** (rng.integers(0, 3)) * np.ones(n // 2)
         values = (3 + channel) + np.concatenate([offsets, -offsets])
         rows[:, channel] = rng.permutation(values)
+    return _from_rows(rows, shape)
+
+
+def _from_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(n, C) -> an array of `shape`, channels on axis 1."""
     return np.moveaxis(rows.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def impulses(per_channel: int = 64, height: float = 64.0) -> Generator:
+    """Zeros, but for as many of +height as of -height, one in each of `per_channel` blocks, the first and last value
+    among them: the mean is 0 exactly, and a sum that skips a block is off by 1/per_channel of the variance.
+
+    An addition of zero does not round, so that few values carry the error of a sum over any number.
+    """
+
+    def make(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        rows = np.zeros((int(np.prod(shape)) // shape[1], shape[1]))
+        for column in rows.T:
+            column[_one_in_each_block(rng, len(rows), per_channel)] = rng.permutation(
+                np.resize([height, -height], per_channel)
+            )
+        return _from_rows(rows, shape)
+
+    return make
+
+
+def sparse_gradient(per_channel: int = 256) -> Gradient:
+    """Small integers in so many places, larger where x is, and zeros elsewhere: see `impulses`."""
+
+    def make(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+        dense = aligned_gradient(rng, x)
+        rows = np.moveaxis(dense, 1, -1).reshape(-1, x.shape[1])
+        kept = np.zeros_like(rows)
+        for column, from_dense in zip(kept.T, rows.T, strict=True):
+            places = _one_in_each_block(rng, len(rows), per_channel)
+            column[places] = from_dense[places]
+        return _from_rows(kept, x.shape)
+
+    return make
+
+
+def _one_in_each_block(rng: np.random.Generator, n: int, blocks: int) -> np.ndarray:
+    """(blocks,) places among n, the first and the last of them included."""
+    edges = np.linspace(0, n, blocks + 1).astype(int)
+    places = rng.integers(edges[:-1], edges[1:])
+    places[0], places[-1] = 0, n - 1
+    return places
+
+
+def signs(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """As many of 1 as of -1: mean 0 and variance 1, exactly and in any order of summation. ValueError for an odd n."""
+    n = int(np.prod(shape)) // shape[1]
+    if n % 2:
+        raise ValueError(f"as many of 1 as of -1 need an even number of values a channel, got {n}")
+    return _from_rows(rng.permuted(np.resize([1.0, -1.0], (shape[1], n)), axis=1).T, shape)
+
+
+def aligned_gradient(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    """Small integers, larger where x is, and 0 where x is 0: no mean of dy, or of dy * x_hat, vanishes."""
+    return np.where(x == 0, 0.0, rng.integers(1, 4, x.shape) + 2.0 * (x > 0))
+
+
+def leaning_gradient(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    """Normal values about 1 that lean towards x, so that over however many values dx's two means stay of size 1."""
+    axes = (0, *range(2, x.ndim))
+    centred = x - x.mean(axis=axes, keepdims=True)
+    return 1 + centred / centred.std(axis=axes, keepdims=True) + 0.25 * rng.standard_normal(x.shape)
+
+
+def random_gradient(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    """Normal values about 0.25, so that no sum of theirs vanishes."""
+    return rng.standard_normal(x.shape) + 0.25
+
+
+def same_for_all_samples(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
+    """One sample's gradient, repeated: what a mean over the batch sends back."""
+    return np.broadcast_to(random_gradient(rng, x[:1]), x.shape)
 
 
 def _per_channel(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

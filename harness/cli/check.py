@@ -53,6 +53,9 @@ def check(
     device: Annotated[
         TargetDevice, typer.Option(help="Where targets compute; TARGET@cuda says it of one.")
     ] = TargetDevice.cpu,
+    threads: Annotated[
+        int | None, typer.Option(help="How many threads a target may use (1 if not said).", min=1, metavar="N")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
@@ -68,6 +71,7 @@ def check(
         known_file=known,
         markdown_file=markdown,
         json_file=json_file,
+        threads=threads,
         device=device.value,
     )
     raise typer.Exit(run(request))
@@ -127,6 +131,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
         on_plan=lambda name, total: update(description=titled(name, ""), total=total),
         on_case=lambda name, case: update(description=titled(name, f": {case}"), advance=1),
         layer=request.layer,
+        threads=request.threads,
     )
 
 

@@ -134,7 +134,7 @@ def cells(report: TargetReport) -> Iterator[CellRecord]:
     """The worst law judgement of each dtype, mode and observable."""
     worst: dict[tuple[str, str], Judgement] = {}
     for judgement in report.judgements:
-        if judgement.kind is not Kind.law or judgement.op is None or judgement.op == "restore":
+        if judgement.kind is not Kind.law or judgement.op is None or judgement.op.startswith("restore"):
             continue
         key = judgement.dtype, column(judgement.observable or "y", judgement.op)
         if key not in worst or _badness(judgement) > _badness(worst[key]):

@@ -24,5 +24,6 @@ class CheckRequest:
     known_file: Path | None = None
     markdown_file: Path | None = None
     json_file: Path | None = None
+    threads: int | None = None
     device: str = "cpu"
     """Where the targets compute whose names do not say it."""

@@ -42,7 +42,10 @@ def report(report: TargetReport, request: CheckRequest) -> None:
 def conventions_line(report: TargetReport) -> str:
     if report.conventions is None:
         return "unknown"
-    return escape(", ".join(f"{name}={value}" for name, value in report.conventions.as_dict().items()))
+    pieces = [f"{name}={value}" for name, value in report.conventions.as_dict().items()]
+    if report.description and report.description.summation != "any":
+        pieces.append(f"summation={report.description.summation}")
+    return escape(", ".join(pieces))
 
 
 def worst_ratios(judgements: list[Judgement]) -> dict[str, float]:

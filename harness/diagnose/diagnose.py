@@ -74,7 +74,7 @@ def id_by_reason(judgement: Judgement) -> str | None:
         return "input_mutated"
     if judgement.reason in WRONG_FORM:
         return "wrong_form"
-    if judgement.reason is Reason.step_failed and judgement.op == "restore":
+    if judgement.reason is Reason.step_failed and (judgement.op or "").startswith("restore"):
         return "state_not_saved"
     return None
 
@@ -100,7 +100,7 @@ def explain(
     cases in which an exception is a finding already, so that nothing is left to replay.
     """
     law = [case for case in played if case.case.policy != "all" and not (case.raised and case.case.id in settled)]
-    alone = {case.case.id for case in played if case.case.values_per_channel == 1}  # judged on their own
+    alone = {case.case.id for case in played if case.case.trains_on_single_values}  # judged on their own
     single_value = [judgement for judgement in failed if judgement.case in alone]
     others = [judgement for judgement in failed if judgement.case not in alone]
     if not others:

@@ -18,6 +18,10 @@ BEHAVIOUR = (
     ("near_underflow", "underflow", "squares that underflow change the result"),
     ("momentum_zero", "momentum_extreme", "a new batch that weighs 0 is not taken literally"),
     ("momentum_one", "momentum_extreme", "an old value that weighs 0 is not taken literally"),
+    ("eps_zero", "eps_zero", "an eps of 0 is not taken literally"),
+    ("tiny_eps", "refuses", "an eps of 1e-7 is refused"),
+    ("reversed_input", "refuses", "an array with negative strides is refused"),
+    ("broadcast_gradient", "refuses", "a dy with a stride of zero is refused"),
 )
 """(case, id, text): what is noted where a policy case gives something else than the oracle."""
 
@@ -29,6 +33,8 @@ def notes_on(report: TargetReport) -> list[Note]:
         *_first_note(report, "nan_in_one_channel", _on_nan),
         *(note for behaviour in BEHAVIOUR for note in _noted(report, *behaviour)),
         *_first_note(report, "many_values", _on_many_values),
+        *_first_note(report, "one_value", _on_single_value),
+        *_on_overwritten_results(report),
         *on_playing_twice(report),
     ]
 
@@ -70,6 +76,20 @@ def _on_nan(played: PlayedCase) -> Note | None:
                 return Note("nan_kept", "a NaN stays in its channel's moving statistics for good")
             return Note("nan_dropped", "a NaN does not reach its channel's moving statistics")
     return None
+
+
+def _on_single_value(played: PlayedCase) -> Note | None:
+    """What one value per channel leaves in the moving variance: 0/0, where that is unbiased."""
+    var = played.observation.steps[0].values.get("moving_var") if played.observation.steps else None
+    if var is not None and np.isnan(var.astype(np.float64)).any():
+        return Note("single_value_spoils", "one value per channel leaves NaN in the moving variance for good")
+    return None
+
+
+def _on_overwritten_results(report: TargetReport) -> list[Note]:
+    names = sorted({name for played in report.played for name in played.observation.overwritten})
+    text = f"a later call writes over {', '.join(names)} of an earlier one: copy what you keep"
+    return [Note("result_overwritten", text)] if names else []
 
 
 def _on_many_values(played: PlayedCase) -> Note | None:

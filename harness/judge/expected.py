@@ -30,13 +30,16 @@ def expect(
     precision: Precision | None = None,
     fast_variance: bool = False,
     any_mode: bool = False,
+    summation: str = "any",
 ) -> list[Expected]:
     """What is expected of each step under `conventions`. Raises NoOracleError (see `oracle_dtype`).
 
-    The bounds are an honest implementation's. Diagnosis asks for wider ones: those of an implementation that works in
-    another `precision`, that computes the variance as E[x^2] - E[x]^2, or that may take one mode for the other.
+    The bounds are an honest implementation's, which may say how it sums. Diagnosis asks for wider ones: those of an
+    implementation that works in another `precision`, that computes the variance as E[x^2] - E[x]^2, or that may take
+    one mode for the other.
     """
-    arithmetic = Arithmetic(precision or precision_of(script.setups[0].dtype), fast_variance, any_mode)
+    precision = precision or precision_of(script.setups[0].dtype)
+    arithmetic = Arithmetic(precision, fast_variance, any_mode, summation)
     layers = [OracleLayer.from_setup(setup, conventions) for setup in script.setups]
     bounds = [SessionBounds(layer, arithmetic) for layer in layers]
     expected: list[Expected] = []
@@ -49,7 +52,7 @@ def expect(
 
 
 def _expect_step(layer: OracleLayer, bounds: SessionBounds, step: Step) -> Expected:
-    if step.op == "restore":
+    if step.restores:
         values = layer.play(step)
         return Expected(values, bounds.of_moving_statistics())
     assert step.x is not None

@@ -36,6 +36,10 @@ class Place:
             self.case.id, self.dtype, self.step, self.op, observable, self.kind, verdict, reason, message=message
         )
 
+    def if_it_refuses(self) -> Place:
+        """The same for an exception, which is no fault where the case asks for something unusual."""
+        return replace(self, kind=Kind.policy) if self.case.may_refuse else self
+
 
 def place_of(case: Case, dtype: str) -> Place:
     return Place(case, dtype, Kind.policy if case.policy == "all" else Kind.law)
@@ -48,7 +52,7 @@ def judge(case: Case, script: Script, expected: list[Expected], observation: Obs
         reason = Reason.not_implemented
         return [place.judgement(Verdict.unsupported, reason, observation.build_unsupported)]
     if observation.build_error:
-        judged = [place.judgement(Verdict.raised, Reason.build_failed, str(observation.build_error))]
+        judged = [place.if_it_refuses().judgement(Verdict.raised, Reason.build_failed, str(observation.build_error))]
     else:
         judged = [
             judgement
@@ -82,7 +86,7 @@ def _judge_step(place: Place, script: Script, result: StepResult, expected: Expe
         for name in result.mutated
     ]
     if result.error:
-        return judged or [place.judgement(Verdict.raised, Reason.step_failed, str(result.error))]
+        return judged or [place.if_it_refuses().judgement(Verdict.raised, Reason.step_failed, str(result.error))]
     if result.malformed:
         reason = Reason(result.malformed.error.value)
         judged.append(place.judgement(Verdict.differ, reason, result.malformed.message))
@@ -112,16 +116,18 @@ def _compare(place: Place, script: Script, observable: str, got: np.ndarray, exp
             replace(place, kind=kind).judgement(Verdict.agree, Reason.within_bound, observable=observable),
             Comparison(got, want, bound, _per_element(channels, want), u),
         )
-        for kind, channels in _channels_of_each_kind(place, observable, want).items()
+        for kind, channels in _channels_of_each_kind(place, x, observable, want).items()
         if channels.any()
     ]
 
 
-def _channels_of_each_kind(place: Place, observable: str, want: np.ndarray) -> dict[Kind, np.ndarray]:
+def _channels_of_each_kind(
+    place: Place, x: np.ndarray | None, observable: str, want: np.ndarray
+) -> dict[Kind, np.ndarray]:
     """(C,) masks. One value per channel leaves an unbiased moving variance 0/0: whatever comes of it is policy."""
     count = want.shape[1] if want.ndim > 1 else want.shape[0]
     policy = np.array([place.case.is_policy(channel) for channel in range(count)])
-    single = place.case.values_per_channel == 1 and (place.op or "").startswith("train")
+    single = x is not None and x.size == x.shape[1] and (place.op or "").startswith("train")
     if single and observable == "moving_var" and not np.isfinite(want.astype(np.float64)).all():
         policy = np.ones(count, bool)
     return {Kind.law: ~policy, Kind.policy: policy}

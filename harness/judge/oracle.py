@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,8 @@ class OracleLayer(BatchNorm):
 
     playing = "train"
     """The mode of the current step, "train" or "eval": for mistakes that are made in one mode only."""
+    restoring: Step | None = None
+    """The step in which the layer's state is loaded."""
     acts_through: tuple[str, ...] = ()
     """For a mistake that changes nothing by itself: the ids of those beside which it shows."""
 
@@ -80,10 +83,24 @@ class OracleLayer(BatchNorm):
     def restore(self) -> None:
         """Saving and restoring changes nothing in a layer that does it right."""
 
+    def loaded_into(self) -> OracleLayer:
+        """The object that the state of this one is being loaded into, before it is: what is not loaded is its own."""
+        other = copy.copy(self)
+        other.gamma, other.beta = np.ones_like(self.gamma), np.zeros_like(self.beta)
+        other.average_mean, other.average_var = np.zeros_like(self.gamma), np.ones_like(self.gamma)
+        other.updates = 0
+        step = self.restoring
+        if step is not None and step.op == "restore_used":
+            assert step.x is not None
+            assert step.dy is not None
+            other.train_step(step.x.astype(self.gamma.dtype), step.dy.astype(self.gamma.dtype))
+        return other
+
     def play(self, step: Step) -> dict[str, np.ndarray]:
         """{observable: values} of one step, the moving statistics after it included."""
         values: dict[str, np.ndarray] = {}
-        if step.op == "restore":
+        if step.restores:
+            self.restoring = step
             self.restore()
         else:
             assert step.x is not None

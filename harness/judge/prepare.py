@@ -23,16 +23,16 @@ class PreparedCase:
     expected: list[Expected]
 
 
-def prepare(case: Case, dtype: str, seed: int, conventions: Conventions) -> PreparedCase:
+def prepare(case: Case, dtype: str, seed: int, conventions: Conventions, summation: str = "any") -> PreparedCase:
     """Raises NoOracleError where this machine cannot judge the dtype."""
     if BY_ID.get(case.id) is case:
-        return _prepared_by_id(case.id, dtype, seed, conventions)
-    return _prepared(case, dtype, seed, conventions)
+        return _prepared_by_id(case.id, dtype, seed, conventions, summation)
+    return _prepared(case, dtype, seed, conventions, summation)
 
 
 @lru_cache(KEPT)
-def _prepared_by_id(case_id: str, dtype: str, seed: int, conventions: Conventions) -> PreparedCase:
-    return _prepared(BY_ID[case_id], dtype, seed, conventions)
+def _prepared_by_id(case_id: str, dtype: str, seed: int, conventions: Conventions, summation: str) -> PreparedCase:
+    return _prepared(BY_ID[case_id], dtype, seed, conventions, summation)
 
 
 def forget_prepared() -> None:
@@ -40,6 +40,6 @@ def forget_prepared() -> None:
     _prepared_by_id.cache_clear()
 
 
-def _prepared(case: Case, dtype: str, seed: int, conventions: Conventions) -> PreparedCase:
+def _prepared(case: Case, dtype: str, seed: int, conventions: Conventions, summation: str) -> PreparedCase:
     script = case.make(dtype, seed, conventions.momentum_for(case.new_weight))
-    return PreparedCase(script, expect(script, conventions))
+    return PreparedCase(script, expect(script, conventions, summation=summation))

@@ -23,6 +23,8 @@ class Arithmetic:
     fast_variance: bool = False
     any_mode: bool = False
     """It may take one mode for the other: the bounds are the wider of both."""
+    summation: str = "any"
+    """How the implementation says that it sums: one of SUMMATIONS."""
 
 
 class SessionBounds:
@@ -73,6 +75,7 @@ class SessionBounds:
             precision,
             eps_at=layer.conventions.eps_at,
             extra_var_error=extra,
+            summation=self.arithmetic.summation,
         )
         if fast and len(rows):
             lose_channels(bounds, extra >= layer.batch_statistics(rows)[1] + layer.eps)
@@ -93,6 +96,7 @@ class SessionBounds:
             moving_mean_bound=moving["moving_mean"],
             moving_var_bound=moving["moving_var"],
             eps_at=layer.conventions.eps_at,
+            summation=self.arithmetic.summation,
         )
         lose_channels(bounds, moving["moving_var"] > np.asarray(layer.moving_var, np.float64) + layer.eps)
         return bounds

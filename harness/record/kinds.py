@@ -143,6 +143,8 @@ class TargetRecord:
     seconds: float | None = None
     device: str | None = None
     """Where it computed: "cpu", or "cuda:0 NAME"; None where that was not recorded."""
+    summation: str | None = None
+    """How it says that it sums: "any", "pairwise" or "wide"."""
 
 
 @dataclass(frozen=True)

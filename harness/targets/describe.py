@@ -33,6 +33,7 @@ def describe(target: Any, device: str = CPU) -> Description:
         framework=getattr(target, "framework", ""),
         inherits=getattr(target, "inherits", ""),
         device=hardware,
+        summation=getattr(target, "summation", "any"),
     )
 
 

@@ -39,6 +39,8 @@ POLL_SECONDS = 0.01
 FIRST_CALL = "its first call at this shape"
 BUSY_SHARE = 0.05
 """A process that computes uses more of a processor than this; one that waits for ever uses none."""
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""The environment variables by which libraries are told how many threads to take. XLA takes what it likes."""
 PRINTED_KEPT = 2**16
 """Bytes of a target's output that are looked at, from the end."""
 
@@ -53,8 +55,10 @@ class IsolatedTarget:
         layer: str = "",
         memory_growth: int = MEMORY_GROWTH,
         device: str = CPU,
+        threads: int | None = None,
     ) -> None:
         self.layer = layer
+        self.threads = threads
         self.target, self.device = split_device(target, device)
         self.name = on_device(f"{self.target}#{layer}" if layer else self.target, self.device)
         self.timeout = timeout
@@ -76,8 +80,10 @@ class IsolatedTarget:
         self._start()
 
     def _start(self) -> None:
-        # The cases are small: threads would only wait for each other, most of all where several targets run at once.
+        # Most cases are small: threads would only wait for each other, most of all where several targets run at once.
         environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": place.python_path()}
+        if self.threads is not None:
+            environment |= dict.fromkeys(THREADS, str(self.threads))
         if self.device == CPU:  # which of a GPU's kernels is the fastest, JAX measures anew
             environment |= compilation_cache.environment()
         environment = for_device(environment, self.device)

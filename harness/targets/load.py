@@ -16,6 +16,7 @@ from harness.cases.case import DEFAULT_DTYPES, DTYPES
 from harness.errors import UsageError
 from harness.targets.built_in import BUILT_IN, is_installed, location
 from harness.targets.play import failure
+from harness.targets.player import SUMMATIONS
 from harness.targets.recognise import NotRecognisedError, recognise
 
 ENTRY_POINTS = "bnproof.targets"
@@ -83,6 +84,10 @@ def load(name: str, layer: str = "") -> Any:
     for dtype in getattr(factory, "dtypes", DEFAULT_DTYPES):
         if dtype not in DTYPES:
             raise TargetError(f"target {name!r}: dtypes may name {', '.join(DTYPES)}; it names {dtype!r}")
+    summation = getattr(factory, "summation", "any")
+    if summation not in SUMMATIONS:
+        known = ", ".join(SUMMATIONS)
+        raise TargetError(f"target {name!r}: summation may be {known}; it is {summation!r}")
     return factory
 
 

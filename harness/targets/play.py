@@ -6,7 +6,7 @@ It runs where the target runs and holds no opinion: judging is done elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from harness.observables import LIKE_X, STATISTICS, STEP
 from harness.targets.player import Failure, FormError, Malformed, Observation, StepResult
 
 LONGEST_MESSAGE = 500
+OFFSET = 3
+"""Values before a view that starts within a larger array: no boundary of 8 bytes or more is kept."""
 
 
 def play(factory: Any, script: Script, channel_axis: int, device: str = "cpu") -> Observation:
@@ -31,12 +33,26 @@ def play(factory: Any, script: Script, channel_axis: int, device: str = "cpu") -
     except Exception as error:
         observation.build_error = failure(error)
         return observation
+    kept: list[Kept] = []
     for step in script.steps:
-        result = _play_step(factory, sessions, script.setups[step.session], step, channel_axis)
+        result = _play_step(factory, sessions, script.setups[step.session], step, channel_axis, kept)
         observation.steps.append(result)
         if result.error or result.unsupported:
             break
+    observation.overwritten = tuple(dict.fromkeys(each.name for each in kept if each.has_changed()))
     return observation
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An array that a call returned, and what it held then."""
+
+    name: str
+    array: np.ndarray
+    content: bytes
+
+    def has_changed(self) -> bool:
+        return self.array.tobytes() != self.content
 
 
 def failure(error: BaseException) -> Failure:
@@ -48,13 +64,15 @@ def failure(error: BaseException) -> Failure:
     return Failure(type(error).__name__, message[:LONGEST_MESSAGE])
 
 
-def _play_step(factory: Any, sessions: list[Any], setup: Setup, step: Step, channel_axis: int) -> StepResult:
+def _play_step(
+    factory: Any, sessions: list[Any], setup: Setup, step: Step, channel_axis: int, kept: list[Kept]
+) -> StepResult:
     result = StepResult(step.op, step.session)
     try:
-        if step.op == "restore":
-            sessions[step.session] = _restored(factory, sessions[step.session], setup)
+        if step.restores:
+            sessions[step.session] = _restored(factory, sessions[step.session], setup, step, channel_axis)
         else:
-            _call(sessions[step.session], step, channel_axis, result)
+            kept += _call(sessions[step.session], step, channel_axis, result)
         _read_statistics(sessions[step.session], result)
     except _LacksMethodError as reason:
         result.unsupported = str(reason)
@@ -78,12 +96,13 @@ def _method(target: Any, name: str) -> Any:
     return method
 
 
-def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> None:
+def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> list[Kept]:
+    """Make the call, put what came into `result`, and return the very arrays that came."""
     assert step.x is not None
     assert step.dy is not None
     method = _method(target, step.op)
-    x = laid_out(np.moveaxis(step.x, 1, channel_axis), step.layout)
-    dy = laid_out(np.moveaxis(step.dy, 1, channel_axis), step.layout)
+    x = laid_out(np.moveaxis(step.x, 1, channel_axis), step.layout, channel_axis)
+    dy = laid_out(np.moveaxis(step.dy, 1, channel_axis), step.dy_layout, channel_axis)
     returned = method(x) if step.op == "train_no_grad" else method(x, dy)
     given = {"x": (x, step.x), "dy": (dy, step.dy)}
     result.mutated = tuple(
@@ -92,13 +111,15 @@ def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> Non
         if np.moveaxis(now, channel_axis, 1).tobytes() != np.ascontiguousarray(before).tobytes()
     )
     _store(returned, STEP, step.x.ndim, channel_axis, result)
+    arrays = returned.items() if isinstance(returned, dict) else ()
+    return [Kept(name, array, array.tobytes()) for name, array in arrays if isinstance(array, np.ndarray)]
 
 
 def _writes_when_it_may(factory: Any, setup: Setup, step: Step, channel_axis: int) -> tuple[str, ...]:
     """Which inputs a new object writes to once they are writable: why it failed on those that are not."""
     retried = StepResult(step.op, step.session)
     try:
-        _call(factory(_own_arrays(setup)), replace(step, layout="plain"), channel_axis, retried)
+        _call(factory(_own_arrays(setup)), replace(step, layout="plain", dy_layout="plain"), channel_axis, retried)
     except Exception:
         return ()
     return retried.mutated
@@ -131,13 +152,15 @@ def _store(returned: Any, names: tuple[str, ...], ndim: int, channel_axis: int, 
         result.values[name] = np.ascontiguousarray(value)
 
 
-def _restored(factory: Any, target: Any, setup: Setup) -> Any:
-    """A new object that starts from other numbers and gets the old one's saved state."""
+def _restored(factory: Any, target: Any, setup: Setup, step: Step, channel_axis: int) -> Any:
+    """Another object that starts from other numbers, and may have been used, and gets the old one's saved state."""
     saved = _method(target, "state")()
     ones, zeros = np.ones_like(setup.gamma), np.zeros_like(setup.gamma)
-    fresh = factory(replace(setup, gamma=ones, beta=zeros, moving_mean=zeros, moving_var=ones))
-    _method(fresh, "load_state")(saved)
-    return fresh
+    other = factory(replace(setup, gamma=ones, beta=zeros, moving_mean=zeros, moving_var=ones))
+    if step.op == "restore_used":
+        _call(other, replace(step, op="train"), channel_axis, StepResult("train", step.session))
+    _method(other, "load_state")(saved)
+    return other
 
 
 def _own_arrays(setup: Setup) -> Setup:
@@ -151,14 +174,28 @@ def _own_arrays(setup: Setup) -> Setup:
     )
 
 
-def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
-    """A copy of x that lies in memory as `layout` says."""
+def laid_out(x: np.ndarray, layout: str, channel_axis: int = 1) -> np.ndarray:
+    """A copy of x that lies in memory as `layout`, one of LAYOUTS, says."""
     if layout == "sliced":
         wide = np.full((*x.shape[:-1], 2 * x.shape[-1]), 7, x.dtype)
         wide[..., ::2] = x
         return wide[..., ::2]
     if layout == "transposed":
         return np.ascontiguousarray(x.T).T
+    if layout == "moved_channels":
+        other = -1 if channel_axis == 1 else 1
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, channel_axis, other)), other, channel_axis)
+    if layout == "reversed":
+        backwards = (slice(None, None, -1),) * x.ndim
+        return np.ascontiguousarray(x[backwards])[backwards]
+    if layout == "broadcast":
+        first = np.array(x[:1], copy=True)
+        return np.lib.stride_tricks.as_strided(first, x.shape, (0, *first.strides[1:]))
+    if layout == "offset":
+        larger = np.full(x.size + OFFSET + 1, 7, x.dtype)
+        view = larger[OFFSET:-1].reshape(x.shape)
+        view[...] = x
+        return view
     copy = np.array(x, order="C", copy=True)
     if layout == "read_only":
         copy.flags.writeable = False

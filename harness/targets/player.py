@@ -11,6 +11,9 @@ import numpy as np
 from harness.cases.case import Script
 from harness.findings import Note
 
+SUMMATIONS = ("any", "pairwise", "wide")
+"""In any order, by a tree of additions, or in a wider type than it works in."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -32,6 +35,8 @@ class Description:
     """The same, where the target is a subclass of that framework's batch norm and declares nothing itself."""
     device: str = "cpu"
     """Where it computes: "cpu", or "cuda:0 NAME"."""
+    summation: str = "any"
+    """How it says that it sums, one of SUMMATIONS: sharper bounds hold for what it promises."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Observation:
     steps: list[StepResult] = field(default_factory=list)
     build_error: Failure | None = None
     build_unsupported: str | None = None
+    overwritten: tuple[str, ...] = ()
+    """Which results of earlier calls later ones have written over."""
     first: Observation | None = None
     """What new objects gave when the script was played once before, to warm up, if that is not the same to the bit."""
 

@@ -11,6 +11,7 @@ from harness.cases.catalogue.degenerate import DEGENERATE
 from harness.cases.catalogue.eps import EPS
 from harness.cases.catalogue.many_values import MANY_VALUES
 from harness.cases.catalogue.memory import MEMORY
+from harness.cases.catalogue.parameters import PARAMETERS
 from harness.cases.catalogue.scales import SCALES
 from harness.cases.catalogue.shapes import SHAPES
 from harness.cases.catalogue.sixteen_bits import SIXTEEN_BITS
@@ -19,6 +20,7 @@ from harness.cases.catalogue.steps import STEPS
 CASES: tuple[Case, ...] = (
     *SHAPES,
     *STEPS,
+    *PARAMETERS,
     *EPS,
     *SCALES,
     *DEGENERATE,

@@ -22,12 +22,6 @@ DEGENERATE = (
         data=with_constant_channel(0.1),
     ),
     Case(
-        "gamma_zero",
-        "a gamma of zero is a number like others: recovering x_hat from y would divide by it",
-        source="no report; layers that recompute x_hat from y to save memory",
-        gamma=0.0,
-    ),
-    Case(
         "one_value",
         "one value per channel is refused, or gives x_hat = 0, as the conventions declare",
         ("single_value_wrong",),

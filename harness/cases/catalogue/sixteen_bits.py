@@ -25,6 +25,14 @@ SIXTEEN_BITS = (
         dtypes=DTYPES,
     ),
     Case(
+        "float16_large_deviations",
+        "float16 deviations above 256, whose squares exceed the largest float16: an intermediate in 16 bits overflows",
+        ("low_precision_stats",),
+        ("statistics_in_sixteen_bits", "squares_overflow"),
+        data=gaussian(0.5, 400.0),
+        dtypes=("float16",),
+    ),
+    Case(
         "sixteen_bits_far_mean",
         "16-bit input, mean/std = 1,000: float32 sums of squares lose their digits",
         ("fast_variance",),

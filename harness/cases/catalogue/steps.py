@@ -21,6 +21,21 @@ STEPS = (
         script=("train", "train", "eval", "train", "eval"),
     ),
     Case(
+        "two_predictions_first",
+        "two predictions in a row, then training: nothing may be made in the first call, or kept for the second",
+        ("eval_uses_batch_stats", "stats_updated_in_eval"),
+        ("tracking_toggled",),
+        script=("eval", "eval", "train", "eval"),
+    ),
+    Case(
+        "twenty_steps",
+        "twenty updates: what changes after a warm-up, or grows with their number",
+        ("stats_updated_twice", "debiased", "not_debiased"),
+        ("first_batch_or_debias",),
+        shape=(4, 5),
+        script=("train",) * 20 + ("eval",),
+    ),
+    Case(
         "decimal_momentum",
         "a momentum that binary fractions cannot hold: 1 - 0.9 is not 0.1",
         ("momentum_inverted", "momentum_wrong"),
@@ -55,6 +70,14 @@ STEPS = (
         ("stats_not_saved", "counter_not_restored"),
         script=("train", "train", "restore", "eval", "train"),
         dtypes=DTYPES,
+        quick=True,
+    ),
+    Case(
+        "load_into_used",
+        "a saved state loaded into a layer that has trained before: nothing of its own past may remain",
+        ("state_not_saved",),
+        ("counter_not_restored",),
+        script=("train", "train", "restore_used", "eval", "train", "eval"),
         quick=True,
     ),
     Case(

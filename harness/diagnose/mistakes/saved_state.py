@@ -8,24 +8,23 @@ from harness.judge.oracle import OracleLayer
 
 
 class StateNotSaved(OracleLayer):
-    """A restored layer starts from mean 0 and variance 1: only gamma and beta were saved."""
+    """A restored layer goes on from its own statistics, 0 and 1 where it is new: only gamma and beta were saved."""
 
     def restore(self):
-        self.average_mean = np.zeros_like(self.average_mean)
-        self.average_var = np.ones_like(self.average_var)
-        self.updates = 0
+        other = self.loaded_into()
+        self.average_mean, self.average_var, self.updates = other.average_mean, other.average_var, other.updates
         super().restore()
 
 
 class VarNotSaved(OracleLayer):
     def restore(self):
-        self.average_var = np.ones_like(self.average_var)
+        self.average_var = self.loaded_into().average_var
         super().restore()
 
 
 class MeanNotSaved(OracleLayer):
     def restore(self):
-        self.average_mean = np.zeros_like(self.average_mean)
+        self.average_mean = self.loaded_into().average_mean
         super().restore()
 
 
@@ -35,7 +34,7 @@ class CounterNotSaved(OracleLayer):
     acts_through = ("debiased", "not_debiased", "momentum_wrong")
 
     def restore(self):
-        self.updates = 0
+        self.updates = self.loaded_into().updates
         super().restore()
 
 

@@ -149,7 +149,8 @@ def to_torch(x: np.ndarray, dtype: torch.dtype) -> Tensor:
     """A tensor with x's values and strides; 16 bits go by way of float32, which holds them exactly."""
     if dtype in (torch.bfloat16, torch.float16):
         return torch.from_numpy(x.astype(np.float32)).to(dtype)
-    return torch.from_numpy(x if x.flags.writeable else x.copy())
+    as_it_lies = x.flags.writeable and min(x.strides, default=0) >= 0  # torch has no negative strides
+    return torch.from_numpy(x if as_it_lies else x.copy())
 
 
 def on_device(x: Tensor, device: str) -> Tensor:
