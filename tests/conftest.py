@@ -14,15 +14,20 @@ from harness.targets import compilation_cache
 
 os.environ.update(compilation_cache.environment())
 
-SPREAD = ("tests/test_mutants.py", "tests/test_error_bounds.py", "tests/test_diagnose.py")
+SPREAD = ("tests/test_error_bounds.py",)
 """Files of many tests that take long and share little."""
+OF_MUTANTS = ("tests/test_mutants.py", "tests/test_diagnose.py")
+"""Files whose tests have a mutant as the first of their parameters, and share its report."""
 TRAININGS = ("harness/test_training.py", "harness/test_throughput.py")
 
 
 def group_of(nodeid: str) -> str:
     """Tests of one group share a process, and so what they make once: fixtures of a module, the reports of a target."""
-    path = nodeid.partition("::")[0]
-    if path in SPREAD:
+    path, _, test = nodeid.partition("::")
+    mutant = test.partition("[")[2].strip("]").partition("-")[0]
+    if path in OF_MUTANTS and mutant:
+        return mutant
+    if path in SPREAD + OF_MUTANTS:
         return nodeid
     return "checks" if path.startswith("harness/") and path not in TRAININGS else path
 

@@ -21,7 +21,7 @@ from harness.judge.report import PlayedCase
 from harness.targets.player import Failure, Malformed, Observation, StepResult
 from reference.conventions import PRESETS
 from tests.experiments.tuning import NUMBERS, tuned
-from tests.in_process import checked
+from tests.in_process import checked, diagnosed
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
@@ -93,7 +93,7 @@ WITH_MESSAGES = (
 
 @pytest.mark.parametrize("name", WITH_MESSAGES)
 def test_no_message_decides_what_is_diagnosed(name):
-    report = checked(ALL_MUTANTS[name])
+    report, _ = diagnosed(ALL_MUTANTS[name])
     garbage = garbled_report(report)
     assert overall(garbage.judgements) == report.verdict
     assert [(j.verdict, j.reason) for j in garbage.judgements] == [(j.verdict, j.reason) for j in report.judgements]
@@ -182,7 +182,9 @@ def test_every_number_is_guarded():
     assert {number for number, *_ in MOVED} | OTHERWISE == set(NUMBERS)
 
 
-@pytest.mark.parametrize(("number", "value", "name", "misnamed"), MOVED, ids=[number for number, *_ in MOVED])
+@pytest.mark.parametrize(
+    ("number", "value", "name", "misnamed"), MOVED, ids=[f"{name}-{number}" for number, _, name, _ in MOVED]
+)
 def test_a_number_that_is_moved_misnames_a_mutant(number, value, name, misnamed):
     with tuned(**{number: value}):
         assert ids_of(undiagnosed(name)) == misnamed

@@ -11,7 +11,7 @@ from harness.probe.probe import probe
 from harness.probe.translate import translation
 from harness.targets.built_in import is_installed
 from harness.targets.in_process import InProcessTarget
-from harness.targets.isolate import IsolatedTarget
+from harness.targets.load import load
 from reference.conventions import PRESETS, conventions_from, same_behaviour
 from reference.under_test import NumpyBatchNorm
 
@@ -93,8 +93,7 @@ def test_the_frameworks_own_layers(target, preset, variance):
     needs = "torch-native" if "flax" not in target and ":" not in target else "flax-nnx"
     if not is_installed(needs):
         pytest.skip(f"{needs} is not installed")
-    with IsolatedTarget(target) as isolated:
-        probed = probe(isolated)
+    probed = probe(InProcessTarget(load(target)))
     assert probed.conventions == PRESETS[preset]
     assert probed.observed["variance"] == variance
 

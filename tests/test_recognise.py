@@ -5,6 +5,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 
 from harness.cases.catalogue import BY_ID
-from harness.check import CheckOptions, check
+from harness.check import CheckOptions, check, check_target
 from harness.judge.basis import basis
 from harness.targets import load as target_module
 from harness.targets.describe import describe
+from harness.targets.in_process import InProcessTarget
 from harness.targets.load import TargetError, load
 from harness.targets.play import play
 from harness.targets.recognise import NotRecognisedError, recognise
@@ -33,8 +35,13 @@ needs_keras = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reas
 
 
 def checked(name, layer=""):
-    (report,) = check([name], CheckOptions(CASES, layer=layer))
-    return report
+    """Played in this process, which has imported the frameworks; but Keras takes its backend from the environment."""
+    options = CheckOptions(CASES, layer=layer)
+    if name.startswith("keras"):
+        (report,) = check([name], options)
+        return report
+    with warnings.catch_warnings(action="ignore"):
+        return check_target(InProcessTarget(load(name, layer)), options)
 
 
 # name, place of the layer in it, then what its conventions must come out as, and where they come from

@@ -90,9 +90,9 @@ class Step:
         return self.op.startswith("restore")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Script:
-    """A case made concrete for one dtype and one seed: a setup per session and the steps."""
+    """A case made concrete for one dtype and one seed: a setup per session and the steps. Equal to itself alone."""
 
     setups: tuple[Setup, ...]
     steps: tuple[Step, ...]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
+from harness.cases.case import Script
 from harness.diagnose import tuning
 from harness.diagnose.misfit import fits, misfit
 from harness.diagnose.suspects import Suspect
-from harness.judge.expected import expect
+from harness.judge.expected import Expected, expect
 from harness.judge.oracle import OracleLayer
+from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 
@@ -31,7 +34,7 @@ class Evidence:
     def in_any_mode(self, played: PlayedCase) -> PlayedCase:
         """The case with the bounds of a target that may take one mode for the other."""
         if id(played) not in self._in_any_mode:
-            expected = expect(played.script, self.conventions, any_mode=True)
+            expected = _expected_in_any_mode(played.script, self.conventions)
             self._in_any_mode[id(played)] = replace(played, expected=expected)
         return self._in_any_mode[id(played)]
 
@@ -64,6 +67,12 @@ class Evidence:
         """The same evidence less some cases."""
         dropped = {id(played) for played in unwanted}
         return Evidence([played for played in self.played if id(played) not in dropped], self.conventions)
+
+
+@lru_cache(KEPT)
+def _expected_in_any_mode(script: Script, conventions: Conventions) -> list[Expected]:
+    """The same for all targets, as what is prepared for them."""
+    return expect(script, conventions, any_mode=True)
 
 
 def input_size(played: PlayedCase) -> int:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakKeyDictionary
 
+from harness.cases.case import Script
 from harness.diagnose import tuning
 from harness.diagnose.misfit import Deviation
 from harness.diagnose.replay import replayed
+from harness.judge.expected import Expected
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
+from harness.targets.player import Observation, StepResult
 from reference.conventions import Conventions
 
 Place = tuple[int, str]
 """(number of the step, observable)"""
 
+Distances = list[dict[str, float] | None]
+"""Of each step, by observable and in tolerances; None, the last of them, for the step that raises."""
+
 
 @dataclass
 class Departures:
-    """Where something departs from the oracle, clearly or possibly; and where the target has the mistake's number."""
+    """Where something departs from the oracle, clearly or possibly."""
 
     clear: set[Place] = field(default_factory=set)
     possible: set[Place] = field(default_factory=set)
-    matched: set[Place] = field(default_factory=set)
 
     def add(self, place: Place, in_tolerances: float) -> None:
         if in_tolerances > 1 / tuning.CLEAR_FACTOR:
@@ -43,21 +50,60 @@ def departures_of_target(played: PlayedCase) -> Departures:
 
 def departures_of(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Departures | None:
     """Where a mistake would depart from the oracle, among what was observed. None where it raises."""
+    distances = distances_of(layer, played, conventions)
     departures = Departures()
-    for number, values in enumerate(replayed(layer, played, conventions)):
-        if values is None:
+    for number, (result, of_step) in enumerate(zip(played.observation.steps, distances, strict=False)):
+        if of_step is None:
             return None
-        expected = played.expected[number]
-        for name, got in played.observation.steps[number].values.items():
-            if name not in values or name not in expected.values:
-                continue
-            place, mistaken = (number, name), values[name]
-            from_oracle = Deviation(played, number, name, mistaken, expected.values[name])
-            departures.add(place, from_oracle.in_tolerances())
-            from_target = Deviation(played, number, name, got, mistaken)
-            if place in departures.clear and from_target.in_tolerances() <= tuning.CLEAR_FACTOR:
-                departures.matched.add(place)
+        for name in result.values:
+            if name in of_step:
+                departures.add((number, name), of_step[name])
     return departures
+
+
+_DISTANCES: WeakKeyDictionary[Script, dict[Any, tuple[list[Expected], Distances]]] = WeakKeyDictionary()
+
+
+def distances_of(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Distances:
+    """How far a mistake departs from the oracle in each step of the script.
+
+    No target has a say in it: what was found for one is kept for the next, for as long as the script is.
+    """
+    of_script = _DISTANCES.setdefault(played.script, {})
+    key = (layer, conventions, tuning.SLACK, tuning.NOT_ROUNDING)
+    if key not in of_script or of_script[key][0] is not played.expected:
+        of_script[key] = played.expected, _distances(layer, played, conventions)
+    return of_script[key][1]
+
+
+def _distances(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Distances:
+    all_steps = Observation([StepResult(step.op, step.session) for step in played.script.steps])
+    distances: Distances = []
+    for number, values in enumerate(replayed(layer, replace(played, observation=all_steps), conventions)):
+        if values is None:
+            return [*distances, None]
+        expected = played.expected[number].values
+        names = values.keys() & expected.keys()
+        distances.append(
+            {name: Deviation(played, number, name, values[name], expected[name]).in_tolerances() for name in names}
+        )
+    return distances
+
+
+def matched_places(
+    layer: type[OracleLayer], played: PlayedCase, conventions: Conventions, departures: Departures | None
+) -> set[Place]:
+    """Where the mistake clearly departs from the oracle, and the target has the mistake's number."""
+    matched: set[Place] = set()
+    if departures is None or not departures.clear:
+        return matched
+    for number, values in enumerate(replayed(layer, played, conventions)):
+        for name, got in played.observation.steps[number].values.items():
+            if (number, name) in departures.clear and values is not None:
+                deviation = Deviation(played, number, name, got, values[name])
+                if deviation.in_tolerances() <= tuning.CLEAR_FACTOR:
+                    matched.add((number, name))
+    return matched
 
 
 def could_be_both(target: Departures, a: Departures | None, b: Departures | None) -> bool:
@@ -74,8 +120,8 @@ def could_be_both(target: Departures, a: Departures | None, b: Departures | None
     )
 
 
-def do_not_meet(a: Departures | None, b: Departures | None) -> bool:
+def do_not_meet(a: Departures | None, b: Departures | None, matched_by_a: set[Place], matched_by_b: set[Place]) -> bool:
     """Whether what only one of two mistakes moves is as that one alone would have it."""
     if a is None or b is None:
         return False
-    return a.clear - b.possible <= a.matched and b.clear - a.possible <= b.matched
+    return a.clear - b.possible <= matched_by_a and b.clear - a.possible <= matched_by_b

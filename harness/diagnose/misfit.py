@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -107,21 +108,20 @@ class Deviation:
         if got is mistaken or (got.dtype == mistaken.dtype and np.array_equal(got, mistaken)):
             return 0.0
         with np.errstate(all="ignore"):
-            bound = bound_of(self.name, self.expected)
-            if bound is not None and bound.all():  # the quick way: within the honest bound there is no more to ask
-                in_bounds = float((np.abs(got.astype(want.dtype) - mistaken) / bound).max())
+            yardstick = yardstick_of(self.played, self.name, self.expected)
+            error = np.abs(got.astype(want.dtype) - mistaken)
+            if yardstick.bounds_all:  # the quick way: within the honest bound there is no more to ask
+                in_bounds = float((error / yardstick.bound).max())
                 if in_bounds <= (within or tuning.SLACK):
                     return in_bounds / (within or tuning.SLACK)
-            u = OBSERVABLES[self.name].unit_roundoff(precision_of(self.played.dtype))
-            allowed = tolerance(bound, want, mistaken, u, within)
+            size = largest(mistaken)
+            allowed = yardstick.tolerance(mistaken, size, within)
             if extra is not None:
                 allowed = allowed + tuning.SLACK * extra
-            got = got.astype(want.dtype)
-            error = np.abs(got - mistaken)
             free = self.same_or_open() | np.isinf(allowed)
             ratio = np.where(free | (error == 0), 0.0, error / allowed).astype(np.float64)
-            ratio = np.where((ratio > 1) & (error > tuning.NOT_ROUNDING * largest(mistaken)), np.inf, ratio)
-        ratio = np.where(law_channels(self.played, want), ratio, 0.0)
+            ratio = np.where((ratio > 1) & (error > tuning.NOT_ROUNDING * size), np.inf, ratio)
+        ratio = np.where(yardstick.law, ratio, 0.0)
         return float(np.where(np.isnan(ratio), np.inf, ratio).max())
 
     def same_or_open(self) -> np.ndarray:
@@ -147,30 +147,68 @@ def constant_channels(step: Step, like: np.ndarray) -> np.ndarray:
     return constant.reshape(1, -1, *[1] * (like.ndim - 2)) if like.ndim > 1 else constant
 
 
+@dataclass(frozen=True)
+class Yardstick:
+    """What every mistake is measured by in one observable of one step."""
+
+    want: np.ndarray
+    bound: np.ndarray | None
+    """The honest bound, of want's shape."""
+    bounds_all: bool
+    """Whether there is a bound, and it is positive everywhere."""
+    size: np.ndarray
+    """`largest` of want."""
+    proves: np.ndarray
+    """Where the bound is narrow enough to prove something."""
+    law: np.ndarray
+    """In which channels the case is law, in a shape that broadcasts against `want`."""
+    u: float
+
+    def tolerance(self, mistaken: np.ndarray, mistaken_size: np.ndarray, within: float | None) -> np.ndarray:
+        """The honest bound, times how much larger a channel's values are with the mistake.
+
+        Infinite where even the honest bound proves nothing, unless `within` is given. All arrays have want's shape.
+        """
+        if self.bound is None:
+            return np.zeros(self.want.shape)
+        size = self.size
+        growth = np.where(size > 0, np.maximum(1.0, mistaken_size / np.where(size > 0, size, 1.0)), 1.0)
+        if within:
+            return within * self.bound * growth
+        allowed = tuning.SLACK * self.bound * growth
+        if self.proves.all():
+            return allowed
+        vacuous = ~self.proves & ~conclusive(allowed.astype(np.float64) / tuning.SLACK, mistaken, self.u)
+        return np.where(vacuous, np.inf, allowed)
+
+
+_YARDSTICKS: WeakKeyDictionary[Expected, dict[str, Yardstick]] = WeakKeyDictionary()
+
+
+def yardstick_of(played: PlayedCase, name: str, expected: Expected) -> Yardstick:
+    """Made once for what is expected of a step: hundreds of mistakes are measured by it."""
+    of_step = _YARDSTICKS.setdefault(expected, {})
+    if name not in of_step:
+        want, bound = expected.values[name], bound_of(name, expected)
+        u = OBSERVABLES[name].unit_roundoff(precision_of(played.dtype))
+        of_step[name] = Yardstick(
+            want=want,
+            bound=bound,
+            bounds_all=bound is not None and bool(bound.all()),
+            size=largest(want),
+            proves=np.ones(want.shape, bool) if bound is None else conclusive(bound, want, u),
+            law=law_channels(played, want),
+            u=u,
+        )
+    return of_step[name]
+
+
 def bound_of(name: str, expected: Expected) -> np.ndarray | None:
     """The honest bound; for dgamma and dbeta the larger of the two, since a mistake may exchange them."""
     bound = expected.bounds.get(name)
     if name in ("dgamma", "dbeta") and bound is not None:
         bound = np.fmax(bound, expected.bounds.get("dbeta" if name == "dgamma" else "dgamma", bound))
     return bound
-
-
-def tolerance(
-    bound: np.ndarray | None, want: np.ndarray, mistaken: np.ndarray, u: float, within: float | None = None
-) -> np.ndarray:
-    """The honest bound, times how much larger a channel's values are with the mistake.
-
-    Infinite where even the honest bound proves nothing, unless `within` is given. All arrays have want's shape.
-    """
-    if bound is None:
-        return np.zeros(want.shape)
-    size, mistaken_size = largest(want), largest(mistaken)
-    growth = np.where(size > 0, np.maximum(1.0, mistaken_size / np.where(size > 0, size, 1.0)), 1.0)
-    if within:
-        return within * bound * growth
-    allowed = tuning.SLACK * bound * growth
-    vacuous = ~conclusive(bound, want, u) & ~conclusive(allowed.astype(np.float64) / tuning.SLACK, mistaken, u)
-    return np.where(vacuous, np.inf, allowed)
 
 
 def largest(values: np.ndarray) -> np.ndarray:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from harness.diagnose import tuning
 from harness.diagnose.evidence import Evidence
-from harness.diagnose.interplay import Departures, could_be_both, departures_of, departures_of_target, do_not_meet
+from harness.diagnose.interplay import (
+    Departures,
+    Place,
+    could_be_both,
+    departures_of,
+    departures_of_target,
+    do_not_meet,
+    matched_places,
+)
 from harness.diagnose.suspects import Suspect, simplest, stacked
 from harness.judge.report import PlayedCase
+from reference.conventions import Conventions
 
 
 @dataclass(frozen=True)
@@ -18,11 +28,19 @@ class Candidate:
     """A single mistake, and where it shows in each of the cases that are compared."""
 
     suspect: Suspect
+    cases: list[PlayedCase]
     departures: list[Departures | None]
+    conventions: Conventions
 
     @property
     def layer(self) -> type:
         return self.suspect.classes[0]
+
+    @cached_property
+    def matched(self) -> list[set[Place]]:
+        """Where the target has this mistake's numbers. Few candidates are asked."""
+        pairs = zip(self.cases, self.departures, strict=True)
+        return [matched_places(self.layer, case, self.conventions, departures) for case, departures in pairs]
 
 
 def by_pair(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
@@ -32,7 +50,8 @@ def by_pair(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
     for a, b in possible_pairs(singles, evidence):
         both = stacked(a.suspect, b.suspect)
         if both:
-            (apart if all(map(do_not_meet, a.departures, b.departures)) else entangled).append(both)
+            apart_here = all(map(do_not_meet, a.departures, b.departures, a.matched, b.matched))
+            (apart if apart_here else entangled).append(both)
     for group in (apart, entangled):
         explaining = [both for both in group if evidence.explained_by(both)]
         if explaining:
@@ -44,8 +63,9 @@ def possible_pairs(singles: list[Suspect], evidence: Evidence) -> Iterable[tuple
     """The pairs that the places where each shows do not rule out."""
     cases = cases_to_compare(evidence)
     of_target = [departures_of_target(case) for case in cases]
+    conventions = evidence.conventions
     candidates = [
-        Candidate(single, [departures_of(single.layer, case, evidence.conventions) for case in cases])
+        Candidate(single, cases, [departures_of(single.layer, case, conventions) for case in cases], conventions)
         for single in singles
     ]
     for a, b in combinations(candidates, 2):

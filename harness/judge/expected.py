@@ -14,9 +14,12 @@ from reference.conventions import Conventions
 from reference.error_bounds import Precision, precision_of
 
 
-@dataclass
+@dataclass(eq=False)
 class Expected:
-    """Values and bounds of one step by observable; or, with `raises`, that the step must be refused."""
+    """Values and bounds of one step by observable; or, with `raises`, that the step must be refused.
+
+    Equal to itself alone.
+    """
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=dict)
