@@ -97,6 +97,22 @@ def test_behaviour_that_is_no_fault_is_noted(layer, cases, note):
     assert note not in {each.id for each in played(D2l, *cases).notes}
 
 
+@pytest.mark.parametrize("conventions", [{"preset": "d2l", "single_value": "any"}, None])
+def test_a_single_value_that_nobody_declares_is_policy(conventions):
+    """A layer that gives x back for one value per channel, and leaves its statistics as they are."""
+
+    class Identity(D2l):
+        def train(self, x, dy):
+            return super().train(x, dy) if self.count(x) > 1 else {"y": x.copy(), "dx": dy.copy()}
+
+    Identity.conventions = conventions
+    report = played(Identity, "rank2", "one_value", "one_value_image")
+    assert report.verdict == "agree"
+    assert "single_value" in {note.id for note in report.notes}
+    Identity.conventions = "d2l"
+    assert played(Identity, "rank2", "one_value").verdict == "differ"
+
+
 def test_parameters_are_given_in_turn():
     setup = BY_ID["negative_gamma"].make("float32", 0, 0.9).setups[0]
     assert setup.gamma.tolist() == [-1.25, -0.75, -1.5, -1.25, -0.75]

@@ -132,7 +132,8 @@ class Case:
     """Factors on the starting moving mean and variance (a large mean in prediction, a zero variance)."""
     quick: bool = False
 
-    def is_policy(self, channel: int) -> bool:
+    def is_policy(self, channel: int, dtype: str) -> bool:  # noqa: ARG002 - a user's own case asks
+        """Whether honest implementations may differ in that channel, in that dtype."""
         return self.policy == "all" or channel in self.policy
 
     @property

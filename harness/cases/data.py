@@ -87,8 +87,8 @@ def _from_rows(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def impulses(per_channel: int = 64, height: float = 64.0) -> Generator:
-    """Zeros, but for as many of +height as of -height, one in each of `per_channel` blocks, the first and last value
-    among them: the mean is 0 exactly, and a sum that skips a block is off by 1/per_channel of the variance.
+    """Zeros, but for as many of +height as of -height, one in each of `per_channel` blocks, the last value among them:
+    the mean is 0 exactly, and a sum that skips a block is off by height/n, or by 1/per_channel of the variance.
 
     An addition of zero does not round, so that few values carry the error of a sum over any number.
     """
@@ -120,10 +120,13 @@ def sparse_gradient(per_channel: int = 256) -> Gradient:
 
 
 def _one_in_each_block(rng: np.random.Generator, n: int, blocks: int) -> np.ndarray:
-    """(blocks,) places among n, the first and the last of them included."""
+    """(blocks,) places among n, the last of them included.
+
+    Not the first: a layer may subtract the first value from all others, which must stay small.
+    """
     edges = np.linspace(0, n, blocks + 1).astype(int)
-    places = rng.integers(edges[:-1], edges[1:])
-    places[0], places[-1] = 0, n - 1
+    places = rng.integers(np.maximum(edges[:-1], 1), edges[1:])
+    places[-1] = n - 1
     return places
 
 
@@ -133,6 +136,15 @@ def signs(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     if n % 2:
         raise ValueError(f"as many of 1 as of -1 need an even number of values a channel, got {n}")
     return _from_rows(rng.permuted(np.resize([1.0, -1.0], (shape[1], n)), axis=1).T, shape)
+
+
+def two_sided(mean: float) -> Generator:
+    """mean + 1 and mean - 1 in turn, the order at random: standard deviation 1."""
+
+    def make(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return mean + signs(rng, shape)
+
+    return make
 
 
 def aligned_gradient(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:

@@ -157,7 +157,17 @@ TRAPS: tuple[Trap, ...] = (
         "eps_misplaced",
         "Eps is added outside the square root, replaced by max(var, eps), left out, or kept in the moving variance.",
         ("ncnn#311", "darknet#17", "Flux#633", "nntrainer#677"),
-        cases=("small_variance", "large_eps", "unusual_eps", "tiny_eps", "eps_one", "tiny_variance"),
+        cases=(
+            "small_variance",
+            "large_eps",
+            "unusual_eps",
+            "tiny_eps",
+            "eps_one",
+            "tiny_variance",
+            "large_mean_1e2_eps",
+            "large_mean_1e4_eps",
+            "far_mean_large_eps",
+        ),
     ),
     Trap(
         "eps_floor",
@@ -188,7 +198,7 @@ TRAPS: tuple[Trap, ...] = (
         "fast_variance_cancels",
         "E[x^2] - E[x]^2 cancels where the mean is large: the variance loses its digits, turns negative, gives NaN.",
         ("flax#1491", "tensorflow#3290", "equinox#314", "tt-metal#45968"),
-        cases=("large_mean_1e2", "large_mean_1e4", "large_mean_1e6", "sixteen_bits_far_mean"),
+        cases=("large_mean_1e2", "large_mean_1e4", "large_mean_1e6", "far_mean_pair", "sixteen_bits_far_mean"),
     ),
     Trap(
         "scale_and_shift_cancels",

@@ -27,6 +27,17 @@ class UserCase(Case):
 
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def is_policy(self, channel: int, dtype: str) -> bool:
+        """Where squares overflow or underflow in the arithmetic of the dtype, honest implementations differ."""
+        limits = np.finfo(parameter_dtype(dtype))
+        x = self.arrays["x"][:, channel].astype(np.longdouble)
+        largest = np.abs(x[np.isfinite(x)]).max(initial=0)
+        dy = np.abs(self.arrays["dy"][:, channel].astype(np.longdouble)).max() if "dy" in self.arrays else 0
+        with np.errstate(all="ignore"):
+            overflows = x.size * 4 * largest * np.fmax(largest, dy) > limits.max
+            underflows = largest > 0 and largest * largest < limits.smallest_normal
+        return bool(overflows or underflows)
+
     def make(self, dtype: str, seed: int, momentum: float, eps: float | None = None) -> Script:
         script = super().make(dtype, seed, momentum, eps)
         per_channel = self._given(PER_CHANNEL, parameter_dtype(dtype))

@@ -79,6 +79,11 @@ def id_by_reason(judgement: Judgement) -> str | None:
     return None
 
 
+def gave_wrong_form(played: PlayedCase) -> bool:
+    """Whether arrays of a wrong shape came: of the numbers in the others, a replay says nothing then."""
+    return any(judgement.reason is Reason.wrong_shape for judgement in played.judgements)
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What explains the failures of some dtypes: the findings, and the suspects behind them."""
@@ -100,6 +105,7 @@ def explain(
     cases in which an exception is a finding already, so that nothing is left to replay.
     """
     law = [case for case in played if case.case.policy != "all" and not (case.raised and case.case.id in settled)]
+    law = [case for case in law if not gave_wrong_form(case)] or law
     alone = {case.case.id for case in played if case.case.trains_on_single_values}  # judged on their own
     single_value = [judgement for judgement in failed if judgement.case in alone]
     others = [judgement for judgement in failed if judgement.case not in alone]

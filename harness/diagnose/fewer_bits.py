@@ -17,6 +17,8 @@ from reference.error_bounds import Precision, precision_of
 
 PARAMETERS = ("gamma", "beta", "moving_mean", "moving_var")
 FLOAT16_MAX = float(ml_dtypes.finfo(np.float16).max)
+FLOAT16_FEW_BITS = 2.0**-20
+"""Below this float16 holds four bits or fewer."""
 
 
 def in_fewer_bits(played: PlayedCase, conventions: Conventions, name: str, fast_variance: bool = False) -> PlayedCase:
@@ -28,8 +30,8 @@ def in_fewer_bits(played: PlayedCase, conventions: Conventions, name: str, fast_
     expected = expect(played.script, conventions, precision=precision, fast_variance=fast_variance)
     if work > own.work:
         _widen_by_rounded_inputs(played, conventions, numpy_dtype(name), expected)
-    if name == "float16":
-        _widen_by_overflow(played, expected)
+    if "float16" in (name, played.dtype):  # statistics of 16-bit input may be kept in the input's own type
+        _widen_by_range(played, expected)
     return replace(played, expected=expected)
 
 
@@ -62,8 +64,10 @@ def _rounded(array: np.ndarray, narrow: np.dtype) -> np.ndarray:
     return array.astype(narrow).astype(array.dtype)
 
 
-def _widen_by_overflow(played: PlayedCase, expected: list[Expected]) -> None:
-    """Sums beyond float16's largest number may leave anything: of the statistics, and of all that follows."""
+def _widen_by_range(played: PlayedCase, expected: list[Expected]) -> None:
+    """Sums beyond float16's largest number, and variances of which it holds a few bits, may leave anything: of the
+    statistics, and of all that follows.
+    """
     channels = played.case.shape[1]
     lost = np.zeros((len(played.script.setups), channels), bool)
     for step, of_step in zip(played.script.steps, expected, strict=False):
@@ -72,6 +76,7 @@ def _widen_by_overflow(played: PlayedCase, expected: list[Expected]) -> None:
             with np.errstate(all="ignore"):
                 lost[step.session] |= (rows * rows).sum(axis=0) > FLOAT16_MAX
                 lost[step.session] |= np.abs(rows).sum(axis=0) > FLOAT16_MAX
+                lost[step.session] |= (rows.var(axis=0) < FLOAT16_FEW_BITS) & (rows.var(axis=0) > 0)
         for name, bound in of_step.bounds.items():
             shape = (1, -1, *[1] * (bound.ndim - 2)) if bound.ndim > 1 else (-1,)
             of_step.bounds[name] = np.where(lost[step.session].reshape(shape), np.inf, bound)

@@ -220,5 +220,5 @@ def largest(values: np.ndarray) -> np.ndarray:
 def law_channels(played: PlayedCase, want: np.ndarray) -> np.ndarray:
     """Booleans that broadcast against `want`: in which channels the case is law."""
     channels = want.shape[1] if want.ndim > 1 else want.shape[0]
-    law = np.array([not played.case.is_policy(channel) for channel in range(channels)])
+    law = np.array([not played.case.is_policy(channel, played.dtype) for channel in range(channels)])
     return law.reshape(1, -1, *[1] * (want.ndim - 2)) if want.ndim > 1 else law

@@ -18,6 +18,8 @@ BEHAVIOUR = (
     ("near_underflow", "underflow", "squares that underflow change the result"),
     ("momentum_zero", "momentum_extreme", "a new batch that weighs 0 is not taken literally"),
     ("momentum_one", "momentum_extreme", "an old value that weighs 0 is not taken literally"),
+    ("your_input", "overflow", "squares that overflow, or underflow, change the result"),
+    ("one_value", "single_value", "one value per channel is treated in a way of its own"),
     ("eps_zero", "eps_zero", "an eps of 0 is not taken literally"),
     ("tiny_eps", "refuses", "an eps of 1e-7 is refused"),
     ("reversed_input", "refuses", "an array with negative strides is refused"),

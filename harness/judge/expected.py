@@ -24,6 +24,8 @@ class Expected:
     values: dict[str, np.ndarray] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=dict)
     raises: bool = False
+    undeclared: bool = False
+    """Whether the layer has trained on one value per channel, and nobody declares what comes of that."""
 
 
 def expect(
@@ -46,9 +48,13 @@ def expect(
     layers = [OracleLayer.from_setup(setup, conventions) for setup in script.setups]
     bounds = [SessionBounds(layer, arithmetic) for layer in layers]
     expected: list[Expected] = []
+    undeclared: set[int] = set()
     with np.errstate(all="ignore"):
         for step in script.steps:
             expected.append(_expect_step(layers[step.session], bounds[step.session], step))
+            if step.x is not None and step.op.startswith("train") and step.x.size == step.x.shape[1]:
+                undeclared |= {step.session} if conventions.single_value == "any" else set()
+            expected[-1].undeclared = step.session in undeclared
             if expected[-1].raises:
                 break
     return expected

@@ -77,6 +77,8 @@ def _judge_step(place: Place, script: Script, result: StepResult, expected: Expe
             return [place.judgement(Verdict.agree, Reason.refused_as_declared, str(result.error))]
         message = "one value per channel: an error is declared, a result came"
         return [place.judgement(Verdict.differ, Reason.not_refused, message)]
+    if expected.undeclared:
+        place = replace(place, kind=Kind.policy)
     judged = [
         replace(place, kind=Kind.law).judgement(
             Verdict.raised if result.error else Verdict.differ,
@@ -126,10 +128,12 @@ def _channels_of_each_kind(
 ) -> dict[Kind, np.ndarray]:
     """(C,) masks. One value per channel leaves an unbiased moving variance 0/0: whatever comes of it is policy."""
     count = want.shape[1] if want.ndim > 1 else want.shape[0]
-    policy = np.array([place.case.is_policy(channel) for channel in range(count)])
+    policy = np.array([place.case.is_policy(channel, place.dtype) for channel in range(count)])
     single = x is not None and x.size == x.shape[1] and (place.op or "").startswith("train")
     if single and observable == "moving_var" and not np.isfinite(want.astype(np.float64)).all():
         policy = np.ones(count, bool)
+    if place.kind is Kind.policy:
+        policy[:] = True
     return {Kind.law: ~policy, Kind.policy: policy}
 
 

@@ -69,7 +69,7 @@ def _worse(a: PairVerdict, b: PairVerdict) -> PairVerdict:
 
 def _comparisons(a: PlayedCase, b: PlayedCase) -> Iterator[Comparison]:
     """One for each observable that both gave, of each step that both made."""
-    law_channels = np.array([not a.case.is_policy(channel) for channel in range(a.case.shape[1])])
+    law_channels = np.array([not a.case.is_policy(channel, a.dtype) for channel in range(a.case.shape[1])])
     precision = precision_of(a.dtype)
     steps = zip(a.observation.steps, b.observation.steps, a.expected, b.expected, strict=False)
     for result_a, result_b, expected_a, expected_b in steps:

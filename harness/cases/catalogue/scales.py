@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from harness.cases.case import Case
-from harness.cases.data import exact, gaussian, relu_zeros, wide_scales
+from harness.cases.case import Case, Parameters
+from harness.cases.data import exact, gaussian, leaning_gradient, relu_zeros, two_sided, wide_scales
+
+FAR = Parameters(
+    gamma=(1 / 64, -1 / 64, 3 / 128, -3 / 128, 5 / 256),
+    beta=(2.0, -1.5, 1.75, -2.5, 2.25),
+    moving_mean=(1.5, -0.75, 0.5, -1.25, 1.0),
+    moving_var=(64.0, 48.0, 56.0, 72.0, 80.0),
+)
+"""Where the mean is so large that x_hat is known to a tenth only: beside these, a tenth of x_hat is little."""
 
 SCALES = (
     Case(
@@ -28,6 +36,50 @@ SCALES = (
         ("fast_variance",),
         ("fast_variance_cancels",),
         data=gaussian(1e6),
+    ),
+    Case(
+        "large_mean_1e2_eps",
+        "mean/std = 128 and an eps of three variances: a wrong eps shows beside a large mean",
+        ("eps_missing", "eps_wrong"),
+        ("eps_misplaced",),
+        shape=(4, 5),
+        data=two_sided(2.0**7),
+        gradient=leaning_gradient,
+        eps=3.0,
+        script=("train",),
+    ),
+    Case(
+        "large_mean_1e4_eps",
+        "mean/std = 8,192, few values and an eps of three variances: dx's variance term and eps still show in float32",
+        ("dx_ignores_mean",),
+        ("eps_misplaced",),
+        shape=(4, 5),
+        data=two_sided(2.0**13),
+        gradient=leaning_gradient,
+        eps=3.0,
+        script=("train",),
+    ),
+    Case(
+        "far_mean_pair",
+        "mean/std = 500,000 over two values: what is left of the variance in float32, in y and in the moving average",
+        ("fast_variance",),
+        ("fast_variance_cancels",),
+        shape=(2, 5),
+        data=two_sided(2.0**19),
+        parameters=FAR,
+        script=("train",),
+    ),
+    Case(
+        "far_mean_large_eps",
+        "mean/std = 500,000 and an eps of 255: var + eps is 256, so that dx and eps show in float32",
+        ("dx_ignores_mean",),
+        ("eps_misplaced",),
+        shape=(2, 5),
+        data=two_sided(2.0**19),
+        gradient=leaning_gradient,
+        parameters=FAR,
+        eps=255.0,
+        script=("train",),
     ),
     Case(
         "large_moving_mean",

@@ -98,7 +98,7 @@ class GradsAccumulated(_Gradients):
         return dx, *self.sums
 
     def restore(self):
-        self.sums = (0.0, 0.0)  # gradients are no part of a layer's state
+        self.sums = self.loaded_into().sums  # gradients are no part of a layer's state
         super().restore()
 
 

@@ -45,7 +45,7 @@ class BlockLost(D2l):
 
 
 class BlockOfVarianceLost(D2l):
-    """From 65,536 values on, the sum of squares is split into 64 parts, and one of them is lost."""
+    """From 65,536 values on, the sum of squares is split into 8 parts, and one of them is lost."""
 
     expected, case = "unexplained", "values_401408"
 
@@ -54,7 +54,7 @@ class BlockOfVarianceLost(D2l):
         if self.count(x) < 2**16:
             return mean, var
         rows = np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis])
-        part = len(rows) // 64
+        part = len(rows) // 8
         return mean, var - np.square(rows[5 * part : 6 * part] - mean).sum(axis=0) / self.work.type(len(rows))
 
 

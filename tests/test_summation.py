@@ -1,0 +1,87 @@
+"""What a target says of its sums reaches the bounds and is shown; how many threads it may use reaches its process."""
+
+import json
+
+import pytest
+
+from harness.cases.catalogue import BY_ID
+from harness.judge import session_bounds
+from harness.judge.prepare import prepare
+from harness.targets.isolate import IsolatedTarget
+from harness.targets.load import TargetError, load
+from reference.conventions import PRESETS
+from tests.in_process import checked
+from tests.targets.mutants.right import D2l
+
+LAYERS = """
+import os
+from tests.targets.mutants.right import D2l
+
+class Pairwise(D2l):
+    summation = "pairwise"
+
+class Sideways(D2l):
+    summation = "sideways"
+
+class Threads(D2l):
+    def __init__(self, setup):
+        print("threads", os.environ["OMP_NUM_THREADS"], os.environ.get("MKL_NUM_THREADS"))
+        super().__init__(setup)
+"""
+
+
+class Wide(D2l):
+    summation = "wide"
+
+
+@pytest.fixture
+def layers(tmp_path):
+    path = tmp_path / "layers.py"
+    path.write_text(LAYERS)
+    return path
+
+
+def test_the_bounds_are_asked_for_by_what_is_declared(monkeypatch):
+    asked = []
+    for name in ("train_bounds", "eval_bounds"):
+        original = getattr(session_bounds, name)
+        monkeypatch.setattr(
+            session_bounds,
+            name,
+            lambda *given, original=original, **named: asked.append(named["summation"]) or original(*given, **named),
+        )
+    report = checked(Wide, seed=7, cases=(BY_ID["rank2"],))
+    assert report.verdict == "agree"
+    assert set(asked) == {"wide"}
+
+
+def test_expected_values_are_kept_apart_by_summation():
+    case, d2l = BY_ID["rank2"], PRESETS["d2l"]
+    assert prepare(case, "float32", 0, d2l, "wide") is not prepare(case, "float32", 0, d2l)
+    assert prepare(case, "float32", 0, d2l, "any") is prepare(case, "float32", 0, d2l, "any")
+
+
+def test_an_unknown_summation_is_refused(layers):
+    with pytest.raises(TargetError, match="summation may be any, pairwise, wide; it is 'sideways'"):
+        load(f"{layers}:Sideways")
+
+
+def test_the_command_shows_it(layers, tmp_path, capsys):
+    from harness.cli.check import run
+    from harness.cli.request import CheckRequest
+
+    file = tmp_path / "verdict.json"
+    request = CheckRequest((f"{layers}:Pairwise",), case_ids=("rank2",), json_file=file, threads=2)
+    assert run(request) == 0
+    assert "summation=pairwise" in capsys.readouterr().out
+    assert json.loads(file.read_text())["targets"][0]["summation"] == "pairwise"
+
+
+@pytest.mark.parametrize(("threads", "said"), [(None, "threads 1 None"), (2, "threads 2 2")])
+def test_a_target_gets_its_threads(layers, threads, said, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    script = BY_ID["rank2"].make("float32", 0, 0.875)
+    with IsolatedTarget(f"{layers}:Threads", threads=threads) as target:
+        target.play(script, 1)
+        assert said in target.printed()
