@@ -1,6 +1,6 @@
-"""How far a floating-point sum, or a running mean, may be from the exact one, for the very numbers in it.
+"""How far a floating-point sum may be from the exact one, whatever the order in which its terms are added.
 
-Every error bound of batch norm rests on these two. ERROR_BOUNDS.md derives them in sections 2 and 3.
+Every bound of a batch norm rests on this one. ERROR_BOUNDS.md, section 2, proves it.
 """
 
 from __future__ import annotations
@@ -10,94 +10,76 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Hoeffding's tail 2 exp(-c^2/2) is 2 % at c = 3, but one step's error is uniform rather than +-h/2, and the
-# partial sum reaches its last binade only at the end: sums in random order stay below a third of this term.
-CLUSTER_CONSTANT = 3.0
-# A sum crosses binades, and may break ties otherwise: the bias of its worst binade counts twice.
-BIAS_CONSTANT = 2.0
-# Twice that: step k should draw a running mean that is off back by 1/k of its error, but where the steps are
-# rounded away that does not happen, and evenly spaced data err twice as far.
-RUNNING_BIAS_CONSTANT = 4.0
+SUMMATIONS = ("any", "pairwise", "wide")
+"""How a layer adds: in any order; so that no term takes part in more than PAIRWISE_DEPTH(n) additions; in a type of
+twice the digits, rounded once at the end."""
+
+BLOCK_DEPTH = 32
+"""A pairwise sum may begin with blocks, in which a term takes part in this many additions (NumPy: 128 terms in 8 lanes,
+16 + 3)."""
+
+SORTED_UP_TO = 4096
+"""Longer rows are bounded by their sum and their greatest term alone: sorting them would take longer than judging."""
 
 
-def summation_error(terms: Array, unit: float) -> Array:
-    """Bound of |computed sum - exact sum| of each row of `terms`, (..., n) -> (...), one by one or in a tree.
+def summation_error(terms: Array, unit: float, summation: str = "any") -> Array:
+    """Bound of |computed sum - exact sum| of each column of `terms`, (n, C) or (n, 1) -> (C,).
 
-    `unit` is the unit roundoff of the additions. The smaller of the two:
-      proved       unit * A * (n - 1),  A = sum |t|                                 (Higham 2002, section 4.2)
-      statistical  3 * unit * A * sqrt(sum of c_k^2)  +  2 * (largest rounding bias)
-    where c_k counts the terms that agree to a quarter of the last place of A, and so are rounded alike.
+    terms: absolute values of the *computed* terms, or more than these. unit: the unit roundoff of the additions.
+    With A = sum |t|, k the number of terms that are not 0, and P_j the sum of the j greatest |t|:
+
+      any        unit * min((k - 1) A, (P_2 + ... + P_k) (1 + unit)^k)     first part: Lange and Rump 2019
+      pairwise   unit * depth * A (1 + unit)^depth, where depth is less than k - 1
+      wide       unit * A + k unit^2 A
+
+    Raises ValueError for an unknown summation.
     """
-    n = terms.shape[-1]
-    if n < 2:
-        return np.zeros(terms.shape[:-1])
-    total = np.abs(terms).sum(axis=-1)
-    worst: Array = unit * total * (n - 1)
-    if n <= 4:  # 3 sqrt(n) cannot undercut n - 1
-        return worst
-    ascending = np.sort(terms, axis=-1)
-    statistical = CLUSTER_CONSTANT * unit * total * _cluster_size(ascending, unit * total / 2)
-    statistical += BIAS_CONSTANT * _rounding_bias(ascending, total, unit)
-    smaller: Array = np.minimum(worst, statistical)
-    return smaller
+    if summation not in SUMMATIONS:
+        raise ValueError(f"summation is {summation!r}; supported: {', '.join(SUMMATIONS)}")
+    total = terms.sum(axis=0)
+    count = np.count_nonzero(terms, axis=0)
+    steps = np.maximum(count - 1, 0)
+    if summation == "wide":
+        return unit * total * np.where(count > 1, 1.0, 0.0) + steps * unit**2 * total
+    worst: Array = steps * unit * total
+    if summation == "pairwise":
+        depth = pairwise_depth(count)
+        return np.minimum(worst, depth * unit * total * np.exp(depth * unit))
+    return np.minimum(worst, unit * nodes_sum(terms, total, count) * np.exp(count * unit))
 
 
-def _cluster_size(ascending: Array, cell: Array) -> Array:
-    """sqrt(sum c_k^2): sqrt(n) if all terms differ, n if all are equal. Exact zeros cost nothing."""
-    zero = ascending == 0
-    cells = np.rint(ascending / np.where(cell > 0, cell, 1.0)[..., None])
-    cells[zero] = 0.5  # a cell of their own
-    index = np.arange(cells.shape[-1])
-    starts = np.zeros(cells.shape, dtype=np.intp)
-    starts[..., 1:] = np.where(cells[..., 1:] != cells[..., :-1], index[1:], 0)
-    place = index - np.maximum.accumulate(starts, axis=-1)  # within the run of equal cells: 0, 1, 2, ...
-    odd = np.where(zero, 0, 2 * place + 1)  # 1 + 3 + 5 + ... over a run of c terms is c^2
-    size: Array = np.sqrt(odd.sum(axis=-1).astype(np.float64))
-    return size
+def pairwise_depth(count: NDArray[np.intp]) -> Array:
+    """In how many additions a term of a pairwise sum of `count` terms takes part at most."""
+    return BLOCK_DEPTH + np.ceil(np.log2(np.maximum(count, 1)))
 
 
-def _rounding_bias(ascending: Array, total: Array, unit: float) -> Array:
-    """Largest |sum of (t - nearest multiple of h)| over ranges of values and over last places h.
+def nodes_sum(terms: Array, total: Array, count: NDArray[np.intp]) -> Array:
+    """The greatest that sum |partial sum| can be, over all trees of additions: P_2 + ... + P_k.
 
-    A partial sum is a multiple of its own last place h, so adding t to it errs by t's distance from a
-    multiple of h: a function of t alone, which need not average out on a lattice or on evenly spaced terms.
+    Zeros are no leaves: adding one is exact.
     """
-    n = ascending.shape[-1]
-    last_place = np.ldexp(unit, np.frexp(total)[1])  # that of the largest partial sum there can be
-    scaled = ascending / np.where(last_place > 0, last_place, 1.0)[..., None]
-    bias = np.zeros(total.shape)
-    for halving in range(int(np.log2(n) / 2) + 3):  # below that, h is too small for any bias to matter
-        residue = np.rint(scaled)
-        residue -= scaled
-        walk = np.cumsum(residue, axis=-1, out=residue)
-        spread = np.maximum(walk.max(axis=-1), 0) - np.minimum(walk.min(axis=-1), 0)
-        np.maximum(bias, spread * 2.0**-halving, out=bias)
-        scaled *= 2
-    return bias * last_place
+    if len(terms) > SORTED_UP_TO:
+        return flat_nodes_sum(total, terms.max(axis=0, initial=0.0), count)
+    descending = -np.sort(-terms, axis=0)
+    place = np.arange(len(terms))[:, None]
+    times = np.maximum(count - np.maximum(place, 1), 0)  # the greatest two are in every partial sum from the second on
+    return (descending * times).sum(axis=0)
 
 
-def running_mean_error(d: Array, m: Array, unit: float) -> tuple[Array, Array]:
-    """Welford's mean of m + d, row by row: bounds of its error and of that error's effect on the variance.
+def flat_nodes_sum(total: Array, greatest: Array, count: NDArray[np.intp] | int) -> Array:
+    """P_1 + ... + P_count at most, where only the sum and the greatest term are known: P_j <= min(j greatest, sum)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        full = np.minimum(np.floor(np.where(greatest > 0, total / greatest, 0.0)), count)
+    return greatest * full * (full + 1) / 2 + (count - full) * total
 
-    d (n, C) are the exact distances from the exact mean m (C,); both results (C,). Row k moves the mean by
-    delta_k / k and rounds it, an error of unit * |m_k| that weighs k/n in the end. The rounding is a function
-    of delta_k / k alone, and on evenly spaced data the same at every step. The sum of squares takes
-    (x_k - m_(k-1)) (x_k - m_k), so the error of a running mean enters it twice, times delta_k; where the
-    deltas change sign that averages out, where they drift one way (sorted data) it does not.
+
+def adds_exactly(terms: Array, unit: float) -> NDArray[np.bool_]:
+    """(n, C) -> (C,): whether no addition of these very terms can round, in any order.
+
+    So it is where all are multiples of the last place of sum |t|: every partial sum is one, and no greater.
     """
-    n = len(d)
-    if n < 2:
-        return np.zeros(m.shape), np.zeros(m.shape)
-    k = np.arange(2, n + 1)[:, None]
-    running = np.cumsum(d, axis=0)
-    delta = d[1:] - running[:-1] / (k - 1)
-    partial_sum = running[1:] + k * m
-    rounded = np.abs(partial_sum) + 2 * np.abs(delta)
-    last_place = np.ldexp(unit, np.frexp(partial_sum / k)[1])
-    quotient = delta / k / np.where(last_place > 0, last_place, 1.0)
-    bias = np.abs(np.cumsum(k * last_place * (np.rint(quotient) - quotient), axis=0))
-    statistical = CLUSTER_CONSTANT * unit * np.sqrt(np.cumsum(rounded**2, axis=0))
-    statistical += RUNNING_BIAS_CONSTANT * np.maximum.accumulate(bias, axis=0)
-    error = np.minimum(unit * np.cumsum(rounded, axis=0), statistical) / k
-    drift = np.abs(np.cumsum(delta, axis=0)).max(axis=0) / n
-    return error[-1], error.max(axis=0) * (2 * drift + np.sqrt(np.mean(d * d, axis=0) / n))
+    total = np.abs(terms).sum(axis=0)
+    _, exponent = np.frexp(total)  # total < 2^exponent, and numbers below it have a last place of 2 unit 2^(exponent-1)
+    last_place = np.ldexp(unit, exponent)
+    scaled = terms / np.where(last_place > 0, last_place, 1.0)
+    return (scaled == np.rint(scaled)).all(axis=0) & (total > 0)

@@ -186,7 +186,9 @@ def _measured(judgement: Judgement, compared: Comparison) -> Judgement:
         return replace(judgement, reason=Reason.nothing_to_compare)
     error, ratio, broken = _errors(compared)
     with np.errstate(all="ignore"):
-        counted = broken | (conclusive(compared.bound, want, compared.u) & mask & np.isfinite(want.astype(np.float64)))
+        comparable = mask & np.isfinite(want.astype(np.float64)) & np.isfinite(compared.bound)
+        # Within a wide bound there is nothing to conclude; beyond a proved bound there is, however wide it is.
+        counted = broken | (comparable & (conclusive(compared.bound, want, compared.u) | (ratio > 1)))
     proves = bool(counted.any())
     considered = counted if proves else mask
     place = np.unravel_index(int(np.argmax(np.where(considered, ratio, -1.0))), want.shape)

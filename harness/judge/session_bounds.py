@@ -57,7 +57,8 @@ class SessionBounds:
         if layer.conventions.debias and layer.updates > 0:
             keep, t = np.float64(layer.weights()[0]), layer.updates  # of NumPy: a weight of 1 divides by zero
             share = 1 - keep**t
-            rounding = precision.work * (t * keep**t / share + 3)  # keep^t: t roundings; then 1 - ., and the division
+            # keep^t: t roundings of the weight, t of the products; then 1 - ., and the division.
+            rounding = precision.work * (2 * t * keep**t / share + 4)
             mean = mean / share + rounding * np.abs(layer.moving_mean).astype(np.float64)
             var = var / share + rounding * np.abs(layer.moving_var).astype(np.float64)
         return {"moving_mean": mean, "moving_var": var}
@@ -110,7 +111,7 @@ class SessionBounds:
         var_bound = bounds["var"]
         if layer.conventions.moving_var == "unbiased" and n > 1:
             bessel = n / (n - 1)
-            var_bound = bessel * (var_bound + 2 * precision.work * np.asarray(var, np.float64))  # two more roundings
+            var_bound = bessel * (var_bound + 4 * precision.work * (np.asarray(var, np.float64) + var_bound))
             var = var * bessel
         self.mean_error = moving_bound(self.mean_error, layer.average_mean, mean, bounds["mean"], keep, new, precision)
         self.var_error = moving_bound(self.var_error, layer.average_var, var, var_bound, keep, new, precision)

@@ -1,0 +1,157 @@
+"""A number that an implementation computes, and how far it may be from the exact one: a running error analysis.
+
+A formula of batch norm written with quantities evaluates to its own error bound. Two errors are common to all values
+of a channel: that of the mean, and the relative one of the scale 1/sqrt(v + eps). A quantity keeps how it depends on
+them, with sign, so that they cancel in sums as they do in fact; whatever else rounding does is added up in absolute
+value. (Affine arithmetic with two symbols: de Figueiredo and Stolfi, "Affine arithmetic", Numer. Algorithms 37, 2004.)
+ERROR_BOUNDS.md, section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.summation_error import adds_exactly, summation_error
+
+Array = NDArray[np.float64]
+NONE = 0.0
+"""No dependence, no error: told by identity from an array that happens to hold zeros."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What is computed with, and the bounds of the two common errors, (C,) each."""
+
+    unit: float
+    """The unit roundoff of + - *."""
+    flush: float
+    """The smallest normal number: results below it may become zero."""
+    mean_error: Any = NONE
+    scale_error: Any = NONE
+    summation: str = "any"
+
+    def exact(self, value: Array) -> Quantity:
+        """What was given. A number below the smallest normal one may be read as zero."""
+        size = np.abs(value)
+        subnormal = (size < self.flush) & (size > 0)
+        return Quantity(value, self, rest=np.where(subnormal, size, 0.0) if subnormal.any() else NONE)
+
+    def rounded(self, result: Quantity, roundings: float = 1.0) -> Quantity:
+        """The result of an operation, once it is rounded, and flushed where it is small and not exactly 0."""
+        size = np.abs(result.value) + result.radius
+        share = roundings * self.unit * (1 + roundings * self.unit)
+        rest = result.rest + share * size + np.where(size > 0, self.flush, 0.0)
+        return Quantity(result.value, self, result.mean, result.scale, rest)
+
+
+class Quantity:
+    """computed = value + mean * (error of the mean) + scale * (relative error of the scale) + at most rest."""
+
+    __slots__ = ("_radius", "arithmetic", "mean", "rest", "scale", "value")
+
+    def __init__(
+        self, value: Array, arithmetic: Arithmetic, mean: Any = NONE, scale: Any = NONE, rest: Any = NONE
+    ) -> None:
+        self.value, self.arithmetic = value, arithmetic
+        self.mean, self.scale, self.rest = mean, scale, rest
+        self._radius: Any = None
+
+    @property
+    def radius(self) -> Any:
+        """The greatest |computed - value|."""
+        if self._radius is None:
+            radius = self.rest
+            if self.mean is not NONE:
+                radius = radius + np.abs(self.mean) * self.arithmetic.mean_error
+            if self.scale is not NONE:
+                radius = radius + np.abs(self.scale) * self.arithmetic.scale_error
+            self._radius = radius
+        return self._radius
+
+    def __add__(self, other: Quantity) -> Quantity:
+        return self.arithmetic.rounded(self._plus(other))
+
+    def __sub__(self, other: Quantity) -> Quantity:
+        return self + -other
+
+    def __neg__(self) -> Quantity:
+        return self.times(-1.0)
+
+    def __mul__(self, other: Quantity) -> Quantity:
+        return self.arithmetic.rounded(self.exact_product(other))
+
+    def _plus(self, other: Quantity) -> Quantity:
+        return Quantity(
+            self.value + other.value,
+            self.arithmetic,
+            _sum(self.mean, other.mean),
+            _sum(self.scale, other.scale),
+            _sum(self.rest, other.rest),
+        )
+
+    def exact_product(self, other: Quantity) -> Quantity:
+        """The product before it is rounded."""
+        a, b = self.value, other.value
+        rest = _sum(_times(np.abs(a), other.rest), _times(np.abs(b), self.rest))
+        if self.radius is not NONE and other.radius is not NONE:
+            rest = rest + self.radius * other.radius
+        return Quantity(
+            a * b,
+            self.arithmetic,
+            _sum(_times(a, other.mean), _times(b, self.mean)),
+            _sum(_times(a, other.scale), _times(b, self.scale)),
+            rest,
+        )
+
+    def times(self, factor: float) -> Quantity:
+        """By a power of two, which is exact."""
+        return Quantity(
+            factor * self.value,
+            self.arithmetic,
+            _times(factor, self.mean),
+            _times(factor, self.scale),
+            _times(abs(factor), self.rest),
+        )
+
+    def over(self, n: int) -> Quantity:
+        """Divided by n, or multiplied by a reciprocal that was rounded within an ulp: three roundings."""
+        return self.arithmetic.rounded(
+            Quantity(self.value / n, self.arithmetic, *(_times(1 / n, a) for a in (self.mean, self.scale, self.rest))),
+            3.0,
+        )
+
+    def sum(self) -> Quantity:
+        """The sum over the rows, in the order that `arithmetic.summation` allows. Terms (n, C) -> (C,)."""
+        arithmetic = self.arithmetic
+        total = _rows(self.value)
+        if self.radius is NONE:
+            rounding = summation_error(np.abs(self.value), arithmetic.unit, arithmetic.summation)
+            rounding = np.where(adds_exactly(self.value, arithmetic.unit), 0.0, rounding)
+        else:
+            terms = np.abs(self.value) + self.radius
+            rounding = summation_error(terms, arithmetic.unit, arithmetic.summation)
+        flushed = len(self.value) * arithmetic.flush
+        rest = rounding + flushed if self.rest is NONE else _rows(self.rest, self.value) + rounding + flushed
+        mean, scale = (a if a is NONE else _rows(a, self.value) for a in (self.mean, self.scale))
+        return Quantity(total, arithmetic, mean, scale, rest)
+
+    def or_worse(self, other: Quantity) -> Quantity:
+        """Either of two computations of the same function of mean and scale: the greater rest."""
+        return Quantity(self.value, self.arithmetic, self.mean, self.scale, np.maximum(self.rest, other.rest))
+
+
+def _rows(a: Any, like: Array | None = None) -> Array:
+    """The sum over the rows, also of what is the same in all of them."""
+    return (a if like is None else np.broadcast_to(a, like.shape)).sum(axis=0)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return b if a is NONE else a if b is NONE else a + b
+
+
+def _times(a: Any, b: Any) -> Any:
+    return NONE if b is NONE else a * b

@@ -1,0 +1,119 @@
+"""How far the batch statistics of an honest layer may be from the exact ones: its mean, its variance, its scale.
+
+Honest are two passes about the computed mean, also corrected; Welford's updates; and merges of parts over any tree.
+E[x^2] - E[x]^2 is not. ERROR_BOUNDS.md, sections 4 to 6, has the theorems; a number in a comment is that of an
+equation there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.summation_error import flat_nodes_sum, summation_error
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch as the exact numbers: x, d = x - mean (n, C); mean, var (C,)."""
+
+    x: Array
+    d: Array
+    mean: Array
+    var: Array
+
+
+def mean_error(batch: Batch, u: float, flush: float, summation: str = "any") -> Array:
+    """(C,): bound of |computed mean - mean|. flush: the smallest normal number."""
+    size = np.abs(batch.x)
+    n = len(size)
+    summed = summation_error(size, u, summation) / n
+    by_sum = summed + 3 * u * (np.abs(batch.mean) + summed)  # (4): the division, or 1/n and a product
+    if summation != "any":
+        return by_sum + 2 * flush
+    total, greatest = size.sum(axis=0), size.max(axis=0)
+    nodes = u * flat_nodes_sum(total, greatest, n) / n
+    by_updates = growth(n, u) * (nodes + steps_towards_the_mean(batch.var, n, u))  # (5)
+    by_weights = growth(n, u) * u * (5 * levels(n) - 1) * total / n if n > 1 else by_sum  # (6)
+    error: Array = np.maximum(np.maximum(by_sum, by_updates), by_weights)
+    return error + 3 * levels(n) * flush + 2 * flush
+
+
+def variance_error(batch: Batch, error_of_mean: Array, u: float, flush: float, summation: str = "any") -> Array:
+    """(C,): bound of |computed variance - var|, of the biased variance."""
+    n = len(batch.x)
+    by_passes = two_pass_error(batch, error_of_mean, u, summation)
+    if summation != "any":
+        return by_passes + 4 * flush
+    std, wrong_by = np.sqrt(batch.var), means_of_parts_error(batch, u)
+    widest = (std + wrong_by) ** 2
+    by_merges = growth(n, u) * (widest * (1 + (n + 12) * u)) - batch.var  # (9)
+    return np.maximum(by_passes, by_merges) + 4 * flush
+
+
+def two_pass_error(batch: Batch, error_of_mean: Array, u: float, summation: str) -> Array:
+    """About a mean that is off by e, exact squares average to var + e^2; they are rounded and summed. (7, 8)"""
+    n, var, e = len(batch.x), batch.var, error_of_mean
+    size = np.abs(batch.d)
+    terms = (1 + 4 * u) * size**2
+    spread = 2 * e * size.mean(axis=0) + e**2  # what the wrong mean adds to the squares at most, on average
+    summed = summation_error(terms, u, summation) / n + n * u * (1 + 4 * u) * spread
+    rounding = summed + 6 * u * (1 + 6 * u) * (var + e**2)
+    # A corrected two-pass variance subtracts the square of what its deviations average to: e, and their rounding.
+    average = summation_error(size, u, summation) / n + n * u * e + u * size.mean(axis=0)
+    corrected = 2 * e * average + average**2
+    return rounding + np.maximum(e**2, corrected * (1 + 8 * u))
+
+
+def means_of_parts_error(batch: Batch, u: float) -> Array:
+    """(C,): how far off the differences of parts' means are, in the mean that their merges weigh them by. (10 to 12)"""
+    n = len(batch.x)
+    size = np.abs(batch.x)
+    total, greatest, std = size.sum(axis=0), size.max(axis=0), np.sqrt(batch.var)
+    by_greatest = greatest / 2 * np.sqrt((n + 3) ** 3 / (3 * n))
+    by_total = np.minimum((n + 1) / 2 * greatest, total) * np.sqrt(np.log2(n) + 1)
+    levels_below = np.arange(1, levels(n))
+    by_weights = greatest * np.sqrt(((5 * levels_below - 1.0) ** 2).sum())
+    steps = 7.1 * std * np.sqrt((np.log2(n) + 3.25) * np.log(n)) if n > 1 else 0.0 * std
+    error: Array = growth(n, u) * u * (np.maximum(np.minimum(by_greatest, by_total), by_weights) + steps)
+    return error
+
+
+def steps_towards_the_mean(var: Array, n: int, u: float) -> Array:
+    """What the roundings of delta * n_b / n add up to over a tree of merges, at most. (5)"""
+    return 5 * u * np.sqrt(var * (np.log2(n) + 3.25)) if n > 1 else 0.0 * var
+
+
+def growth(n: int, u: float) -> float:
+    """The factor by which errors of errors make a bound of first order grow in n steps."""
+    return float(np.exp((n + 16 * levels(n) + 16) * u))
+
+
+def levels(n: int) -> int:
+    """The depth of a balanced tree of n leaves."""
+    return int(np.ceil(np.log2(n))) if n > 1 else 0
+
+
+def denominator(var: Array, eps: float, eps_at: str) -> Array:
+    """sqrt(var + eps) or sqrt(var) + eps. Raises ValueError for an unknown eps_at."""
+    if eps_at == "inside_sqrt":
+        return np.sqrt(var + eps)
+    if eps_at == "outside_sqrt":
+        return np.sqrt(var) + eps
+    raise ValueError(f"eps_at is {eps_at!r}; supported: inside_sqrt, outside_sqrt")
+
+
+def scale_error(var: Array, error: Array, eps: float, eps_at: str, u: float) -> Array:
+    """p >= |computed r / r - 1|, where r is 1/`denominator`. (13)
+
+    An honest variance is not negative. The six u: eps and the addition, which a root halves, root and division, within
+    an ulp each, or a reciprocal root within two; the sixth for their products.
+    """
+    low, high = np.maximum(var - error, np.minimum(var, 0)), var + error
+    at, at_low, at_high = (denominator(v, eps, eps_at) for v in (var, low, high))
+    p: Array = np.maximum(at / at_low - 1, 1 - at_high**-1 * at)
+    return p * (1 + 6 * u) + 6 * u
