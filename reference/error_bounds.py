@@ -85,10 +85,10 @@ def train_bounds(
     layer = Layer.of(
         arithmetic, batch, _float64(dy), _float64(gamma), _float64(beta), denominator(batch.var, eps, eps_at)
     )
-    per_std = None if eps_at == "inside_sqrt" else slope_of_root(layer, batch.var, v_error, eps)
+    per_std, bounded = (None, True) if eps_at == "inside_sqrt" else slope_of_root(layer, batch.var, v_error, eps)
     return {
         "y": _stored(y_forms(layer), precision),
-        "dx": _stored(dx_forms(layer, per_std), precision),
+        "dx": np.where(bounded, _stored(dx_forms(layer, per_std), precision), np.inf),
         "dgamma": _bound(dgamma_form(layer)),
         "dbeta": _bound(layer.dy.sum()),
         "mean": m_error,
@@ -208,7 +208,7 @@ def as_one_error(scale: Quantity) -> Quantity:
 def dgamma_form(layer: Layer) -> Quantity:
     """sum(dy xh), xh as x r - m r; or r (sum(dy x) - m sum(dy)). Other groupings round no more than one of these."""
     dy, x, m, r = layer.dy, layer.x, layer.m, layer.r
-    by_xh = (dy * (x * r - m * r)).sum()
+    by_xh = (dy * (layer.d_regrouped * r)).sum()
     regrouped = (dy * x).sum() * r - (dy.sum() * m) * r
     return by_xh.or_worse(regrouped)
 
@@ -240,20 +240,23 @@ def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
         dv = dv * per_std
     through_v = d * dv.over(n).times(2.0)
     through_x = upstream * r
-    dm = through_x.sum() + through_v.sum()
-    return through_x + through_v - dm.over(n)
+    both = through_x + through_v
+    dm = (through_x.sum() + through_v.sum()).or_worse(both.sum())  # two sums, or their terms are added first
+    return both - dm.over(n)
 
 
-def slope_of_root(layer: Layer, v: Array, v_error: Array, eps: float) -> Quantity:
+def slope_of_root(layer: Layer, v: Array, v_error: Array, eps: float) -> tuple[Quantity, NDArray[np.bool_]]:
     """(sqrt(v) + eps)/sqrt(v): with eps outside the root, dr/dv = -r^2/(2 sqrt(v)) and not -r^3/2.
 
-    Its relative error has no bound where the variance may be 0. ERROR_BOUNDS.md, section 9.
+    Second, where it has a bound at all: not where the variance may be 0. ERROR_BOUNDS.md, section 9.
     """
     u = layer.r.arithmetic.unit
     s, s_low, s_high = np.sqrt(v), np.sqrt(np.maximum(v - v_error, 0)), np.sqrt(v + v_error)
     slope = (s + eps) / s
     share = np.maximum((s_low + eps) / s_low / slope - 1, 1 - (s_high + eps) / s_high / slope) + 8 * u
-    return Quantity(slope, layer.r.arithmetic, rest=np.where(s_low > 0, slope * share, np.inf))
+    bounded = ~(s_low <= 0)
+    slope, rest = np.where(bounded, slope, 1.0), np.where(bounded, slope * share, 0.0)
+    return Quantity(slope, layer.r.arithmetic, rest=rest), bounded
 
 
 # --- from quantities to bounds ---

@@ -44,7 +44,7 @@ class Arithmetic:
         """The result of an operation, once it is rounded, and flushed where it is small and not exactly 0."""
         size = np.abs(result.value) + result.radius
         share = roundings * self.unit * (1 + roundings * self.unit)
-        rest = result.rest + share * size + np.where(size > 0, self.flush, 0.0)
+        rest = result.rest + share * size + np.where(size > 0, max(1.0, roundings) * self.flush, 0.0)
         return Quantity(result.value, self, result.mean, result.scale, rest)
 
 
@@ -108,14 +108,10 @@ class Quantity:
         )
 
     def times(self, factor: float) -> Quantity:
-        """By a power of two, which is exact."""
-        return Quantity(
-            factor * self.value,
-            self.arithmetic,
-            _times(factor, self.mean),
-            _times(factor, self.scale),
-            _times(abs(factor), self.rest),
-        )
+        """By a power of two, which is exact unless the result is too small."""
+        parts = (_times(factor, self.mean), _times(factor, self.scale), _times(abs(factor), self.rest))
+        scaled = Quantity(factor * self.value, self.arithmetic, *parts)
+        return scaled if abs(factor) >= 1 else self.arithmetic.rounded(scaled, 0.0)
 
     def over(self, n: int) -> Quantity:
         """Divided by n, or multiplied by a reciprocal that was rounded within an ulp: three roundings."""

@@ -1,6 +1,7 @@
 """How far the batch statistics of an honest layer may be from the exact ones: its mean, its variance, its scale.
 
-Honest are two passes about the computed mean, also corrected; Welford's updates; and merges of parts over any tree.
+Honest are two passes about the computed mean, also corrected, or over x minus its first value; Welford's updates; and
+merges of parts over any tree.
 E[x^2] - E[x]^2 is not. ERROR_BOUNDS.md, sections 4 to 6, has the theorems; a number in a comment is that of an
 equation there.
 """
@@ -33,8 +34,10 @@ def mean_error(batch: Batch, u: float, flush: float, summation: str = "any") -> 
     n = len(size)
     summed = summation_error(size, u, summation) / n
     by_sum = summed + 3 * u * (np.abs(batch.mean) + summed)  # (4): the division, or 1/n and a product
+    shifted = mean_of_shifted_error(batch, u, summation)
+    by_sum = np.maximum(by_sum, shifted + u * (np.abs(batch.mean) + shifted))
     if summation != "any":
-        return by_sum + 2 * flush
+        return by_sum + 3 * flush
     total, greatest = size.sum(axis=0), size.max(axis=0)
     nodes = u * flat_nodes_sum(total, greatest, n) / n
     by_updates = growth(n, u) * (nodes + steps_towards_the_mean(batch.var, n, u))  # (5)
@@ -47,12 +50,24 @@ def variance_error(batch: Batch, error_of_mean: Array, u: float, flush: float, s
     """(C,): bound of |computed variance - var|, of the biased variance."""
     n = len(batch.x)
     by_passes = two_pass_error(batch, error_of_mean, u, summation)
+    off = u * np.sqrt(np.mean((batch.x - batch.x[0]) ** 2, axis=0))  # what rounding x - x_0 does to the deviations
+    by_shift = two_pass_error(batch, mean_of_shifted_error(batch, u, summation), u, summation)
+    by_shift += (2 * np.sqrt(batch.var) + off) * off * (1 + 2 * (n + 8) * u)
+    by_passes = np.maximum(by_passes, by_shift)
     if summation != "any":
         return by_passes + 4 * flush
     std, wrong_by = np.sqrt(batch.var), means_of_parts_error(batch, u)
     widest = (std + wrong_by) ** 2
     by_merges = growth(n, u) * (widest * (1 + (n + 12) * u)) - batch.var  # (9)
     return np.maximum(by_passes, by_merges) + 4 * flush
+
+
+def mean_of_shifted_error(batch: Batch, u: float, summation: str) -> Array:
+    """Of the mean of x - x_0: its differences are rounded, and summed. (4a)"""
+    size = (1 + u) * np.abs(batch.x - batch.x[0])
+    summed = summation_error(size, u, summation) / len(size)
+    error: Array = summed + u * size.mean(axis=0) + 3 * u * (np.abs(batch.mean - batch.x[0]) + summed)
+    return error * (1 + 8 * u)
 
 
 def two_pass_error(batch: Batch, error_of_mean: Array, u: float, summation: str) -> Array:

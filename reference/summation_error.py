@@ -29,6 +29,7 @@ def summation_error(terms: Array, unit: float, summation: str = "any") -> Array:
     With A = sum |t|, k the number of terms that are not 0, and P_j the sum of the j greatest |t|:
 
       any        unit * min((k - 1) A, (P_2 + ... + P_k) (1 + unit)^k)     first part: Lange and Rump 2019
+                 and at least 2 unit A for k > 1, for a compensated sum
       pairwise   unit * depth * A (1 + unit)^depth, where depth is less than k - 1
       wide       unit * A + k unit^2 A
 
@@ -45,7 +46,9 @@ def summation_error(terms: Array, unit: float, summation: str = "any") -> Array:
     if summation == "pairwise":
         depth = pairwise_depth(count)
         return np.minimum(worst, depth * unit * total * np.exp(depth * unit))
-    return np.minimum(worst, unit * nodes_sum(terms, total, count) * np.exp(count * unit))
+    in_a_tree = np.minimum(worst, unit * nodes_sum(terms, total, count) * np.exp(count * unit))
+    compensated = np.where(count > 1, 2 * unit * total, 0.0)
+    return np.maximum(in_a_tree, compensated)
 
 
 def pairwise_depth(count: NDArray[np.intp]) -> Array:
