@@ -1,0 +1,81 @@
+"""Where a target computes: by its name, as its class allows, and as every judgement records."""
+
+import sys
+
+import pytest
+
+from harness.cases.catalogue import BY_ID
+from harness.check import CheckOptions, check_target
+from harness.cli.verdicts import as_json
+from harness.targets.device import DeviceError, for_device, on_device, split_device, started_on
+from harness.targets.in_process import InProcessTarget
+from harness.targets.isolate import IsolatedTarget
+from harness.targets.load import TargetError
+from harness.targets.play import play
+from reference.under_test import NumpyBatchNorm
+
+RANK2 = BY_ID["rank2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("torch", ("torch", "cpu")),
+        ("torch-native@cuda", ("torch-native", "cuda")),
+        ("./my@home/mine.py:Norm", ("./my@home/mine.py:Norm", "cpu")),
+        ("./my@cuda/mine.py:Norm@cuda", ("./my@cuda/mine.py:Norm", "cuda")),
+    ],
+)
+def test_a_name_may_say_where(name, parts):
+    assert split_device(name) == parts
+    assert on_device(*parts) == name
+
+
+def test_a_name_that_says_it_is_not_overruled():
+    assert split_device("torch@cpu", "cuda") == ("torch", "cpu")
+    assert split_device("torch", "cuda") == ("torch", "cuda")
+
+
+def test_jax_is_told_where_and_the_user_has_the_last_word_on_a_cpu():
+    assert for_device({}, "cpu") == {"JAX_PLATFORMS": "cpu"}
+    assert for_device({"JAX_PLATFORMS": "tpu"}, "cpu") == {"JAX_PLATFORMS": "tpu"}
+    assert for_device({"JAX_PLATFORMS": "cpu"}, "cuda")["JAX_PLATFORMS"] == "cuda"
+
+
+def test_a_class_that_says_nothing_computes_on_the_cpu():
+    assert started_on(NumpyBatchNorm, "cpu") == "cpu"
+    with pytest.raises(DeviceError, match=r'devices = \("cpu", "cuda"\)'):
+        started_on(NumpyBatchNorm, "cuda")
+
+
+def test_a_class_that_goes_by_the_device_is_told_it(monkeypatch):
+    seen = []
+
+    class Either(NumpyBatchNorm):
+        devices = ("cpu", "cuda")
+
+        def __init__(self, setup):
+            seen.append(setup.device)
+            super().__init__(setup)
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)  # what would be asked whether there is a GPU
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    assert started_on(Either, "cuda") == "cuda:0"
+    script = RANK2.make("float32", 0, 0.9)
+    play(Either, script, 1, "cuda")
+    play(Either, script, 1)
+    assert seen == ["cuda", "cpu"]
+
+
+def test_every_judgement_records_it():
+    report = check_target(InProcessTarget(NumpyBatchNorm), CheckOptions((RANK2,)))
+    (target,) = as_json([report])["targets"]
+    assert target["device"] == "cpu"
+    assert {case["device"] for case in target["cases"]} == {"cpu"}
+
+
+def test_a_device_that_is_not_there_is_a_usage_error():
+    with IsolatedTarget("numpy@cuda") as target:
+        assert target.name == "numpy@cuda"
+        with pytest.raises(TargetError, match=r"numpy@cuda.*cpu only"):
+            target.describe()
