@@ -132,7 +132,7 @@ TRAPS: tuple[Trap, ...] = (
         "stats_not_saved",
         "The moving statistics are not part of the saved state, so that a restored model predicts with initial ones.",
         ("d2l-zh#1265",),
-        cases=("save_and_restore",),
+        cases=("save_and_restore", "restore_small_variance"),
     ),
     Trap(
         "counter_not_restored",

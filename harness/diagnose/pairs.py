@@ -67,6 +67,7 @@ def possible_pairs(singles: list[Suspect], evidence: Evidence) -> Iterable[tuple
     candidates = [
         Candidate(single, cases, [departures_of(single.layer, case, conventions) for case in cases], conventions)
         for single in singles
+        if not single.layer.alone
     ]
     for a, b in combinations(candidates, 2):
         if a.suspect.ids == b.suspect.ids or issubclass(a.layer, b.layer) or issubclass(b.layer, a.layer):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from harness.diagnose import fitted
 from harness.diagnose.envelopes import NARROW, Envelope, fast_in_float32, fast_variance, low_precision
 from harness.diagnose.evidence import Evidence
+from harness.diagnose.factors import by_factor
 from harness.diagnose.misfit import fits
 from harness.diagnose.mistakes.axes import GROUPINGS
 from harness.diagnose.pairs import by_pair
@@ -74,6 +75,9 @@ def by_number(evidence: Evidence) -> Iterable[Suspect]:
     failing = [evidence.in_any_mode(case) for case in evidence.failing]
     for explanation in fitted.explanations(played, failing, evidence.conventions):
         yield Suspect((explanation.id,), (explanation.layer,), explanation.detail)
+    scaled = by_factor(evidence)
+    if scaled:
+        yield scaled
 
 
 def by_envelope(envelopes: Iterable[Envelope], evidence: Evidence) -> Iterable[Suspect]:

@@ -46,6 +46,8 @@ class OracleLayer(BatchNorm):
     """The step in which the layer's state is loaded."""
     acts_through: tuple[str, ...] = ()
     """For a mistake that changes nothing by itself: the ids of those beside which it shows."""
+    alone = False
+    """For a mistake that is never tried as one of two: there are many such variants, and pairs go by the square."""
 
     @classmethod
     def from_setup(cls, setup: Setup, conventions: Conventions) -> OracleLayer:

@@ -48,7 +48,7 @@ EPS = (
     Case(
         "eps_one",
         "an eps of 1, as large as the variance: no default, and no small correction",
-        ("eps_outside_sqrt", "eps_missing", "eps_wrong"),
+        ("eps_outside_sqrt", "eps_missing", "eps_wrong", "bessel_wrong"),
         ("eps_misplaced",),
         eps=1.0,
     ),

@@ -9,6 +9,7 @@ MEMORY = (
     Case(
         "sliced_input",
         "every second value of a wider array",
+        ("strides_ignored",),
         traps=("strides_ignored",),
         layout="sliced",
         quick=True,
@@ -16,6 +17,7 @@ MEMORY = (
     Case(
         "transposed_input",
         "an array with its strides in the other order",
+        ("strides_ignored",),
         traps=("strides_ignored",),
         layout="transposed",
         quick=True,
@@ -23,6 +25,7 @@ MEMORY = (
     Case(
         "moved_channels",
         "NHWC memory under an NCHW shape, as torch's channels_last, or the other way round",
+        ("strides_ignored",),
         traps=("strides_ignored",),
         layout="moved_channels",
         quick=True,
@@ -36,6 +39,7 @@ MEMORY = (
     Case(
         "reversed_input",
         "negative strides: an array that runs backwards, which some libraries refuse",
+        ("strides_ignored",),
         traps=("strides_ignored",),
         layout="reversed",
         may_refuse=True,
@@ -43,6 +47,7 @@ MEMORY = (
     Case(
         "broadcast_gradient",
         "a dy with a stride of zero, as a mean over the batch sends back: all samples share one memory",
+        ("strides_ignored",),
         traps=("strides_ignored",),
         gradient=same_for_all_samples,
         dy_layout="broadcast",

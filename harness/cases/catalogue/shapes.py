@@ -30,6 +30,18 @@ FORMULAS = (
     "gamma_ignored",
     "beta_ignored",
     "input_mutated",
+    "inverse_std_averaged",
+    "wrong_power",
+    "wrong_count",
+    "mean_bessel",
+    "stats_per_shard",
+    "stale_statistics",
+    "stale_fold",
+    "gradient_scaled",
+    "gamma_abs",
+    "gamma_plus_one",
+    "gamma_exp",
+    "beta_sign",
 )
 """What any case of ordinary numbers separates: it trains, predicts and has non-default parameters."""
 
@@ -133,7 +145,8 @@ SHAPES = (
     ),
     Case(
         "odd_batch",
-        "n = 7 values per channel: division by n rounds, as it does not for a power of two",
+        "n = 7 values per channel: division by n rounds, and the batch falls into parts of unequal size",
+        ("stats_per_shard",),
         source="no report; a gap that powers of two leave",
         shape=(7, 5),
     ),

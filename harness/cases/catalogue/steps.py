@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.cases.case import DTYPES, Case
+from harness.cases.data import gaussian
 
 STEPS = (
     Case(
@@ -66,7 +67,7 @@ STEPS = (
     Case(
         "save_and_restore",
         "a layer restored from its saved state continues as the original would",
-        ("state_not_saved",),
+        ("state_not_saved", "restore_changes_layer"),
         ("stats_not_saved", "counter_not_restored"),
         script=("train", "train", "restore", "eval", "train"),
         dtypes=DTYPES,
@@ -79,6 +80,16 @@ STEPS = (
         ("counter_not_restored",),
         script=("train", "train", "restore_used", "eval", "train", "eval"),
         quick=True,
+    ),
+    Case(
+        "restore_small_variance",
+        "a restored variance of the size of eps: eps subtracted or added in loading shows",
+        ("state_not_saved", "restore_changes_layer"),
+        ("stats_not_saved",),
+        shape=(4, 5),
+        data=gaussian(0.5, 0.003),
+        moving_scale=(0.003, 1e-5),
+        script=("train", "train", "restore", "eval", "train"),
     ),
     Case(
         "two_layers",

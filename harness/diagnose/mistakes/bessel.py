@@ -79,6 +79,22 @@ class MovingVarBesselInverse(OracleLayer):
         super().update(mean, var * ((n - 1) / n) ** 2 if n > 0 else var, n)
 
 
+class MovingVarByChannels(OracleLayer):
+    """C/(C - 1): the number of channels in place of n."""
+
+    def update(self, mean, var, n):
+        channels = len(var)
+        factor = channels / (channels - 1) if channels > 1 else 1
+        super().update(mean, var * factor * ((n - 1) / n) if n > 1 else var, n)
+
+
+class MovingVarBesselWithEps(OracleLayer):
+    """n/(n - 1 + eps): eps keeps the division from failing, and stays."""
+
+    def update(self, mean, var, n):
+        super().update(mean, var * ((n - 1) / (n - 1 + var.dtype.type(self.eps))) if n > 1 else var, n)
+
+
 class BatchVarUnbiased(OracleLayer):
     """y divides by the variance over n - 1; the moving variance is as declared; the gradient keeps sum/n."""
 

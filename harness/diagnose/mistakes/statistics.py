@@ -14,10 +14,12 @@ class MomentumInverted(OracleLayer):
         return new, keep
 
 
-class _OtherUpdate(OracleLayer):
+class OtherUpdate(OracleLayer):
     """Another update for one of the two averages, named by `wrong`; the other is updated as it should be."""
 
     wrong = "var"
+    uses_bessel = True
+    """Whether the batch's variance comes with Bessel's factor, where that is declared."""
 
     def mistaken(self, old, batch):  # noqa: ARG002
         return batch
@@ -28,11 +30,12 @@ class _OtherUpdate(OracleLayer):
         if self.wrong == "mean":
             self.average_mean = self.mistaken(old[0], mean)
         else:
-            bessel = n / (n - 1) if self.conventions.moving_var == "unbiased" and n > 1 else 1
+            declared = self.conventions.moving_var == "unbiased" and n > 1
+            bessel = n / (n - 1) if self.uses_bessel and declared else 1
             self.average_var = self.mistaken(old[1], var * bessel)
 
 
-class VarMomentumInverted(_OtherUpdate):
+class VarMomentumInverted(OtherUpdate):
     def mistaken(self, old, batch):
         keep, new = self.weights()
         return new * old + keep * batch
@@ -42,7 +45,7 @@ class MeanMomentumInverted(VarMomentumInverted):
     wrong = "mean"
 
 
-class VarFrozen(_OtherUpdate):
+class VarFrozen(OtherUpdate):
     def mistaken(self, old, batch):  # noqa: ARG002
         return old
 
@@ -105,6 +108,18 @@ class StdAveraged(OracleLayer):
 
     def update(self, mean, var, n):
         super().update(mean, np.sqrt(var), n)
+
+
+class StdKept(OtherUpdate):
+    """The layer keeps the average standard deviation, and predicts by it; the variance that is shown is its square."""
+
+    def mistaken(self, old, batch):
+        keep, new = self.weights()
+        return (keep * np.sqrt(old) + new * np.sqrt(batch)) ** 2
+
+
+class StdKeptWithoutBessel(StdKept):
+    uses_bessel = False
 
 
 class StatsFrozen(OracleLayer):

@@ -4,7 +4,7 @@ A mutant states which ids its diagnosis must name (`expected`, an id or several)
 Nothing in this package knows the project.
 """
 
-from tests.targets.mutants import forward, gradients, modes, moving, pairs, subtle, variance
+from tests.targets.mutants import forward, gradients, modes, moving, pairs, powers, sharded, stale, subtle, variance
 
 
 def _mutants(*modules):
@@ -17,7 +17,7 @@ def _mutants(*modules):
     )
 
 
-SINGLE = _mutants(moving, modes, variance, forward, gradients, subtle)
+SINGLE = _mutants(moving, modes, variance, forward, gradients, subtle, sharded, stale, powers)
 PAIRS = _mutants(pairs)
 
 

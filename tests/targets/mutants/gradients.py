@@ -164,9 +164,19 @@ class Accumulates(D2l):
 
 
 class GradientWrongByHalf(D2l):
-    """A factor of 2 that no known mistake has."""
+    """dx of training is twice what it should be."""
+
+    expected, case = "gradient_scaled", "rank2"
+
+    def input_gradient(self, dy, saved):
+        return super().input_gradient(dy, saved) * np.array(2, dy.dtype)
+
+
+class GradientClipped(D2l):
+    """What no known mistake does: dx of training is cut off at a tenth."""
 
     expected, case = "unexplained", "rank2"
 
     def input_gradient(self, dy, saved):
-        return super().input_gradient(dy, saved) * np.array(2, dy.dtype)
+        tenth = self.work.type(0.1)
+        return np.clip(super().input_gradient(dy, saved), -tenth, tenth)
