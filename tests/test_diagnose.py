@@ -117,8 +117,8 @@ CONVENTIONS = {
     "debiased": replace(PRESETS["d2l"], debias=True),
     "outside": replace(PRESETS["d2l"], eps_at="outside_sqrt"),
 }
-EVERY = 41
-"""Of some 20,000 pairs under each of the conventions, one in so many is replayed."""
+EVERY = 61
+"""Of some 30,000 pairs under each of the conventions, one in so many is replayed."""
 
 
 def as_if_played(conventions):
@@ -135,7 +135,8 @@ def test_two_mistakes_replay_together_without_raising(conventions):
     singles = single_suspects(conventions)
     assert all(None not in list(replayed(single.layer, played, conventions)) for single in singles)
     raising = []
-    for a, b in islice(combinations(singles, 2), 0, None, EVERY):
+    paired = [single for single in singles if not single.layer.alone]
+    for a, b in islice(combinations(paired, 2), 0, None, EVERY):
         both = stacked(a, b)
         if both and None in list(replayed(both.layer, played, conventions)):
             raising.append((a.layer.__name__, b.layer.__name__))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+import ml_dtypes
 import numpy as np
 
 from harness.cases.case import Step
@@ -127,14 +128,22 @@ class Deviation:
     def same_or_open(self) -> np.ndarray:
         """Where what is not finite is no deviation: on both sides; or a 0/0 of a constant channel.
 
-        The variance of a channel that holds one number is 0 on paper, and what rounding makes of it in practice. Any
-        other NaN of a replay explains no number.
+        What exceeds the type of the result is not finite there. The variance of a channel that holds one number is 0
+        on paper, and what rounding makes of it in practice. Any other NaN of a replay explains no number.
         """
-        lost = ~np.isfinite(self.mistaken)
+        lost = ~np.isfinite(self.mistaken) | (np.abs(self.mistaken) > largest_finite(self.got.dtype))
         same = lost & ~np.isfinite(self.got.astype(self.mistaken.dtype))
         if not lost.any():
             return same
         return same | (np.isnan(self.mistaken) & constant_channels(self.played.script.steps[self.step], self.mistaken))
+
+
+def largest_finite(dtype: np.dtype) -> float:
+    """The largest number of a floating-point type, those of ml_dtypes included; infinity for any other type."""
+    try:
+        return float(ml_dtypes.finfo(dtype).max)
+    except ValueError:
+        return np.inf
 
 
 def constant_channels(step: Step, like: np.ndarray) -> np.ndarray:

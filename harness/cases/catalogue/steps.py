@@ -67,7 +67,7 @@ STEPS = (
     Case(
         "save_and_restore",
         "a layer restored from its saved state continues as the original would",
-        ("state_not_saved", "restore_changes_layer"),
+        ("state_not_saved", "restore_changes_layer", "stale_fold"),
         ("stats_not_saved", "counter_not_restored"),
         script=("train", "train", "restore", "eval", "train"),
         dtypes=DTYPES,

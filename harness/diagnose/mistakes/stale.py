@@ -157,4 +157,4 @@ def of_scale(kind: type[StaleFold]) -> type[OracleLayer]:
 
 STALE = (StaleStatistics, StaleUntilRestored, StaleAfterRestore, OneUpdateLate, OneUpdateLost)
 _FOLDS = (StaleFold, FoldedWhenBuilt, FoldedWhenLoaded, FoldLostWhenLoaded)
-FOLDED = (*_FOLDS, *map(in_y, _FOLDS), *map(of_scale, _FOLDS))
+FOLDED: tuple[type[OracleLayer], ...] = (*_FOLDS, *map(in_y, _FOLDS), *map(of_scale, _FOLDS))

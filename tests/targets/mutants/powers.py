@@ -1,4 +1,4 @@
-"""A wrong power, a wrong count, another function of gamma, a wrong sign, a gradient times a constant; strides ignored."""
+"""A wrong power, count, sign or function of gamma; a gradient times a constant; strides ignored."""
 
 import numpy as np
 

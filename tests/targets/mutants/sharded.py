@@ -44,7 +44,7 @@ class FirstReplicaTracked(Torch):
 
     def track(self, mean, var, n):  # noqa: ARG002
         mean, var = self.statistics(self.first)
-        super().track(mean, var, max(2, self.count(self.first)))
+        super().track(mean, var, self.count(self.first))
 
 
 class UnsynchronizedReplicas(D2l):
