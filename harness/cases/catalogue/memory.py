@@ -33,13 +33,13 @@ MEMORY = (
     Case(
         "offset_input",
         "a view that starts within a larger array: no longer aligned, and not where its buffer begins",
+        ("strides_ignored",),
         traps=("strides_ignored",),
         layout="offset",
     ),
     Case(
         "reversed_input",
         "negative strides: an array that runs backwards, which some libraries refuse",
-        ("strides_ignored",),
         traps=("strides_ignored",),
         layout="reversed",
         may_refuse=True,
@@ -47,7 +47,6 @@ MEMORY = (
     Case(
         "broadcast_gradient",
         "a dy with a stride of zero, as a mean over the batch sends back: all samples share one memory",
-        ("strides_ignored",),
         traps=("strides_ignored",),
         gradient=same_for_all_samples,
         dy_layout="broadcast",
