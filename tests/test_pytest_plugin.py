@@ -168,7 +168,7 @@ def test_wrong_options_are_usage_errors(layers, tmp_path):
 
 
 def test_where_the_oracle_has_no_number_a_pair_is_not_compared(layers):
-    options = ["--bn", f"{layers}:UnbiasedAnything", "--bn", f"{layers}:Right", "-k", "pair or verdict"]
+    options = ["--bn", f"{layers}:UnbiasedAnything", "--bn", f"{layers}:Right", "-k", "test_pair or test_verdict"]
     done = checks(*options)
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout

@@ -37,6 +37,10 @@ class UpdatesOneLate(Torch):
             super().track(*self.waiting)
         self.waiting = mean, var, n
 
+    def load_state(self, state):
+        super().load_state(state)
+        self.waiting = None
+
 
 class FoldedOnce(Keras):
     """Scale and shift are made at the first prediction, and kept."""
