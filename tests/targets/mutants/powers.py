@@ -68,7 +68,7 @@ class InverseStdKept(Flax):
         self.moving_mean = self.averaged(self.moving_mean, mean)
         old, new = (self.inverse_std(v.astype(np.longdouble)) for v in (self.moving_var, var))
         average = self.averaged(old, new)
-        self.moving_var = (1 / np.square(average) - self.eps).astype(self.work)
+        self.moving_var = (1 / np.square(average) - self.work.type(self.eps)).astype(self.work)
 
 
 class SumOverBatchSize(D2l):
