@@ -14,6 +14,7 @@ from harness.diagnose.evidence import Evidence, input_size
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
 from harness.diagnose.search import search
 from harness.diagnose.suspects import Suspect
+from harness.diagnose.where import where
 from harness.findings import Finding
 from harness.judge.judgement import WRONG_FORM, Judgement, Reason, Verdict
 from harness.judge.oracle import OracleLayer
@@ -122,12 +123,12 @@ def explain(
         suspects = search(evidence)
     if not suspects:
         lost = all(judgement.reason is Reason.not_finite for judgement in others)
-        return Explanation([finding("non_finite_output" if lost else "unexplained", failed)])
+        return Explanation([finding("non_finite_output", failed) if lost else unexplained(failed, law)])
     findings = findings_of(suspects, evidence, [judgement for judgement in others if judgement not in stray])
     if single_value and not covers_single_value(suspects, evidence, law, single_value):
         findings.append(finding("single_value_wrong", single_value))
     if stray and not any(finding.id == "wrong_axis" for finding in findings):  # wrong axes may fit no shape
-        findings.append(finding("unexplained", stray))
+        findings.append(unexplained(stray, law))
     return Explanation(findings, suspects)
 
 
@@ -152,7 +153,7 @@ def findings_of(suspects: list[Suspect], evidence: Evidence, failed: list[Judgem
         for number, identity in enumerate(suspect.ids):
             cases = needed_for(suspect, number, evidence) or [judgement.case for judgement in failed]
             earlier = findings.get(identity)
-            base = earlier or finding(identity, failed, suspect.detail)
+            base = earlier or finding(identity, failed, suspect.detail, suspect.condition)
             findings[identity] = replace(base, cases=distinct([*(earlier.cases if earlier else ()), *cases]))
     return list(findings.values())
 
@@ -177,11 +178,18 @@ def id_of(layer: type[OracleLayer], suspect: Suspect) -> str:
     return next(known.id for known in KNOWN if known.id in suspect.ids and layer in known.variants)
 
 
-def finding(identity: str, failed: list[Judgement], detail: str = "") -> Finding:
-    text = TEXTS[identity] + (f" ({detail})" if detail else "")
+def unexplained(failed: list[Judgement], played: list[PlayedCase]) -> Finding:
+    """What is known of a deviation for which there is no name."""
+    base = finding("unexplained", failed)
+    place = where(failed, played)
+    return replace(base, text=f"{base.text}: {place}") if place else base
+
+
+def finding(identity: str, failed: list[Judgement], detail: str = "", condition: str = "") -> Finding:
+    text = TEXTS[identity] + (f" ({detail})" if detail else "") + (f"; {condition}" if condition else "")
     if identity in WITH_FIRST_MESSAGE and failed[0].message:
         text += f"; first: {failed[0].message}"
-    return Finding(identity, text, distinct([judgement.case for judgement in failed]))
+    return Finding(identity, text, distinct([judgement.case for judgement in failed]), condition)
 
 
 def distinct(cases: list[str]) -> tuple[str, ...]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from harness.diagnose.fewer_bits import in_fewer_bits
 from harness.diagnose.rounding import (
+    are_rounding,
     errors_are_of_its_size,
     errors_are_one_sided,
     is_far_from_zero,
-    moving_statistics_are_wrong_too,
 )
 from harness.judge.expected import expect
 from harness.judge.report import PlayedCase
@@ -33,6 +33,8 @@ class Envelope:
     """The mistakes of rounding that it holds."""
     detail: str
     widen: Callable[[PlayedCase], PlayedCase]
+    narrow: str = ""
+    """The type in which statistics are taken to be computed."""
     _widened: dict[tuple[str, str], PlayedCase] = field(default_factory=dict)
 
     def around(self, played: PlayedCase) -> PlayedCase:
@@ -43,16 +45,17 @@ class Envelope:
         return self._widened[key]
 
     def shows(self, failing: list[PlayedCase], played: list[PlayedCase]) -> bool:
-        """Whether the failures are where this mistake cannot help but show."""
-        mean_must_show = "fast_variance" in self.ids and any(map(is_far_from_zero, played))
-        if mean_must_show and not any(map(is_far_from_zero, failing)):
-            return False
+        """Whether the failures are where, and as large as, this mistake cannot help but make them."""
+        if "fast_variance" in self.ids and any(map(is_far_from_zero, played)):
+            far = [(case, self.around(case)) for case in failing if is_far_from_zero(case)]
+            if not errors_are_of_its_size(far):
+                return False
         if "low_precision_stats" not in self.ids:
             return True
         return (
-            moving_statistics_are_wrong_too(failing)
-            and errors_are_of_its_size(self.around(case) for case in failing)
+            errors_are_of_its_size((case, self.around(case)) for case in failing)
             and not errors_are_one_sided(failing)
+            and ("fast_variance" in self.ids or are_rounding(failing, played, self.narrow))
         )
 
 
@@ -71,7 +74,7 @@ def low_precision(conventions: Conventions, name: str) -> Envelope:
     def widen(played: PlayedCase) -> PlayedCase:
         return in_fewer_bits(played, conventions, name)
 
-    return Envelope(("low_precision_stats",), f"the errors are of the size of {name}'s roundoff", widen)
+    return Envelope(("low_precision_stats",), f"the errors are of the size of {name}'s roundoff", widen, name)
 
 
 def fast_in_float32(conventions: Conventions) -> Envelope:

@@ -39,7 +39,9 @@ class Evidence:
         return self._in_any_mode[id(played)]
 
     def fits(self, suspect: Suspect, played: PlayedCase) -> bool:
-        """Whether the suspect explains one case."""
+        """Whether the suspect explains one case; where its condition does not hold, the oracle must."""
+        if suspect.holds is not None and not suspect.holds(played):
+            return not any(played is case for case in self.failing)
         if suspect.envelope is None:
             return fits(suspect.layer, self.in_any_mode(played), self.conventions)
         # the oracle itself needs no slack inside an envelope: its bounds are that mistake's own

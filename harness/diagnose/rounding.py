@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from harness.cases.case import numpy_dtype
 from harness.diagnose import tuning
+from harness.diagnose.deviations import Deviation, constant_factor, deviations, wrong_columns
 from harness.judge.expected import Expected
 from harness.judge.report import PlayedCase
 from harness.observables import STATISTICS
 from harness.targets.player import StepResult
+from reference.error_bounds import precision_of
+
+ENOUGH_CHANNELS = 3
+"""Fewer channels that move too far show no common factor."""
 
 
 def is_far_from_zero(played: PlayedCase) -> bool:
@@ -29,14 +35,108 @@ def is_far_from_zero(played: PlayedCase) -> bool:
     return False
 
 
-def moving_statistics_are_wrong_too(failing: list[PlayedCase]) -> bool:
-    """Statistics in fewer bits spoil the moving ones as well: if only y is wrong, they are not at fault.
+def are_rounding(failing: list[PlayedCase], played: list[PlayedCase], narrow: str) -> bool:
+    """Whether there is evidence that the errors come from too few bits, rather than from a formula.
 
-    True where the target shows no moving statistics, or y is right.
+    What is stored is representable in the `narrow` type; or else the errors shrink with the unit roundoff of the dtype,
+    are made by no constant factor, and spoil what comes of the statistics as well as the moving averages.
+    """
+    wrong = wrong_columns(deviations(failing))
+    if any(constant_factor(of_column) is not None for of_column in wrong.values()) or are_of_a_weight(failing):
+        return False
+    if all(is_representable(of_column, narrow) for of_column in wrong.values()):
+        return True
+    return (
+        shrink_with_roundoff(failing, played)
+        and statistics_are_wrong_in_both(failing, narrow)
+        and show_far_from_zero(failing, played)
+    )
+
+
+def show_far_from_zero(failing: list[PlayedCase], played: list[PlayedCase]) -> bool:
+    """Whether some case fails whose mean is far from zero: there a mean of few bits errs by many standard deviations.
+
+    True where no such case was played. Where no statistic is wrong it is the sums of gradients: of dgamma and dbeta
+    alike, since both are sums of as many terms.
     """
     wrong = {judgement.observable for case in failing for judgement in case.judgements if judgement.counts_against}
-    shown = any("moving_mean" in result.values for case in failing for result in case.observation.steps)
-    return not shown or "y" not in wrong or bool(wrong & set(STATISTICS))
+    if not wrong & {"y", *STATISTICS}:
+        given = {name for case in failing for result in case.observation.steps for name in result.values}
+        return {"dgamma", "dbeta"} & given <= wrong
+    dtypes = {case.dtype for case in failing}
+    could = any(is_far_from_zero(case) for case in played if case.dtype in dtypes)
+    return not could or any(map(is_far_from_zero, failing))
+
+
+def are_of_a_weight(failing: list[PlayedCase]) -> bool:
+    """Whether each first error of the moving statistics is a wrong weight: one factor on how far all channels move."""
+    factors = [factor for case in failing for factor in factors_of_movement(case)]
+    return bool(factors) and all(factor is not None for factor in factors)
+
+
+def factors_of_movement(played: PlayedCase) -> Iterator[float | None]:
+    """For each moving statistic the factor by which it moved too far where it went wrong first; None: by no factor."""
+    for name in STATISTICS:
+        before = [np.asarray(getattr(setup, name), np.float64) for setup in played.script.setups]
+        for number, (step, result, expected) in enumerate(
+            zip(played.script.steps, played.observation.steps, played.expected, strict=False)
+        ):
+            got, want = result.values.get(name), expected.values.get(name)
+            if got is None or want is None or got.shape != want.shape or step.op == "restore":
+                break
+            start, want = before[step.session], want.astype(np.float64)
+            bound = expected.bounds[name]
+            moved = Deviation(played, number, name, got.astype(np.float64) - start, want - start, bound)
+            if moved.beyond.any():
+                yield constant_factor([moved], enough=ENOUGH_CHANNELS) if result.op != "eval" else None
+                break
+            before[step.session] = want
+
+
+def is_representable(of_column: list[Deviation], narrow: str) -> bool:
+    """Whether every value that is wrong is a number of the `narrow` type."""
+    got = np.concatenate([deviation.got[deviation.beyond] for deviation in of_column])
+    with np.errstate(over="ignore"):
+        return bool((got.astype(numpy_dtype(narrow)).astype(np.float64) == got).all())
+
+
+def shrink_with_roundoff(failing: list[PlayedCase], played: list[PlayedCase]) -> bool:
+    """Whether what is wrong in one dtype is so much less wrong in a wider one, in the cases that both played.
+
+    From one type to a wider one errors of rounding shrink by the ratio of the unit roundoffs; half of that, in powers
+    of two, is asked for. A formula errs by as much in float64 as in float32.
+    """
+    wrong = {(d.played.case.id, d.step, d.column): d for d in deviations(failing) if d.beyond.any()}
+    for wider in deviations(played):
+        narrower = wrong.get((wider.played.case.id, wider.step, wider.column))
+        if narrower is None:
+            continue
+        shrinks_to = np.sqrt(roundoff(wider.played.dtype) / roundoff(narrower.played.dtype))
+        if shrinks_to < 1 and wider.beyond.any() and wider.relative > shrinks_to * narrower.relative:
+            return False
+    return True
+
+
+def roundoff(dtype: str) -> float:
+    return precision_of(dtype).io
+
+
+def statistics_are_wrong_in_both(failing: list[PlayedCase], narrow: str) -> bool:
+    """Whether y is wrong where the moving statistics are, and the other way round: both come of the same statistics.
+
+    True where the target shows only one of the two, or where y in its own dtype shows no error of that size.
+    """
+    wrong = {judgement.observable for case in failing for judgement in case.judgements if judgement.counts_against}
+    given = {name for case in failing for result in case.observation.steps for name in result.values}
+    trained_y = any(
+        judgement.op == "train" and judgement.observable in ("y", "dx") and judgement.counts_against
+        for case in failing
+        for judgement in case.judgements
+    )
+    if "y" in wrong and given & set(STATISTICS) and not wrong & set(STATISTICS):
+        return False
+    y_would_show = all(roundoff(case.dtype) < precision_of(narrow).io for case in failing) and "y" in given
+    return trained_y or not y_would_show or not wrong & set(STATISTICS)
 
 
 def errors_are_one_sided(failing: list[PlayedCase]) -> bool:
@@ -64,23 +164,28 @@ def _sides(result: StepResult, expected: Expected, name: str) -> list[float]:
     return list(np.sign(error[beyond] * np.sign(want[beyond])).astype(float))
 
 
-def errors_are_of_its_size(widened: Iterable[PlayedCase]) -> bool:
-    """Whether some error is of the order of the wider bound that the case has here."""
+def errors_are_of_its_size(cases: Iterable[tuple[PlayedCase, PlayedCase]]) -> bool:
+    """Whether something wrong is off by the order of the wider bound. cases: (as judged, with the wider bounds)."""
     return any(
-        _largest_ratio(result, expected) > tuning.SHARE_OF_ENVELOPE
-        for case in widened
-        for result, expected in zip(case.observation.steps, case.expected, strict=False)
+        _largest_ratio(result, wide, _wrong_names(result, judged)) > tuning.SHARE_OF_ENVELOPE
+        for case, widened in cases
+        for result, judged, wide in zip(case.observation.steps, case.expected, widened.expected, strict=False)
     )
 
 
-def _largest_ratio(result: StepResult, expected: Expected) -> float:
-    """The largest finite error/bound of a step."""
+def _wrong_names(result: StepResult, expected: Expected) -> set[str]:
+    """The observables of a step that are beyond their honest bounds."""
+    return {name for name in expected.bounds if _largest_ratio(result, expected, {name}) > 1}
+
+
+def _largest_ratio(result: StepResult, expected: Expected, names: Iterable[str]) -> float:
+    """The largest finite error/bound of these observables of a step."""
     largest = 0.0
-    for name, bound in expected.bounds.items():
-        got, want = result.values.get(name), expected.values.get(name)
+    for name in names:
+        bound, got, want = expected.bounds[name], result.values.get(name), expected.values.get(name)
         if got is not None and want is not None and got.shape == want.shape and got.size:
             with np.errstate(all="ignore"):
-                error = np.abs(got.astype(np.float64) - want.astype(np.float64))
+                error = np.abs(got.astype(want.dtype) - want).astype(np.float64)
                 ratios = np.where((bound > 0) & np.isfinite(bound) & np.isfinite(error), error / bound, 0.0)
             largest = max(largest, float(ratios.max()))
     return largest

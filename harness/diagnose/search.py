@@ -1,7 +1,8 @@
 """The search for what explains a target: the first class of explanations that succeeds, and all of that class.
 
 The classes, in this order: a fixed mistake; wrong axes, recognised by y alone; a mistake with one fitted number;
-rounding by envelope; two fixed mistakes; a fixed mistake on a fast variance; a fast variance in float32.
+rounding by envelope; a mistake under a condition; two fixed mistakes; a fixed mistake on a fast variance; a fast
+variance in float32.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from harness.diagnose import fitted
+from harness.diagnose.conditional import by_condition
 from harness.diagnose.envelopes import NARROW, Envelope, fast_in_float32, fast_variance, low_precision
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.factors import by_factor
@@ -37,6 +39,7 @@ def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
         lambda: by_grouping(evidence),
         lambda: by_number(evidence),
         lambda: by_envelope([fast, *in_fewer_bits], evidence),
+        lambda: by_condition(singles, evidence),
         lambda: by_pair(singles, evidence),
         lambda: with_fast_variance(singles, fast, evidence),
         lambda: by_envelope([fast_in_fewer_bits], evidence),

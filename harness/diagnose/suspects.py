@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.diagnose.envelopes import Envelope
 from harness.diagnose.mistakes.known import KNOWN
 from harness.judge.oracle import OracleLayer
+from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 
 
@@ -21,6 +22,10 @@ class Suspect:
     detail: str = ""
     envelope: Envelope | None = None
     """A mistake of rounding besides: the classes are compared within its bounds."""
+    condition: str = ""
+    """Where alone the mistake is made, in words; "" where it is made everywhere."""
+    holds: Callable[[PlayedCase], bool] | None = None
+    """Whether it is made in a case at all. None where the classes themselves know, or it is made in every case."""
 
     @property
     def layer(self) -> type[OracleLayer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from harness.judge.oracle import OracleLayer
@@ -15,17 +16,22 @@ def everywhere_or_in_one(*mistakes: type[OracleLayer]) -> tuple[type[OracleLayer
 
 
 def only_in(mode: str, mistake: type[OracleLayer]) -> type[OracleLayer]:
-    """`mistake` whose methods step aside, to what lies below them, in the other mode ("train" or "eval")."""
+    """`mistake` in one mode, "train" or "eval"."""
+    return only_when(lambda layer: layer.playing == mode, mistake, f"In{mode.title()}")
+
+
+def only_when(holds: Callable[[Any], bool], mistake: type[OracleLayer], suffix: str) -> type[OracleLayer]:
+    """`mistake` whose methods step aside, to what lies below them, while `holds(layer)` is false."""
     chain = [c for c in mistake.__mro__ if issubclass(c, OracleLayer) and c is not OracleLayer]
     names = {name for c in chain for name in vars(c) if not name.startswith("_") and callable(vars(c)[name])}
-    made = type(f"{mistake.__name__}In{mode.title()}", (mistake,), {"__doc__": f"{mistake.__name__} in {mode} only."})
+    made = type(f"{mistake.__name__}{suffix}", (mistake,), {})
     for name in names:
-        setattr(made, name, _guarded(name, mode, made, chain[-1]))
+        setattr(made, name, _guarded(name, holds, made, chain[-1]))
     return made
 
 
-def _guarded(name: str, mode: str, made: type[OracleLayer], last: type[OracleLayer]) -> Any:
+def _guarded(name: str, holds: Callable[[Any], bool], made: type[OracleLayer], last: type[OracleLayer]) -> Any:
     def method(self: Any, *args: Any) -> Any:
-        return getattr(super(made if self.playing == mode else last, self), name)(*args)
+        return getattr(super(made if holds(self) else last, self), name)(*args)
 
     return method

@@ -11,3 +11,10 @@ class MeanTooLarge(D2l):
     def track(self, mean, var, n):
         super().track(mean, var, n)
         self.moving_mean = self.moving_mean * self.work.type(1 + 2.0**-9)
+
+
+class MeanTooLargeIn16Bits(MeanTooLarge):
+    """The same for 16-bit input alone, where y cannot show it and no wider type is there to compare with."""
+
+    expected, case = "unexplained", "sixteen_bits"
+    dtypes = ("bfloat16",)

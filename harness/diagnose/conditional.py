@@ -1,0 +1,61 @@
+"""A mistake in one branch: it explains every deviation where its condition holds, and the oracle the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from harness.diagnose import fitted
+from harness.diagnose.conditions import Condition, both, case_conditions, only_under, step_conditions
+from harness.diagnose.evidence import Evidence
+from harness.diagnose.suspects import Suspect, simplest
+
+
+def by_condition(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
+    """What explains everything under the first condition that serves: on whole cases first, then on steps."""
+    explaining = [suspect for suspect in singles if explains_failures(suspect, evidence)]
+    candidates = simplest(explaining, singles) or with_a_number(evidence)
+    if candidates:
+        for condition in conditions_of(evidence):
+            under = [replace(s, condition=condition.text, holds=condition.holds) for s in candidates]
+            explaining = [suspect for suspect in under if evidence.explained_by(suspect)]
+            if explaining:
+                return explaining
+    return in_some_steps(singles, evidence)
+
+
+def explains_failures(suspect: Suspect, evidence: Evidence) -> bool:
+    return all(evidence.fits(suspect, played) for played in evidence.failing) and all(
+        evidence.is_closer(suspect, played) for played in evidence.failing
+    )
+
+
+def with_a_number(evidence: Evidence) -> list[Suspect]:
+    """Mistakes with one fitted number that explain the failing cases, whatever the others show."""
+    failing = [evidence.in_any_mode(case) for case in evidence.failing]
+    explanations = fitted.explanations(failing, failing, evidence.conventions)
+    return [Suspect((explanation.id,), (explanation.layer,), explanation.detail) for explanation in explanations]
+
+
+def conditions_of(evidence: Evidence) -> Iterator[Condition]:
+    """Every condition that sets the failing cases apart; then each together with the dtype."""
+    single = list(case_conditions(evidence.failing, evidence.played))
+    yield from single
+    if single and single[0].text.startswith("in "):
+        yield from (both(single[0], other) for other in islice(single, 1, None))
+
+
+def in_some_steps(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
+    """A fixed mistake that is made in some steps only."""
+    for condition in step_conditions(evidence.failing):
+        under = {single.classes[0]: only_under(condition, single.classes[0]) for single in singles}
+        explaining = [
+            single for single in singles if evidence.explained_by(replace(single, classes=(under[single.classes[0]],)))
+        ]
+        if explaining:
+            return [
+                replace(single, classes=(under[single.classes[0]],), condition=condition.text)
+                for single in simplest(explaining, singles)
+            ]
+    return []
