@@ -160,7 +160,7 @@ MOVED = [
     ("NUDGED_REPLAYS", 1, "EpsOutsideKeras", {"unexplained"}),
     ("NOT_ROUNDING", 0.0, "EpsOutsideKeras", {"unexplained"}),
     ("MUST_SHRINK_TO", 0.0, "MomentumInvertedD2l", {"momentum_inverted", "fast_variance"}),
-    ("CLEAR_FACTOR", 0.1, "SwappedAndUnsaved", {"unexplained"}),
+    ("CLEAR_FACTOR", 0.01, "SwappedAndUnsaved", {"unexplained"}),
     ("SHARE_OF_ENVELOPE", 0.2, "SinglePrecisionInside", {"unexplained"}),
     ("ERRORS_TO_TELL_SIDES", 10**6, "MeanTooLargeIn16Bits", {"low_precision_stats"}),
     ("ONE_SIDED", 1.8, "MeanTooLargeIn16Bits", {"low_precision_stats"}),

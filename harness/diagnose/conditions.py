@@ -11,7 +11,8 @@ from harness.diagnose.mistakes.in_mode import only_when
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
 
-NOT_CONTIGUOUS = {"sliced", "transposed"}
+CONTIGUOUS = {"plain", "read_only", "offset"}
+"""The layouts without a stride of their own."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ def _candidates(failing: Sequence[PlayedCase], played: Sequence[PlayedCase]) -> 
     yield _among(_rank, failing, "at rank {} only")
     layouts = {_layout(case) for case in failing}
     if "plain" not in layouts:
-        text = "where x is not contiguous" if layouts == NOT_CONTIGUOUS else "where x is {} in memory"
-        yield _among(_layout, failing, text)
+        if len(layouts) > 1:
+            yield Condition("where x is not contiguous", lambda case: _layout(case) not in CONTIGUOUS)
+        yield _among(_layout, failing, "where the layout in memory is {}")
     yield Condition("with a single channel", lambda case: case.case.shape[1] == 1)
     yield Condition("where the batch holds one sample", lambda case: case.case.shape[0] == 1)
     yield Condition("where n is odd", lambda case: _n(case) % 2 == 1)
@@ -146,9 +148,9 @@ class Counts:
 
     def count(self, step: Step) -> None:
         self.op = step.op
-        if step.op == "restore":
+        if step.restores:
             self.restored = True
-            self.calls = self.trained = 0
+            self.calls = self.trained = int(step.op == "restore_used")
             return
         self.calls += 1
         self.trained += step.op.startswith("train")

@@ -44,7 +44,7 @@ def start(failing: list[PlayedCase]) -> str:
     known = [(case, step) for case, step in firsts if step is not None]
     if not known:
         return ""
-    if all(any(before.op == "restore" for before in case.script.steps[: step + 1]) for case, step in known):
+    if all(any(before.restores for before in case.script.steps[: step + 1]) for case, step in known):
         return "after restoring only"
     earliest = min(step for _, step in known)
     return f"from step {earliest + 1} on" if earliest else ""
