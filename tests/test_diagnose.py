@@ -8,6 +8,7 @@ from itertools import combinations, islice
 import pytest
 
 from harness.cases.catalogue import BY_ID
+from harness.diagnose.conditions import StepCondition, only_under
 from harness.diagnose.diagnose import diagnose
 from harness.diagnose.envelopes import fast_variance
 from harness.diagnose.evidence import Evidence
@@ -16,6 +17,7 @@ from harness.diagnose.replay import replayed
 from harness.diagnose.suspects import single_suspects, stacked
 from harness.judge.judge import judge
 from harness.judge.judgement import overall
+from harness.judge.oracle import OracleLayer
 from harness.judge.prepare import prepare
 from harness.judge.report import PlayedCase
 from harness.targets.player import Failure, Malformed, Observation, StepResult
@@ -121,9 +123,9 @@ EVERY = 61
 """Of some 30,000 pairs under each of the conventions, one in so many is replayed."""
 
 
-def as_if_played(conventions):
+def as_if_played(conventions, case_id="all_axes_equal"):
     """A case in which no axis can be taken for another by its length, as a target would have played it."""
-    case = BY_ID["all_axes_equal"]
+    case = BY_ID[case_id]
     prepared = prepare(case, "float32", 0, conventions)
     observation = Observation([StepResult(step.op, step.session) for step in prepared.script.steps])
     return PlayedCase(case, "float32", prepared.script, prepared.expected, observation, [])
@@ -225,3 +227,20 @@ def test_the_margin_tells_naive_sums_from_trees():
     assert not is_noted("Sequential", 8.0)
     assert not is_noted("Welford", NUMBERS["PAIRWISE_MARGIN"])
     assert is_noted("Welford", 1.0)
+
+
+# --- a mistake in some steps only ---
+
+
+@pytest.mark.parametrize("case", ["all_axes_equal", "load_into_used"])
+def test_every_mistake_can_be_made_in_some_steps_only(case):
+    """Whatever methods a mistake has of its own, it can be replayed; and where it is never made the layer is right."""
+    never = StepCondition("never", lambda _: False)
+    later = StepCondition("from training step 2 on", lambda layer: layer.trained >= 2)
+    played = as_if_played(CONVENTIONS["torch"], case)
+    right = list(replayed(OracleLayer, played, CONVENTIONS["torch"]))
+    for single in single_suspects(CONVENTIONS["torch"]):
+        assert list(replayed(only_under(later, single.layer), played, CONVENTIONS["torch"]))
+        without = list(replayed(only_under(never, single.layer), played, CONVENTIONS["torch"]))
+        for values, expected in zip(without, right, strict=True):
+            assert all((values[name] == expected[name]).all() for name in expected), single.layer.__name__

@@ -23,7 +23,8 @@ def only_in(mode: str, mistake: type[OracleLayer]) -> type[OracleLayer]:
 def only_when(holds: Callable[[Any], bool], mistake: type[OracleLayer], suffix: str) -> type[OracleLayer]:
     """`mistake` whose methods step aside, to what lies below them, while `holds(layer)` is false."""
     chain = [c for c in mistake.__mro__ if issubclass(c, OracleLayer) and c is not OracleLayer]
-    names = {name for c in chain for name in vars(c) if not name.startswith("_") and callable(vars(c)[name])}
+    own = {name for c in chain for name in vars(c) if not name.startswith("_") and callable(vars(c)[name])}
+    names = [name for name in own if hasattr(OracleLayer, name)]  # the others are called by these alone
     made = type(f"{mistake.__name__}{suffix}", (mistake,), {})
     for name in names:
         setattr(made, name, _guarded(name, holds, made, chain[-1]))
