@@ -11,7 +11,7 @@ from harness.diagnose.search import by_envelope
 from harness.diagnose.suspects import single_suspects
 from tests.in_process import checked
 from tests.targets.branches import BRANCHES
-from tests.targets.nameless import PREDICT_ANYTHING, SMALL_BUT_NOT_ROUNDING, DgammaTimes1001, Zeros
+from tests.targets.nameless import PREDICT_ANYTHING, SMALL_BUT_NOT_ROUNDING, YTimes1001, Zeros
 
 
 @pytest.fixture(autouse=True)
@@ -49,9 +49,9 @@ def test_what_is_as_small_as_rounding_is_not_called_rounding(target, dtypes):
 
 
 def test_the_unexplained_is_said_to_be_where_it_is():
-    (finding,) = checked(DgammaTimes1001, cases=TELLING).diagnosis
-    assert "wrong are eval dgamma, dgamma; in 8 of 8 plays" in finding.text
-    assert "dgamma is 1.001 times what it should be" in finding.text
+    (finding,) = checked(YTimes1001, cases=TELLING).diagnosis
+    assert "wrong are eval y, y; in 8 of 8 plays" in finding.text
+    assert "y is 1.001 times what it should be" in finding.text
 
 
 @pytest.mark.parametrize("target", BRANCHES, ids=lambda target: target.__name__)

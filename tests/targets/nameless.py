@@ -71,6 +71,11 @@ class DxTimes1001(D2l):
         return super().input_gradient(dy, saved) * self.work.type(1.001)
 
 
+class YTimes1001(D2l):
+    def output(self, x_hat):
+        return super().output(x_hat) * self.work.type(1.001)
+
+
 class Noise(D2l):
     """Every y is off by 1e-6 of itself, up or down."""
 
@@ -126,6 +131,7 @@ SMALL_BUT_NOT_ROUNDING = (
     WeighedApart,
     DgammaTimes1001,
     DxTimes1001,
+    YTimes1001,
     Noise,
     NoisyStatistics,
     TrimmedMean,
