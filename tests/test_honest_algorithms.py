@@ -98,11 +98,11 @@ def test_every_recipe_and_every_change_gives_finite_channels():
 
 
 def test_an_island_plays_the_same_again():
-    plan = Plan(seed=5, number=1, generations=2, channels=40, max_n=8)
+    plan = Plan(seed=5, number=1, generations=2, values=100, max_n=8)
     some = ALGORITHMS[::10]
     first, second = evolve(plan, some), evolve(plan, some)
     assert first == second
-    assert first.channels == 80
+    assert first.channels >= 64
 
 
 def test_the_search_sees_what_leaves_a_bound(monkeypatch):
@@ -114,7 +114,7 @@ def test_the_search_sees_what_leaves_a_bound(monkeypatch):
     wide = evaluate.train_bounds
     monkeypatch.setattr(evaluate, "train_bounds", narrow)
     totals = Totals(seed=0, generations=2)
-    totals.add(evolve(Plan(seed=0, number=1, generations=2, channels=64, max_n=16), ALGORITHMS[:2]))
+    totals.add(evolve(Plan(seed=0, number=1, generations=2, values=1000, max_n=16), ALGORITHMS[:2]))
     assert totals.violations() > 4
     assert f"exceeded a bound: **{totals.violations()}**" in as_markdown(totals)
     assert {name for row in totals.best.values() for name in row} == set(OBSERVABLES)

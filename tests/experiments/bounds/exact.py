@@ -19,28 +19,40 @@ Named = dict[str, Array]
 EXTENDED: dict[str, Any] = {"float32": np.float64, "float64": np.longdouble}
 
 
-def exact_train(x: Array, dy: Array, gamma: Array, beta: Array, eps: Any) -> Named:
+def exact_train(x: Array, dy: Array, gamma: Array, beta: Array, eps: Any, eps_at: str = "inside_sqrt") -> Named:
     """The formula, with each mean corrected by the mean of its residuals."""
-    mean = x.mean(axis=0)
-    mean = mean + (x - mean).mean(axis=0)
+    mean = corrected_mean(x)
     d = x - mean
     var = (d * d).mean(axis=0)
-    r = 1 / np.sqrt(var + eps)
-    xh = d * r
-    dy_mean = dy.mean(axis=0)
-    dy_mean = dy_mean + (dy - dy_mean).mean(axis=0)
+    r = 1 / denominator(var, eps, eps_at)
+    xh, dy_mean = d * r, corrected_mean(dy)
     # sum(dy xh) = sum((dy - mean dy) xh), which does not lose digits where dy is nearly constant
     dgamma = ((dy - dy_mean) * xh).sum(axis=0)
-    dx = gamma * r * (dy - dy_mean - xh * (dgamma / len(x)))
+    slope = x.dtype.type(1)
+    if eps_at == "outside_sqrt":
+        std = np.sqrt(var)
+        slope = np.divide(1, r * std, out=np.zeros_like(std), where=std > 0)
+    dx = gamma * r * (dy - dy_mean - xh * (slope * dgamma / len(x)))
     dbeta, y = dy.sum(axis=0), gamma * xh + beta
     return {"mean": mean, "var": var, "y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
 
 
-def exact_eval(x: Array, dy: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: Any) -> Named:
-    r = 1 / np.sqrt(var + eps)
+def exact_eval(
+    x: Array, dy: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: Any, eps_at: str = "inside_sqrt"
+) -> Named:
+    r = 1 / denominator(var, eps, eps_at)
     xh = (x - mean) * r
     dbeta, dgamma = dy.sum(axis=0), (dy * xh).sum(axis=0)
     return {"y": gamma * xh + beta, "dx": dy * gamma * r, "dgamma": dgamma, "dbeta": dbeta}
+
+
+def corrected_mean(a: Array) -> Array:
+    mean = a.mean(axis=0)
+    return np.asarray(mean + (a - mean).mean(axis=0))
+
+
+def denominator(var: Array, eps: Any, eps_at: str) -> Array:
+    return np.sqrt(var + eps) if eps_at == "inside_sqrt" else np.sqrt(var) + eps
 
 
 def expected_and_bounds(b: Batch) -> tuple[Named, Named]:

@@ -9,8 +9,10 @@ import numpy as np
 
 from reference.error_bounds import precision_of
 from tests.experiments.bounds.exact import Named, expected_and_bounds
+from tests.experiments.bounds.fast_variance import FAST_VARIANCE
 from tests.experiments.bounds.inputs import Array, Batch, random_batch
-from tests.targets.honest_algorithms import FAST_VARIANCE, HONEST, Algorithm
+from tests.targets.honest.algorithm import Algorithm
+from tests.targets.honest.forty import ALGORITHMS
 
 OBSERVABLES = ("y", "dx", "dgamma", "dbeta", "mean", "var", "moving_mean", "moving_var",
                "eval_y", "eval_dx", "eval_dgamma", "eval_dbeta")  # fmt: skip
@@ -23,14 +25,12 @@ EDGES = np.concatenate([[0.0], np.geomspace(1e-8, 1e4, 567), [np.inf]])
 def computed(b: Batch, algorithm: Algorithm) -> Named:
     """What an algorithm gives: a training step, the moving statistics after it, and prediction with those."""
     got = algorithm.train(b.x, b.dy, b.gamma, b.beta, b.eps)
-    n = len(b.x)
-    T = b.x.dtype.type
-    statistic = got["var"] * (T(n) / T(n - 1)) if b.unbiased else got["var"]
+    statistic = algorithm.unbiased(got["var"], len(b.x)) if b.unbiased else got["var"]
     got["moving_mean"] = algorithm.moved(b.moving_mean, got["mean"], b.keep)
     got["moving_var"] = algorithm.moved(b.moving_var, statistic, b.keep)
     predicted = algorithm.eval(b.x, b.dy, b.gamma, b.beta, got["moving_mean"], got["moving_var"], b.eps)
     got |= {f"eval_{k}": v for k, v in predicted.items()}
-    assert all(v.dtype == T for v in got.values())
+    assert all(v.dtype == b.x.dtype for v in got.values())
     return got
 
 
@@ -114,7 +114,7 @@ def measure(cases: int, seed: int, channels: int = 250, max_n: int = 1024) -> Ta
     rng = np.random.default_rng(seed)
     table: Table = defaultdict(Cell)
     for number in range(-(-cases // channels)):
-        add_batch(random_batch(rng, ("float32", "float64")[number % 2], channels, max_n), HONEST, table)
+        add_batch(random_batch(rng, ("float32", "float64")[number % 2], channels, max_n), ALGORITHMS, table)
     return table
 
 

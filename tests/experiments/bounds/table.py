@@ -15,7 +15,7 @@ from tests.experiments.bounds.measured import (
     cases_counted,
     fast_variance,
 )
-from tests.targets.honest_algorithms import HONEST
+from tests.targets.honest.forty import ALGORITHMS
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _summary(table: Table, run: Run) -> list[str]:
         "# Error over bound, measured",
         "",
         f"`python -m tests.experiments.bounds --cases {run.cases} --seed {run.seed}`: {cases_counted(table):,} "
-        f"one-channel cases, {len(HONEST)} honest algorithms each, {run.seconds:.0f} s. A row: cases; how many "
+        f"one-channel cases, {len(ALGORITHMS)} honest algorithms each, {run.seconds:.0f} s. A row: cases; how many "
         "of them are conclusive; the largest error/bound of all cases and algorithms (must be <= 1); the "
         "99th percentile of error/bound in conclusive channels for the least accurate algorithm (must be "
         "> 0.02). kappa is |mean|/std; its last class holds the constant channels.",

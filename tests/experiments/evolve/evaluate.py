@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.error_bounds import eval_bounds, moving_bound, precision_of, train_bounds
+from tests.experiments.bounds.exact import denominator, exact_eval, exact_train
 from tests.targets.honest.adding import WIDER
 from tests.targets.honest.algorithm import Algorithm
 
@@ -78,13 +79,13 @@ def in_range(p: Population, s: Setting, want: Named, bound: Named) -> Array:
     )
 
 
-def exact_step(p: Population, s: Setting) -> tuple[Named, Named]:
+def exact_step(p: Population, s: Setting, summation: str = "any") -> tuple[Named, Named]:
     """Expected values and bounds of a training step, of prediction before it and of prediction after it."""
     E = WIDER[p.dtype]
     x, dy, gamma, beta, mm, mv = (a.astype(E) for a in p.arrays().values())
     precision, n, eps = precision_of(p.dtype.name), len(x), E(s.eps)
     want = exact_train(x, dy, gamma, beta, eps, s.eps_at)
-    bound = dict(train_bounds(x, dy, gamma, beta, s.eps, precision, eps_at=s.eps_at))
+    bound = dict(train_bounds(x, dy, gamma, beta, s.eps, precision, eps_at=s.eps_at, summation=summation))
     keep, var, var_bound = E(s.keep), want["var"], bound["var"]
     if s.unbiased:
         bessel = float(n) / (n - 1)
@@ -94,48 +95,17 @@ def exact_step(p: Population, s: Setting) -> tuple[Named, Named]:
     bound["moving_mean"] = moving_bound(0.0, mm, want["mean"], bound["mean"], *weights)
     bound["moving_var"] = moving_bound(0.0, mv, var, var_bound, *weights)
     given = exact_eval(x, dy, gamma, beta, mm, mv, eps, s.eps_at)
-    of_given = eval_bounds(x, dy, gamma, beta, mm, mv, s.eps, precision, eps_at=s.eps_at)
+    of_given = eval_bounds(x, dy, gamma, beta, mm, mv, s.eps, precision, eps_at=s.eps_at, summation=summation)
     moved = want["moving_mean"], want["moving_var"]
     after = exact_eval(x, dy, gamma, beta, *moved, eps, s.eps_at)
     of_after = eval_bounds(
         x, dy, gamma, beta, *moved, s.eps, precision, moving_mean_bound=bound["moving_mean"],
-        moving_var_bound=bound["moving_var"], eps_at=s.eps_at,
+        moving_var_bound=bound["moving_var"], eps_at=s.eps_at, summation=summation,
     )  # fmt: skip
     for prefix, values, bounds in (("eval", given, of_given), ("after", after, of_after)):
         want |= {f"{prefix}_{name}": value for name, value in values.items()}
         bound |= {f"{prefix}_{name}": value for name, value in bounds.items()}
     return want, bound
-
-
-def exact_train(x: Array, dy: Array, gamma: Array, beta: Array, eps: Any, eps_at: str) -> Named:
-    """The formula in a wider type, each mean corrected by the mean of its residuals."""
-    mean = corrected_mean(x)
-    d = x - mean
-    var = (d * d).mean(axis=0)
-    r = 1 / denominator(var, eps, eps_at)
-    xh, dy_mean = d * r, corrected_mean(dy)
-    dgamma = ((dy - dy_mean) * xh).sum(axis=0)
-    slope = x.dtype.type(1)
-    if eps_at == "outside_sqrt":
-        std = np.sqrt(var)
-        slope = np.divide(1, r * std, out=np.zeros_like(std), where=std > 0)
-    dx = gamma * r * (dy - dy_mean - xh * (slope * dgamma / len(x)))
-    return {"mean": mean, "var": var, "y": gamma * xh + beta, "dx": dx, "dgamma": dgamma, "dbeta": dy.sum(axis=0)}
-
-
-def exact_eval(x: Array, dy: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: Any, eps_at: str) -> Named:
-    r = 1 / denominator(var, eps, eps_at)
-    xh = (x - mean) * r
-    return {"y": gamma * xh + beta, "dx": dy * gamma * r, "dgamma": (dy * xh).sum(axis=0), "dbeta": dy.sum(axis=0)}
-
-
-def corrected_mean(a: Array) -> Array:
-    mean = a.mean(axis=0)
-    return np.asarray(mean + (a - mean).mean(axis=0))
-
-
-def denominator(var: Array, eps: Any, eps_at: str) -> Array:
-    return np.sqrt(var + eps) if eps_at == "inside_sqrt" else np.sqrt(var) + eps
 
 
 def computed(p: Population, s: Setting, algorithm: Algorithm) -> Named:

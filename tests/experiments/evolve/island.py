@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from tests.targets.honest.algorithm import Algorithm
 
 AWKWARD = (2, 3, 5, 7, 11, 15, 16, 17, 23, 31, 33, 63, 64, 65, 127, 129, 255, 257, 1023, 1025, 4095, 4096)
 SHORT = 64
-"""Most islands have channels no longer than this: a step costs n, and most extremes need few values."""
+"""Most islands have channels no longer than this: a channel costs n, and most extremes need few values."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Plan:
     seed: int
     number: int
     generations: int = 16
-    channels: int = 512
+    values: int = 16_384
+    """Of a generation: short channels are many. At least 32 channels, at most 4,096; a quarter as many in float64."""
     max_n: int = 4096
     focus: int = 10
     """How many pairs of algorithm and observable it selects for."""
@@ -35,11 +37,14 @@ class Champion:
     ratio: float
     where: str
     """Its dtype, n, setting, ancestors' recipes, island and generation."""
+    channel: dict[str, Any] | None = None
+    """Its setting and its numbers, where they are few: what `regressions` takes up."""
 
 
 @dataclass
 class Result:
     number: int
+    n: int
     channels: int = 0
     """Distinct channels, whatever the number of algorithms."""
     best: dict[str, dict[str, Champion]] = field(default_factory=dict)
@@ -50,11 +55,9 @@ def evolve(plan: Plan, algorithms: tuple[Algorithm, ...]) -> Result:
     rng = np.random.default_rng([plan.seed, plan.number])
     dtype = "float32" if plan.number % 8 else "float64"
     n, setting = length(rng, plan.max_n), drawn_setting(rng)
-    count = max(32, min(plan.channels, plan.channels * 256 // n))
-    if dtype == "float64":
-        count = max(32, count // 4)
+    count = max(32, min(4096, plan.values // n) // (4 if dtype == "float64" else 1))
     focus = [(int(rng.integers(len(algorithms))), str(rng.choice(OBSERVABLES))) for _ in range(plan.focus)]
-    result = Result(plan.number, best={a.name: {o: Champion(0.0, "") for o in OBSERVABLES} for a in algorithms})
+    result = Result(plan.number, n, best={a.name: {o: Champion(0.0, "") for o in OBSERVABLES} for a in algorithms})
     population, names = drawn(rng, n, dtype, count)
     for generation in range(plan.generations):
         where = f"{dtype}, n {n}, {described(setting)}, island {plan.number}, generation {generation}: "
@@ -77,12 +80,19 @@ def select(
         for observable, ratio in worst.items():
             k = int(np.argmax(ratio))
             if ratio[k] > result.best[algorithm.name][observable].ratio:
-                result.best[algorithm.name][observable] = Champion(float(ratio[k]), where + names[k])
+                channel = numbers_of(population, setting, k) if len(population.x) <= SHORT else None
+                result.best[algorithm.name][observable] = Champion(float(ratio[k]), where + names[k], channel)
                 if (place + k) % 4 == 0:
                     breeding.append(k)
             if (place, observable) in focus:
                 breeding += np.argsort(ratio)[-6:].tolist()
     return np.array(breeding or [0])
+
+
+def numbers_of(population: Population, setting: Setting, channel: int) -> dict[str, Any]:
+    """As JSON: float32 and float64 are exact there."""
+    arrays = {name: a[..., channel].astype(np.float64).tolist() for name, a in population.arrays().items()}
+    return {"dtype": population.dtype.name, "setting": asdict(setting), "arrays": arrays}
 
 
 def length(rng: np.random.Generator, max_n: int) -> int:

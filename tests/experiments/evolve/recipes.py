@@ -108,14 +108,20 @@ def opposite_pairs(rng: Rng, n: int, channels: int) -> Array:
 
 
 def all_round_alike(rng: Rng, n: int, channels: int, digits: int = 24) -> Array:
-    """Terms whose plain sum rounds the same way at each step: whole last places and a residue of 1/4, 1/2 or 3/4."""
+    """Terms whose plain sum rounds the same way at each step: whole last places and a residue of 1/4, 1/2 or 3/4.
+
+    The whole places are the same in all rows of a channel, or differ; the terms are of one sign, or of both.
+    """
     residue = rng.choice([0.25, 0.5, 0.75, 0.4999, 0.5001], channels)
-    whole = rng.choice([0, 0, 1, 2, 5, 1000], channels)
+    largest = rng.choice([0, 0, 1, 5, 1000, 2.0**23 / n], channels)
+    whole = np.rint(largest * np.where(rng.random(channels) < 0.5, 1, rng.random((n, channels))))
+    both_signs = rng.random(channels) < 0.3
     values = np.empty((n, channels))
     values[0] = total = rng.choice([1, 1.5, 1.999, 1.2345], channels)
     for k in range(1, n):
-        last_place = 2.0 ** (np.floor(np.log2(np.abs(total))) + 1 - digits)
-        values[k] = last_place * (whole + residue)
+        last_place = 2.0 ** (np.floor(np.log2(np.maximum(np.abs(total), 1e-3))) + 1 - digits)
+        steps = np.where(both_signs & (k % 2 == 0), residue - whole[k] - 1, residue + whole[k])
+        values[k] = last_place * steps
         total = last_place * np.rint((total + values[k]) / last_place)
     return values
 
@@ -153,7 +159,7 @@ def data(rng: Rng, name: str, n: int, channels: int) -> Array:
     if name in WHOLE and rng.random() < 0.8:
         return WHOLE[name](rng, n, channels) * 2.0 ** rng.choice([0, 0, 0, -3, 10, -40, 40], channels)
     values = (DEVIATIONS.get(name) or WHOLE[name])(rng, n, channels)
-    std = 10 ** np.where(rng.random(channels) < 0.9, rng.uniform(-3, 3, channels), rng.choice([14, -18, -12, 8]))
+    std = 10 ** np.where(rng.random(channels) < 0.9, rng.uniform(-3, 3, channels), rng.choice([14, -18, -12, 8, -38]))
     kappa = np.where(rng.random(channels) < 0.3, 0, 10 ** rng.uniform(-1, 5, channels)) * rng.choice([-1, 1], channels)
     exact = rng.random(channels) < 0.3  # stay on the grid
     kappa, std = np.where(exact, np.rint(kappa), kappa), np.where(exact, 2.0 ** np.rint(np.log2(std)), std)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from tests.experiments.evolve.evaluate import OBSERVABLES
@@ -17,12 +18,16 @@ class Totals:
     channels: int = 0
     evaluations: int = 0
     """Channels times the algorithms that computed them."""
+    by_length: Counter[int] = field(default_factory=Counter)
+    """Evaluations by the number of digits of n."""
     best: dict[str, dict[str, Champion]] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
         self.islands += 1
         self.channels += result.channels
-        self.evaluations += result.channels * len(result.best)
+        evaluations = result.channels * len(result.best)
+        self.evaluations += evaluations
+        self.by_length[len(str(result.n))] += evaluations
         for algorithm, row in result.best.items():
             known = self.best.setdefault(algorithm, {})
             for observable, champion in row.items():
@@ -37,14 +42,16 @@ class Totals:
 def as_markdown(totals: Totals) -> str:
     kind = f"{totals.generations} generations each" if totals.generations > 1 else "drawn at random"
     greatest = {o: max(totals.best, key=lambda name: totals.best[name][o].ratio) for o in OBSERVABLES}
+    decades = ("2-9", "10-99", "100-999", "1,000-4,096")
+    lengths = ", ".join(f"n {decades[digits - 1]}: {count:,}" for digits, count in sorted(totals.by_length.items()))
     lines = [
         "# Error over bound, on data that evolve towards the bounds",
         "",
         f"Made by `python -m tests.experiments.evolve --seed {totals.seed}`: {totals.evaluations:,} evaluations, which "
         f"are {totals.channels:,} channels ({totals.islands} islands, {kind}) computed by {len(totals.best)} honest "
         "algorithms each, in float32 (seven islands of eight, against float64) and float64 (against an 80-bit type), "
-        "with n from 2 to 4,096. Prediction counts twice: with statistics that were given (`eval`), and with those "
-        "that a training step has moved (`after`).",
+        f"with n from 2 to 4,096 ({lengths}). Prediction counts twice: with statistics that were given (`eval`), and "
+        "with those that a training step has moved (`after`).",
         "",
         f"Pairs of an algorithm and an observable that exceeded a bound: **{totals.violations()}** of "
         f"{sum(len(row) for row in totals.best.values())}.",
