@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.quantity import Arithmetic, Quantity
-from reference.statistics_error import Batch, denominator, mean_error, scale_error, variance_error
+from reference.statistics_error import Batch, denominator, scale_error, statistics_errors
 
 Array = NDArray[np.float64]
 Bounds = dict[str, Array]
@@ -79,8 +80,8 @@ def train_bounds(
     mean = mean + (x - mean).mean(axis=0)
     d = _float64(x - mean)  # formed before the cast: d keeps its digits where |m| is much larger
     batch = Batch(_float64(x), d, _float64(mean), np.mean(d * d, axis=0))
-    m_error = mean_error(batch, u, flush, summation)
-    v_error = variance_error(batch, m_error, u, flush, summation) + _float64(extra_var_error)
+    m_error, v_error = statistics_errors(batch, u, flush, summation)
+    v_error = v_error + _float64(extra_var_error)
     arithmetic = Arithmetic(u, flush, m_error, scale_error(batch.var, v_error, eps, eps_at, u), summation)
     layer = Layer.of(
         arithmetic, batch, _float64(dy), _float64(gamma), _float64(beta), denominator(batch.var, eps, eps_at)
@@ -89,8 +90,8 @@ def train_bounds(
     return {
         "y": _stored(y_forms(layer), precision),
         "dx": np.where(bounded, _stored(dx_forms(layer, per_std), precision), np.inf),
-        "dgamma": _bound(dgamma_form(layer)),
-        "dbeta": _bound(layer.dy.sum()),
+        "dgamma": _bound(layer.dgamma),
+        "dbeta": _bound(layer.sum_dy),
         "mean": m_error,
         "var": v_error,
     }
@@ -127,8 +128,8 @@ def eval_bounds(
     return {
         "y": _stored(y_forms(layer), precision),
         "dx": _stored([dx, layer.gamma * layer.dy * layer.r], precision),
-        "dgamma": _bound(dgamma_form(layer)),
-        "dbeta": _bound(layer.dy.sum()),
+        "dgamma": _bound(layer.dgamma),
+        "dbeta": _bound(layer.sum_dy),
     }
 
 
@@ -187,6 +188,22 @@ class Layer:
             arithmetic.rounded(subtracted), arithmetic.rounded(regrouped),
         )  # fmt: skip
 
+    @cached_property
+    def sum_dy(self) -> Quantity:
+        return self.dy.sum()
+
+    @cached_property
+    def sum_dy_x(self) -> Quantity:
+        return (self.dy * self.x).sum()
+
+    @cached_property
+    def dgamma(self) -> Quantity:
+        """sum(dy xh), xh as x r - m r; or r (sum(dy x) - m sum(dy)). No other grouping rounds more than both."""
+        m, r = self.m, self.r
+        by_xh = (self.dy * (self.d_regrouped * r)).sum()
+        regrouped = self.sum_dy_x * r - (self.sum_dy * m) * r
+        return by_xh.or_worse(regrouped)
+
 
 def m_size(m: Quantity) -> Array:
     return np.abs(m.value) + m.radius
@@ -205,14 +222,6 @@ def as_one_error(scale: Quantity) -> Quantity:
     return Quantity(scale.value, scale.arithmetic, scale=scale.radius / p, rest=0.0 * scale.value)
 
 
-def dgamma_form(layer: Layer) -> Quantity:
-    """sum(dy xh), xh as x r - m r; or r (sum(dy x) - m sum(dy)). Other groupings round no more than one of these."""
-    dy, x, m, r = layer.dy, layer.x, layer.m, layer.r
-    by_xh = (dy * (layer.d_regrouped * r)).sum()
-    regrouped = (dy * x).sum() * r - (dy.sum() * m) * r
-    return by_xh.or_worse(regrouped)
-
-
 def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
     """The closed form of Ioffe and Szegedy 2015, section 3, grouped anyhow; and reverse mode through mean and var.
 
@@ -220,20 +229,20 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
     """
     n = len(layer.x.value)
     g, dy, r = layer.gamma, layer.dy, layer.r
-    c = dgamma_form(layer).over(n)  # mean(dy xh)
+    c = layer.dgamma.over(n)  # mean(dy xh)
     if per_std is not None:
         c = c * per_std
     scale = g * r
     xh = layer.d_regrouped * r
-    closed = scale * dy - scale * dy.sum().over(n) - xh * (scale * c)
+    closed = scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
     return [closed, reverse_mode(layer, n, per_std)]
 
 
 def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
     """dx by way of dr, dv and dm, as autodiff does it for y = gamma (x - m) r + beta, or for x scale + shift."""
-    g, dy, x, m, r, d = layer.gamma, layer.dy, layer.x, layer.m, layer.r, layer.d
-    upstream = g * dy
-    dr = (upstream * d).sum().or_worse(((dy * x).sum() - m * dy.sum()) * g)
+    g, r, d = layer.gamma, layer.r, layer.d
+    upstream = g * layer.dy
+    dr = (upstream * d).sum().or_worse((layer.sum_dy_x - layer.m * layer.sum_dy) * g)
     cube = r * r * r
     dv = layer.r.arithmetic.rounded(dr * cube.times(-0.5), 6.0)  # six more for the other ways to get r^3
     if per_std is not None:

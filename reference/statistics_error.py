@@ -1,9 +1,8 @@
 """How far the batch statistics of an honest layer may be from the exact ones: its mean, its variance, its scale.
 
 Honest are two passes about the computed mean, also corrected, or over x minus its first value; Welford's updates; and
-merges of parts over any tree.
-E[x^2] - E[x]^2 is not. ERROR_BOUNDS.md, sections 4 to 6, has the theorems; a number in a comment is that of an
-equation there.
+merges of parts over any tree. E[x^2] - E[x]^2 is not. ERROR_BOUNDS.md, sections 4 to 6, has the theorems; a number in
+a comment is that of an equation there.
 """
 
 from __future__ import annotations
@@ -28,13 +27,22 @@ class Batch:
     var: Array
 
 
-def mean_error(batch: Batch, u: float, flush: float, summation: str = "any") -> Array:
-    """(C,): bound of |computed mean - mean|. flush: the smallest normal number."""
+def statistics_errors(batch: Batch, u: float, flush: float, summation: str = "any") -> tuple[Array, Array]:
+    """Bounds of |computed mean - mean| and of |computed variance - var|, the biased one; (C,) each.
+
+    flush: the smallest normal number.
+    """
+    shifted = mean_of_shifted_error(batch, u, summation)
+    of_mean = mean_error(batch, shifted, u, flush, summation)
+    return of_mean, variance_error(batch, of_mean, shifted, u, flush, summation)
+
+
+def mean_error(batch: Batch, shifted: Array, u: float, flush: float, summation: str) -> Array:
+    """(C,), of the mean. shifted: the error of the mean of x - x_0."""
     size = np.abs(batch.x)
     n = len(size)
     summed = summation_error(size, u, summation) / n
     by_sum = summed + 3 * u * (np.abs(batch.mean) + summed)  # (4): the division, or 1/n and a product
-    shifted = mean_of_shifted_error(batch, u, summation)
     by_sum = np.maximum(by_sum, shifted + u * (np.abs(batch.mean) + shifted))
     if summation != "any":
         return by_sum + 3 * flush
@@ -46,12 +54,14 @@ def mean_error(batch: Batch, u: float, flush: float, summation: str = "any") -> 
     return error + 3 * levels(n) * flush + 2 * flush
 
 
-def variance_error(batch: Batch, error_of_mean: Array, u: float, flush: float, summation: str = "any") -> Array:
-    """(C,): bound of |computed variance - var|, of the biased variance."""
+def variance_error(
+    batch: Batch, error_of_mean: Array, shifted: Array, u: float, flush: float, summation: str
+) -> Array:  # fmt: skip
+    """(C,), of the variance. shifted: the error of the mean of x - x_0."""
     n = len(batch.x)
     by_passes = two_pass_error(batch, error_of_mean, u, summation)
     off = u * np.sqrt(np.mean((batch.x - batch.x[0]) ** 2, axis=0))  # what rounding x - x_0 does to the deviations
-    by_shift = two_pass_error(batch, mean_of_shifted_error(batch, u, summation), u, summation)
+    by_shift = two_pass_error(batch, shifted, u, summation)
     by_shift += (2 * np.sqrt(batch.var) + off) * off * (1 + 2 * (n + 8) * u)
     by_passes = np.maximum(by_passes, by_shift)
     if summation != "any":

@@ -116,11 +116,13 @@ def run(request: CheckRequest) -> int:
 def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update) -> CheckOptions:
     """The options of a suite, its progress on a bar: for each target anew, since only a loaded target has a total."""
     from harness.check import CheckOptions
+    from harness.targets.device import on_device, split_device
 
-    number = {target: place for place, target in enumerate(request.targets, 1)}
+    shown = [on_device(*split_device(target), request.layer) for target in request.targets]
+    number = {name: place for place, name in enumerate(shown, 1)}
 
     def titled(name: str, text: str) -> str:
-        place = number.get(name.replace(f"#{request.layer}", ""), 1)
+        place = number.get(name, 1)
         return f"{name}{text}" if len(number) == 1 else f"{place}/{len(number)} {name}{text}"
 
     return CheckOptions(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.diagnose import tuning
+from harness.diagnose.fitted import roundings
 from harness.diagnose.misfit import law_channels
 from harness.judge.report import PlayedCase
 from harness.observables import column
@@ -86,8 +87,7 @@ def constant_factor(of_column: list[Deviation], enough: int = ENOUGH) -> float |
     with np.errstate(all="ignore"):
         a, b = got[usable] / bound[usable], want[usable] / bound[usable]
         factor = float((a * b).sum() / (b * b).sum())
-    for digits in DIGITS:
-        rounded = float(f"{factor:.{digits}g}")
+    for rounded in roundings(factor, DIGITS):
         tolerance = tuning.SLACK * bound * max(1.0, abs(rounded))
         if (np.abs(got - rounded * want) <= tolerance).all():
             return rounded if rounded != 1 else None  # so little is off that a factor of 1 would do

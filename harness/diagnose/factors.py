@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.diagnose.evidence import Evidence
-from harness.diagnose.fitted import DIGITS
+from harness.diagnose.fitted import roundings
 from harness.diagnose.mistakes.gradient_factors import times
 from harness.diagnose.mistakes.in_mode import only_in
 from harness.diagnose.suspects import Suspect
@@ -31,8 +31,7 @@ def by_factor(evidence: Evidence) -> Suspect | None:
     factor = factor_in(evidence.failing[0], ops, names)
     if factor is None:
         return None
-    for digits in DIGITS:
-        rounded = float(f"{factor:.{digits}g}")
+    for rounded in roundings(factor):
         suspect = Suspect(("gradient_scaled",), (layer_with(rounded, ops, names),), in_words(rounded, ops, names))
         if evidence.explained_by(suspect):
             return suspect

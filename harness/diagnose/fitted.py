@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,11 +73,15 @@ def fit(family: Family, played: list[PlayedCase], failing: list[PlayedCase], con
     number = minimum(distance, family.range.low, family.range.high)
     if number is None:
         return None
-    for digits in DIGITS:
-        rounded = float(f"{number:.{digits}g}")
+    for rounded in roundings(number):
         if fits(family.make(rounded), trial, conventions) and explains(family.make(rounded), played, conventions):
             return rounded
     return None
+
+
+def roundings(number: float, digits: tuple[int, ...] = DIGITS) -> Iterator[float]:
+    """The number to so many digits, the roundest first."""
+    return (float(f"{number:.{count}g}") for count in digits)
 
 
 def minimum(distance: Callable[[float], float], low: float, high: float) -> float | None:

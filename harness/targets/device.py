@@ -36,9 +36,10 @@ def for_device(environment: Mapping[str, str], device: str) -> dict[str, str]:
     return {**environment, "JAX_PLATFORMS": device, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
-def on_device(name: str, device: str) -> str:
-    """The name of a target on a device: on the CPU, its plain name."""
-    return name if device == CPU else f"{name}@{device}"
+def on_device(name: str, device: str, layer: str = "") -> str:
+    """The name of a target, or of a layer in it, on a device: on the CPU without a word of that."""
+    place = f"{name}#{layer}" if layer else name
+    return place if device == CPU else f"{place}@{device}"
 
 
 def started_on(factory: Any, device: str) -> str:
@@ -56,22 +57,26 @@ def started_on(factory: Any, device: str) -> str:
     if device == CPU:
         return CPU
     library = getattr(factory, "library", "")
-    seen = _hardware(library, device)
+    seen = hardware(library, device)
     if seen is None:
         raise DeviceError(f"{library or 'the machine'} sees no {device} device; its CUDA build and a GPU are needed")
     return f"{device}:0 {seen}".strip()
 
 
-def _hardware(library: str, device: str) -> str | None:
-    """What the device is called by the framework that uses it; None where it is absent, "" where nobody can say."""
-    if library == "jax" or (not library and "jax" in sys.modules and "torch" not in sys.modules):
+def hardware(library: str, device: str) -> str | None:
+    """What the device is called by "torch" or "jax", which is imported; None where it is absent.
+
+    library = "": by whichever of them is imported already; "" where neither is.
+    """
+    library = library or next((name for name in ("torch", "jax") if name in sys.modules), "")
+    if library == "jax":
         import jax
 
         try:
             return jax.devices(device)[0].device_kind
         except (RuntimeError, AssertionError):  # the second where it was told to use no other platform
             return None
-    if library == "torch" or "torch" in sys.modules:
+    if library == "torch":
         import torch
 
         return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None

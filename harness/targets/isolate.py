@@ -60,7 +60,7 @@ class IsolatedTarget:
         self.layer = layer
         self.threads = threads
         self.target, self.device = split_device(target, device)
-        self.name = on_device(f"{self.target}#{layer}" if layer else self.target, self.device)
+        self.name = on_device(self.target, self.device, layer)
         self.timeout = timeout
         self.memory_growth = memory_growth
         self.deaths = 0

@@ -16,8 +16,8 @@ from harness.cases.case import DEFAULT_DTYPES, DTYPES
 from harness.errors import UsageError
 from harness.targets.built_in import BUILT_IN, is_installed, location
 from harness.targets.play import failure
-from harness.targets.player import SUMMATIONS
 from harness.targets.recognise import NotRecognisedError, recognise
+from reference.summation_error import SUMMATIONS
 
 ENTRY_POINTS = "bnproof.targets"
 """The group of entry points under which a package can name its targets."""

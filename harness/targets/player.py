@@ -11,9 +11,6 @@ import numpy as np
 from harness.cases.case import Script
 from harness.findings import Note
 
-SUMMATIONS = ("any", "pairwise", "wide")
-"""In any order, by a tree of additions, or in a wider type than it works in."""
-
 
 @dataclass(frozen=True)
 class Description:
@@ -36,7 +33,7 @@ class Description:
     device: str = "cpu"
     """Where it computes: "cpu", or "cuda:0 NAME"."""
     summation: str = "any"
-    """How it says that it sums, one of SUMMATIONS: sharper bounds hold for what it promises."""
+    """How it says that it sums, one of `summation_error.SUMMATIONS`: sharper bounds hold for what it promises."""
 
 
 @dataclass(frozen=True)

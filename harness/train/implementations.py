@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from harness import place
-from harness.errors import UsageError
+from harness.targets.device import CUDA, DeviceError, hardware
 from harness.train.results import EpochRecord
 from reference.lenet import Weights
 
@@ -19,10 +19,6 @@ MODULES = {"numpy": "reference.training", "torch": "impls.pytorch.training", "ja
 SEEDS_MODULES = {"jax": "impls.jax_flax.seeds"}
 """implementation -> the module whose `train_seeds` trains several seeds as one program"""
 NEEDS = {"numpy": "numpy", "torch": "torch", "jax": "flax"}
-
-
-class DeviceError(UsageError):
-    """A device that was asked for and is not there."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +71,4 @@ def resolve_device(implementation: str, device: str) -> str:
 def has_gpu(implementation: str) -> bool:
     """Whether the framework sees a CUDA device. Imports the framework."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX is not the only one to use the GPU here
-    if implementation == "torch":
-        import torch
-
-        return torch.cuda.is_available()
-    import jax
-
-    try:
-        return bool(jax.devices("cuda"))
-    except RuntimeError:
-        return False
+    return hardware(implementation, CUDA) is not None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.targets.mutants.right import D2l, EpsOutsideRoot, Flax, Keras, Torch
+from tests.targets.mutants.right import D2l, EpsOutsideRoot, Flax, Keras, KnowsPrediction, Torch
 
 
 class BatchVarUnbiased(D2l):
@@ -48,18 +48,11 @@ class EpsOutsideKeras(EpsOutsideRoot, Keras):
     expected, case = "eps_outside_sqrt", "large_eps"
 
 
-class EpsOutsideInPrediction(Torch):
+class EpsOutsideInPrediction(KnowsPrediction, Torch):
     expected, case = "eps_outside_sqrt", "small_variance"
 
-    def eval(self, x, dy):
-        self.predicting = True
-        try:
-            return super().eval(x, dy)
-        finally:
-            self.predicting = False
-
     def inverse_std(self, var):
-        if getattr(self, "predicting", False):
+        if self.predicting:
             return 1 / (np.sqrt(var) + self.work.type(self.eps))
         return super().inverse_std(var)
 
