@@ -87,6 +87,8 @@ def constant_factor(of_column: list[Deviation], enough: int = ENOUGH) -> float |
     with np.errstate(all="ignore"):
         a, b = got[usable] / bound[usable], want[usable] / bound[usable]
         factor = float((a * b).sum() / (b * b).sum())
+    if not np.isfinite(factor):  # bounds so small that the weights overflow
+        return None
     for rounded in roundings(factor, DIGITS):
         tolerance = tuning.SLACK * bound * max(1.0, abs(rounded))
         if (np.abs(got - rounded * want) <= tolerance).all():
