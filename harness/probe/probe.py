@@ -14,6 +14,7 @@ from harness.probe.directly import channel_axis, single_value
 from harness.probe.hypotheses import Fit, best_fit, play_probing_cases
 from harness.probe.observed import observe
 from harness.probe.presets import nearest_preset, notes_on_presets
+from harness.probe.settings import ignored_settings
 from harness.targets.player import Description, Player
 from reference.conventions import D2L, PRESETS, Conventions
 
@@ -46,7 +47,8 @@ def probe(player: Player) -> Probed:
     nearest, differs = nearest_preset(defaults.conventions, unseen)
     as_in_nearest = {name: getattr(PRESETS[nearest], name) for name in unseen + defaults.unseen}
     conventions = replace(defaults.conventions, **as_in_nearest)
-    notes = (*defaults.notes, *notes_on_presets(conventions, nearest, differs, unseen))
+    ignored = ignored_settings(player, dtype, axis, description.ranks)
+    notes = (*ignored, *defaults.notes, *notes_on_presets(conventions, nearest, differs, unseen))
     return Probed(conventions, nearest, differs, unseen + defaults.unseen, observe(player, conventions), notes)
 
 

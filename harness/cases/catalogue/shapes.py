@@ -16,6 +16,7 @@ FORMULAS = (
     "eval_uses_batch_stats",
     "train_uses_moving_stats",
     "stats_frozen",
+    "start_ignored",
     "stats_updated_in_eval",
     "stats_updated_twice",
     "debiased",

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from harness.diagnose.mistakes import axes, gamma_and_beta, modes, other_gamma, restored, saved_state, strides
+from harness.diagnose.mistakes import (
+    axes,
+    gamma_and_beta,
+    modes,
+    other_gamma,
+    restored,
+    saved_state,
+    statistics,
+    strides,
+)
 from harness.diagnose.mistakes.entry import Known
 
 OF_LAYOUT_AND_STATE: tuple[Known, ...] = (
@@ -25,6 +34,11 @@ OF_LAYOUT_AND_STATE: tuple[Known, ...] = (
         "strides_ignored",
         "x or dy is read in the order in which it lies in memory: go by its strides, or copy it first",
         strides.STRIDES,
+    ),
+    Known(
+        "start_ignored",
+        "the moving statistics start from numbers of the layer's own: start from those that are given",
+        (statistics.StartIgnored, statistics.StartIgnoredForZero),
     ),
     Known(
         "state_not_saved",

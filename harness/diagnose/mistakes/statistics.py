@@ -103,6 +103,27 @@ class StartsFromZero(OracleLayer):
         super().update(mean, var, n)
 
 
+class StartIgnored(OracleLayer):
+    """The moving statistics start from 0 and 1, whatever was given."""
+
+    alone = True
+    start_var = 1.0
+    started = False
+
+    def play(self, step):
+        if not self.started:
+            self.started = True
+            self.average_mean = np.zeros_like(self.average_mean)
+            self.average_var = np.zeros_like(self.average_var) + self.average_var.dtype.type(self.start_var)
+        return super().play(step)
+
+
+class StartIgnoredForZero(StartIgnored):
+    """Both start from 0."""
+
+    start_var = 0.0
+
+
 class StdAveraged(OracleLayer):
     """The standard deviation is averaged where the variance is meant."""
 

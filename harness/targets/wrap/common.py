@@ -70,6 +70,16 @@ class Adapter:
         if self.tells_mapping:
             self.adapter_notes["wrapped"] = mapping_note(self.adapter, paths)
 
+    def note_replaced(self, setup: Any, by_attribute: Mapping[str, Any]) -> None:
+        """by_attribute: the numbers of a new layer that were replaced after it was built."""
+        replaced = dict(by_attribute)
+        for names, value in ((EPS, setup.eps), (MOMENTUM, setup.momentum)):
+            name = first(names, self.given)
+            if name and value is not None:
+                replaced[name] = self.given[name]
+        if replaced:
+            self.adapter_notes["settings_replaced"] = replaced_note(replaced)
+
 
 def adapter_for(
     base: type[Adapter], target: Callable[..., Any], given: Mapping[str, Any] | None = None, **defaults: Any
@@ -156,8 +166,12 @@ def first(names: Iterable[str], among: Iterable[str]) -> str | None:
     return next((by_lower_case[name] for name in names if name in by_lower_case), None)
 
 
-def set_numbers(layer: Any, setup: Any, taken: Iterable[str], trains: bool = True) -> None:
-    """Set the eps and momentum that the constructor did not take as attributes. Raises AdapterError."""
+def set_numbers(layer: Any, setup: Any, taken: Iterable[str], trains: bool = True) -> dict[str, Any]:
+    """Set the eps and momentum that the constructor did not take as attributes, and return what they were before.
+
+    Raises AdapterError where there is no such attribute.
+    """
+    before: dict[str, Any] = {}
     for what, names, value in (("eps", EPS, setup.eps), ("momentum", MOMENTUM, setup.momentum)):
         if value is None or first(names, taken) or (what == "momentum" and not trains):
             continue
@@ -167,7 +181,17 @@ def set_numbers(layer: Any, setup: Any, taken: Iterable[str], trains: bool = Tru
                 f"{called(type(layer))} lets nobody set {what}: no argument and no attribute called "
                 f"{' or '.join(names)}; its constructor takes ({', '.join(taken)}). Make {what} an argument"
             )
+        before[name] = getattr(layer, name)
         setattr(layer, name, value)
+    return before
+
+
+def replaced_note(replaced: Mapping[str, Any]) -> str:
+    """replaced: the settings that a layer came with, by name."""
+    listed = " and ".join(f"{name}={value!r}" for name, value in replaced.items())
+    text = f"the layer comes with {listed}; each case sets its own"
+    cumulative = first(MOMENTUM, [name for name, value in replaced.items() if value is None])
+    return text + (f": what it does with {cumulative}=None, a cumulative average, is not judged" if cumulative else "")
 
 
 # --- finding the four arrays ---

@@ -41,7 +41,7 @@ class KerasLayer(common.Adapter):
         self.layer = self.target(**arguments)
         if not isinstance(self.layer, keras.Layer):
             raise common.AdapterError(f"{common.called(self.target)} made a {type(self.layer).__name__}, not a layer")
-        common.set_numbers(self.layer, setup, arguments)
+        self.note_replaced(setup, common.set_numbers(self.layer, setup, arguments))
         axis = self.layer.axis if isinstance(getattr(self.layer, "axis", None), int) else -1
         shape: list[int | None] = [None] * setup.ndim
         shape[axis] = setup.num_features

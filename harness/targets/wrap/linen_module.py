@@ -43,6 +43,7 @@ class LinenModule(common.Adapter):
         given = {name: value for name, value in self.given.items() if name not in ("parent", "name")}
         arguments = common.arguments(self.target, setup, others, given)
         self.layer: Any = self.target(**arguments)
+        self.note_replaced(setup, {})
         self._mode(True)
         self.setup, self.paths = setup, dict[str, str]()
         self.arrays: Arrays = {}

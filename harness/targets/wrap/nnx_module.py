@@ -41,7 +41,7 @@ class NnxModule(common.Adapter):
         others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": setup.gamma.dtype, "rngs": nnx.Rngs(0)}
         arguments = common.arguments(self.target, setup, others, self.given)
         self.layer: Any = self.target(**arguments)
-        common.set_numbers(self.layer, setup, arguments)
+        self.note_replaced(setup, common.set_numbers(self.layer, setup, arguments))
         shapes = {path: tuple(variable[...].shape) for path, variable in variables(self.layer).items()}
         self.paths = common.find_arrays(shapes, setup.num_features)
         common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))

@@ -53,7 +53,7 @@ class TorchModule(common.Adapter):
         if not isinstance(self.layer, nn.Module):
             raise common.AdapterError(f"{common.called(self.target)} made a {type(self.layer).__name__}, not a module")
         self.layer.to(device=self.device, dtype=wide)
-        common.set_numbers(self.layer, setup, arguments, trains=self.train is not None)
+        self.note_replaced(setup, common.set_numbers(self.layer, setup, arguments, trains=self.train is not None))
         shapes = {path: tuple(value.shape) for path, value in tensors(self.layer).items()}
         self.paths = common.find_arrays(shapes, setup.num_features)
         common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))

@@ -38,6 +38,24 @@ class MomentumInvertedForVariance(Flax):
         self.moving_var = self.weight() * old + self.work.type(self.momentum) * var
 
 
+class StartsFromItsOwn(Torch):
+    """The moving statistics are made as zeros and ones, and those that are given are left where they are."""
+
+    expected, case = "start_ignored", "rank4"
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.moving_mean, self.moving_var = np.zeros_like(self.moving_mean), np.ones_like(self.moving_var)
+
+
+class StartsFromZeros(D2l):
+    expected, case = "start_ignored", "two_values"
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.moving_mean, self.moving_var = np.zeros_like(self.moving_mean), np.zeros_like(self.moving_var)
+
+
 class MomentumHardCoded(D2l):
     expected, case = "momentum_wrong", "tiny_momentum"
 
