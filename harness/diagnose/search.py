@@ -42,6 +42,7 @@ def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
         lambda: by_condition(singles, evidence),
         lambda: by_pair(singles, evidence),
         lambda: with_fast_variance(singles, fast, evidence),
+        lambda: with_fast_variance(singles, fast_variance(evidence.conventions, any_mode=True), evidence),
         lambda: by_envelope([fast_in_fewer_bits], evidence),
     )
     for of_class in classes:

@@ -6,7 +6,7 @@ from tests.targets.mutants.forward import BetaForgotten, WritesIntoInput
 from tests.targets.mutants.gradients import Averaged, DgammaOfInput, DxWithoutMean, Swapped
 from tests.targets.mutants.moving import Debiased, MomentumInvertedD2l, MomentumInvertedTorch, UnbiasedD2l
 from tests.targets.mutants.right import D2l, Torch
-from tests.targets.mutants.variance import EpsMissing, FastVariance
+from tests.targets.mutants.variance import EpsMissing, FastVariance, FastVarianceUnclipped32
 
 
 class MomentumAndBessel(MomentumInvertedD2l, UnbiasedD2l):
@@ -47,6 +47,22 @@ class BetaAndMomentum(BetaForgotten):
 
 class FastAndInverted(FastVariance, MomentumInvertedD2l):
     expected, case = ("fast_variance", "momentum_inverted"), "large_mean_1e4"
+
+
+class FastAndByBatch(FastVariance):
+    """Prediction takes the statistics of its batch, by the same formula."""
+
+    expected, case = ("fast_variance", "eval_uses_batch_stats"), "large_mean_1e4"
+
+    def statistics_for_prediction(self, x):
+        return self.statistics(x)
+
+
+class FastAndByBatchTorch(FastVarianceUnclipped32):
+    expected, case = ("fast_variance", "eval_uses_batch_stats"), "eval_between"
+
+    def statistics_for_prediction(self, x):
+        return self.statistics(x)
 
 
 class FastInFloat32(FastVariance):
