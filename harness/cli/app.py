@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import bench, check, list_, lockstep, matrix, probe, render, report, train, translate
+from harness.cli import bench, check, envs, list_, lockstep, matrix, probe, render, report, train, translate
 
 USAGE = 2
 SIGNALLED = 128
@@ -37,6 +37,7 @@ app.command()(lockstep.lockstep)
 app.command()(train.train)
 app.command()(matrix.matrix)
 app.add_typer(bench.bench, name="bench")
+app.add_typer(envs.envs, name="envs")
 app.command()(report.report)
 app.command()(render.render)
 

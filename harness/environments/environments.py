@@ -1,0 +1,234 @@
+"""Make, find, list and remove environments.
+
+Each is a virtual environment in a folder named by its requirements. It is finished when its `environment.json` is
+there; a folder without one was broken off, and is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.environments.interpreters import interpreter
+from harness.environments.requirements import NotInstallableError, Requirements
+
+FOLDER = "BNPROOF_ENVIRONMENTS"
+"""An environment variable: where environments are kept, in place of the user's cache."""
+RECORD = "environment.json"
+INSTALL_SECONDS = 900.0
+REASON_LENGTH = 300
+DATED = ("PIP_INDEX_URL", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_PROXY", "PIP_DEFAULT_TIMEOUT", "PIP_CACHE_DIR")
+"""Of pip's settings, those that an environment with a date may have."""
+INSTALLER = Requirements(pip=("pip>=26",))
+"""The first that can leave out what was uploaded later, `--uploaded-prior-to`."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    folder: Path
+    requirements: Requirements
+    versions: dict[str, str]
+    """Distribution -> version, of all that pip put there."""
+    made: str
+    seconds: float
+
+    @property
+    def python(self) -> Path:
+        return python_in(self.folder)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in self.folder.rglob("*") if entry.is_file())
+
+
+def python_in(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def root() -> Path:
+    """The folder of all environments."""
+    if chosen := os.environ.get(FOLDER):
+        return Path(chosen)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bnproof") / "environments"
+
+
+def ignore(_: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def find(requirements: Requirements) -> Environment | None:
+    """The environment, if it has been made."""
+    return _read(root() / requirements.key)
+
+
+def made() -> list[Environment]:
+    """All that are there, the oldest first."""
+    folders = sorted(root().iterdir()) if root().is_dir() else []
+    return sorted(filter(None, map(_read, folders)), key=lambda environment: environment.made)
+
+
+def make(
+    requirements: Requirements, on_line: Callable[[str], None] = ignore, limit: float = INSTALL_SECONDS
+) -> Environment:
+    """The environment, made if it is not there yet. on_line: called with each line that an installer prints.
+
+    limit: seconds. Raises NotInstallableError with the reason; then nothing is left of it.
+    """
+    _look_for(requirements)
+    folder = root() / requirements.key
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        if there := _read(folder):
+            return there
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            return _build(requirements, folder, on_line, limit)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def remove(environment: Environment) -> None:
+    with _alone(environment.folder):
+        (environment.folder / RECORD).unlink(missing_ok=True)  # first: half of it is none
+        shutil.rmtree(environment.folder, ignore_errors=True)
+
+
+def _build(requirements: Requirements, folder: Path, on_line: Callable[[str], None], limit: float) -> Environment:
+    started = time.monotonic()
+    venv = [str(interpreter(requirements.python_version)), "-m", "venv"]
+    if requirements == INSTALLER:
+        commands = [[*venv, str(folder)], [str(python_in(folder)), "-m", "pip", "install", *INSTALLER.pip]]
+        pip = [str(python_in(folder)), "-m", "pip"]
+    else:
+        commands = [[*venv, "--without-pip", str(folder)]]
+        pip = [str(_pips_python(requirements, on_line)), "-m", "pip", "--python", str(python_in(folder))]
+        commands += _installing(requirements, folder, pip)
+    for command in commands:
+        _run(command, on_line, started + limit, _variables(requirements))
+    listed = subprocess.run([*pip, "list", "--format=json"], capture_output=True, text=True, check=True)
+    environment = Environment(
+        folder=folder,
+        requirements=requirements,
+        versions={each["name"]: each["version"] for each in json.loads(listed.stdout)},
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - started, 1),
+    )
+    _write(environment)
+    return environment
+
+
+def _installing(requirements: Requirements, folder: Path, pip: list[str]) -> list[list[str]]:
+    commands = []
+    if requirements.pip:
+        before = ["--uploaded-prior-to", requirements.uploaded_before] if requirements.uploaded_before else []
+        commands.append([*pip, "install", "--prefer-binary", *before, *requirements.pip])
+    if requirements.npm:
+        commands.append(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), *requirements.npm])
+    return commands
+
+
+def _pips_python(requirements: Requirements, on_line: Callable[[str], None]) -> Path:
+    """An interpreter that has pip: the running one, or where dates matter an environment that has a new one."""
+    if not requirements.uploaded_before and importlib.util.find_spec("pip") is not None:
+        return Path(sys.executable)
+    return make(INSTALLER, on_line).python
+
+
+def _variables(requirements: Requirements) -> dict[str, str]:
+    """For installers. Where dates matter, pip asks one index only: a folder or an index without dates knows no time."""
+    if not requirements.uploaded_before:
+        return dict(os.environ)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_") or name in DATED}
+    return kept | {"PIP_CONFIG_FILE": os.devnull}
+
+
+def _run(command: list[str], on_line: Callable[[str], None], until: float, variables: dict[str, str]) -> None:
+    """Run to its end. Raises NotInstallableError with what it said last, where it fails or takes too long."""
+    lines = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=variables
+    ) as process:
+        stop = threading.Timer(max(0.0, until - time.monotonic()), process.kill)
+        stop.start()
+        try:
+            for line in process.stdout or ():
+                if line.strip():
+                    lines.append(line.strip())
+                    on_line(line.strip())
+            process.wait()
+        finally:
+            stop.cancel()
+            process.kill()
+    if time.monotonic() >= until:
+        raise NotInstallableError("the time limit for installing it was reached")
+    if process.returncode != 0:
+        raise NotInstallableError(reason(lines) or f"{command[0]} ended with exit status {process.returncode}")
+
+
+def reason(lines: list[str]) -> str:
+    """The line that says most: the last error, or else the last line."""
+    errors = [line for line in lines if line.lower().startswith(("error:", "npm error", "npm err!"))]
+    text = (errors or lines or [""])[-1]
+    return text.removeprefix("ERROR: ").removeprefix("error: ")[:REASON_LENGTH]
+
+
+def _look_for(requirements: Requirements) -> None:
+    """What is not installed by us must be here. Raises NotInstallableError."""
+    programs = [*requirements.programs, *(["npm", "node"] if requirements.npm else [])]
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        raise NotInstallableError(f"needs {' and '.join(missing)}, which is not on the PATH")
+    absent = [package for package in requirements.debian if not _is_on_debian(package)]
+    if absent:
+        raise NotInstallableError(f"needs Debian packages: apt-get install {' '.join(absent)}")
+
+
+def _is_on_debian(package: str) -> bool:
+    try:
+        asked = subprocess.run(["dpkg-query", "-W", "-f=${Status}", package], capture_output=True, text=True)
+    except FileNotFoundError:  # no Debian
+        return False
+    return asked.stdout.endswith(" installed")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two commands that want the same environment wait for each other."""
+    from filelock import FileLock
+
+    with FileLock(folder.with_suffix(".lock")):
+        yield
+
+
+def _write(environment: Environment) -> None:
+    content = asdict(environment)
+    del content["folder"]
+    unfinished = environment.folder / f"{RECORD}.part"
+    unfinished.write_text(json.dumps(content, indent=1))
+    unfinished.rename(environment.folder / RECORD)
+
+
+def _read(folder: Path) -> Environment | None:
+    try:
+        content: dict[str, Any] = json.loads((folder / RECORD).read_text())
+        asked: dict[str, Any] = content.pop("requirements")
+        tuples: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in asked.items()}
+        return Environment(folder=folder, requirements=Requirements(**tuples), **content)
+    except (OSError, ValueError, TypeError, KeyError):  # broken off, or of another version of this program
+        return None

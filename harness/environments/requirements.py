@@ -1,0 +1,55 @@
+"""What an environment must hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass
+
+KEY_DIGITS = 16
+
+
+class NotInstallableError(Exception):
+    """An environment that cannot be had here. The message is the reason, on one line."""
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """Equal requirements share one environment."""
+
+    pip: tuple[str, ...] = ()
+    """As pip takes them: "flax==0.8.5", "jax<0.5"."""
+    npm: tuple[str, ...] = ()
+    """As npm takes them: "onnxruntime-web@1.19"."""
+    debian: tuple[str, ...] = ()
+    """Debian packages. They are looked for, never installed: that takes an administrator."""
+    programs: tuple[str, ...] = ()
+    """Programs that must be on the PATH: "node", "g++"."""
+    python: str = ""
+    """"3.10"; empty: the version that runs."""
+    uploaded_before: str = ""
+    """An ISO date. Only packages that were there by then: an old release with the companions of its time."""
+
+    @property
+    def python_version(self) -> str:
+        return self.python or running_version()
+
+    @property
+    def key(self) -> str:
+        """Names the environment's folder: the same for equal requirements on the same kind of machine."""
+        content = asdict(self) | {"pip": sorted(self.pip), "npm": sorted(self.npm), "python": self.python_version}
+        del content["debian"], content["programs"]  # nothing of these is in the folder
+        content["machine"] = f"{platform.system()} {platform.machine()}"
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
+
+    def __str__(self) -> str:
+        parts = [*self.pip, *(f"{name} (npm)" for name in self.npm)]
+        by = f" of {self.uploaded_before[:10]}" if self.uploaded_before else ""
+        return f"{' '.join(parts) or 'nothing'}{by}, Python {self.python_version}"
+
+
+def running_version() -> str:
+    """The running Python's "major.minor"."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
