@@ -200,9 +200,21 @@ class Layer:
     def dgamma(self) -> Quantity:
         """sum(dy xh), xh as x r - m r; or r (sum(dy x) - m sum(dy)). No other grouping rounds more than both."""
         m, r = self.m, self.r
+        if r.arithmetic.summation != "any":
+            return self.dgamma_of_centred
         by_xh = (self.dy * (self.d_regrouped * r)).sum()
         regrouped = self.sum_dy_x * r - (self.sum_dy * m) * r
         return by_xh.or_worse(regrouped)
+
+    @cached_property
+    def dgamma_of_centred(self) -> Quantity:
+        """sum(dy (d/std)), or r sum(dy d), d = x - m: what a layer that declares its sums says that it computes."""
+        return (self.dy * divided(self.d, self.r)).sum().or_worse((self.dy * self.d).sum() * self.r)
+
+
+def divided(a: Quantity, r: Quantity) -> Quantity:
+    """a over the inverse of r: a division within an ulp."""
+    return r.arithmetic.rounded(a.exact_product(r), 2.0)
 
 
 def m_size(m: Quantity) -> Array:
@@ -235,7 +247,8 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
     scale = g * r
     xh = layer.d_regrouped * r
     closed = scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
-    return [closed, reverse_mode(layer, n, per_std)]
+    forms = [closed, reverse_mode(layer, n, per_std)]
+    return forms if r.arithmetic.summation == "any" else [*forms, reverse_mode_by_quotients(layer, n, per_std)]
 
 
 def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
@@ -245,10 +258,24 @@ def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
     dr = (upstream * d).sum().or_worse((layer.sum_dy_x - layer.m * layer.sum_dy) * g)
     cube = r * r * r
     dv = layer.r.arithmetic.rounded(dr * cube.times(-0.5), 6.0)  # six more for the other ways to get r^3
+    return through_statistics(layer, dv, upstream * r, n, per_std)
+
+
+def reverse_mode_by_quotients(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
+    """The same for y = gamma (x - m)/std + beta, each value over std: divisions within an ulp, in the sum as well."""
+    r, upstream = layer.r, layer.gamma * layer.dy
+    quotient = divided(divided(layer.d, r), r)
+    dv = r.arithmetic.rounded((upstream * quotient).sum() * r.times(-0.5), 6.0)
+    return through_statistics(layer, dv, divided(upstream, r), n, per_std)
+
+
+def through_statistics(
+    layer: Layer, dv: Quantity, through_x: Quantity, n: int, per_std: Quantity | None
+) -> Quantity:  # fmt: skip
+    """dx from the gradient of the variance and from what comes through x - m alone."""
     if per_std is not None:
         dv = dv * per_std
-    through_v = d * dv.over(n).times(2.0)
-    through_x = upstream * r
+    through_v = layer.d * dv.over(n).times(2.0)
     both = through_x + through_v
     dm = (through_x.sum() + through_v.sum()).or_worse(both.sum())  # two sums, or their terms are added first
     return both - dm.over(n)

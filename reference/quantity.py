@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.summation_error import adds_exactly, summation_error
+from reference.summation_error import adds_exactly, summation_error, unit_in_first_place
 
 Array = NDArray[np.float64]
 NONE = 0.0
 """No dependence, no error: told by identity from an array that happens to hold zeros."""
+
+SLACK_OF_EVALUATION = 3
+"""Values are evaluated in float64, whose roundings are no more than these many radii where that is the dtype judged."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,14 @@ class Arithmetic:
         return Quantity(value, self, rest=np.where(subnormal, size, 0.0) if subnormal.any() else NONE)
 
     def rounded(self, result: Quantity, roundings: float = 1.0) -> Quantity:
-        """The result of an operation, once it is rounded, and flushed where it is small and not exactly 0."""
+        """The result of an operation, once it is rounded, and flushed where it is small and not exactly 0.
+
+        For declared sums, where narrower bounds are worth the time, half an ulp is half an ulp: that of a number just
+        below a power of two is half of what `unit` times its size says. Two roundings are a division within an ulp.
+        """
         size = np.abs(result.value) + result.radius
+        if self.summation != "any" and roundings <= 2:
+            size = unit_in_first_place((size + SLACK_OF_EVALUATION * result.radius) * (1 + 32 * self.unit))
         share = roundings * self.unit * (1 + roundings * self.unit)
         rest = result.rest + share * size + np.where(size > 0, max(1.0, roundings) * self.flush, 0.0)
         return Quantity(result.value, self, result.mean, result.scale, rest)
@@ -124,16 +133,53 @@ class Quantity:
         """The sum over the rows, in the order that `arithmetic.summation` allows. Terms (n, C) -> (C,)."""
         arithmetic = self.arithmetic
         total = _rows(self.value)
+        if arithmetic.summation == "pairwise_in_order":
+            return self._sum_in_pairs(total)
         if self.radius is NONE:
-            rounding = summation_error(np.abs(self.value), arithmetic.unit, arithmetic.summation)
+            rounding = summation_error(np.abs(self.value), arithmetic.unit, arithmetic.summation, np.abs(total))
             rounding = np.where(adds_exactly(self.value, arithmetic.unit), 0.0, rounding)
         else:
             terms = np.abs(self.value) + self.radius
-            rounding = summation_error(terms, arithmetic.unit, arithmetic.summation)
-        flushed = len(self.value) * arithmetic.flush
-        rest = rounding + flushed if self.rest is NONE else _rows(self.rest, self.value) + rounding + flushed
-        mean, scale = (a if a is NONE else _rows(a, self.value) for a in (self.mean, self.scale))
-        return Quantity(total, arithmetic, mean, scale, rest)
+            size = np.abs(total) + self._whole(total).radius
+            rounding = summation_error(terms, arithmetic.unit, arithmetic.summation, size)
+        return self._whole(total, rounding + len(self.value) * arithmetic.flush)
+
+    def _whole(self, total: Array, rounding: Any = NONE) -> Quantity:
+        """The sum of the rows, and what its own rounding adds."""
+        mean, scale, rest = (a if a is NONE else _rows(a, self.value) for a in (self.mean, self.scale, self.rest))
+        return Quantity(total, self.arithmetic, mean, scale, _sum(rest, rounding))
+
+    def _sum_in_pairs(self, total: Array) -> Quantity:
+        """Neighbours first, level by level: the very additions, so that partial sums are as small as they are."""
+        part = Quantity(
+            self.value,
+            self.arithmetic,
+            *(NONE if a is NONE else np.broadcast_to(a, self.value.shape) for a in (self.mean, self.scale, self.rest)),
+        )
+        while len(part.value) > 1:
+            even = len(part.value) // 2 * 2
+            pairs = part._at(slice(0, even, 2)) + part._at(slice(1, even, 2))
+            part = pairs._followed_by(part._at(slice(even, None)))
+        rest = part.rest if part.rest is NONE else part.rest.sum(axis=0)
+        if self.radius is NONE:
+            rest = np.where(adds_exactly(self.value, self.arithmetic.unit), 0.0, rest)
+        return self._whole(total, NONE)._with_rest(rest)
+
+    def _with_rest(self, rest: Any) -> Quantity:
+        return Quantity(self.value, self.arithmetic, self.mean, self.scale, rest)
+
+    def _at(self, rows: slice) -> Quantity:
+        parts = (a if a is NONE else a[rows] for a in (self.mean, self.scale, self.rest))
+        return Quantity(self.value[rows], self.arithmetic, *parts)
+
+    def _followed_by(self, other: Quantity) -> Quantity:
+        if not len(other.value):
+            return self
+        parts = (
+            NONE if a is NONE and b is NONE else np.concatenate([_filled(a, self.value), _filled(b, other.value)])
+            for a, b in ((self.mean, other.mean), (self.scale, other.scale), (self.rest, other.rest))
+        )
+        return Quantity(np.concatenate([self.value, other.value]), self.arithmetic, *parts)
 
     def or_worse(self, other: Quantity) -> Quantity:
         """Either of two computations of the same function of mean and scale: the greater rest."""
@@ -143,6 +189,10 @@ class Quantity:
 def _rows(a: Any, like: Array | None = None) -> Array:
     """The sum over the rows, also of what is the same in all of them."""
     return (a if like is None else np.broadcast_to(a, like.shape)).sum(axis=0)
+
+
+def _filled(a: Any, like: Array) -> Array:
+    return np.zeros_like(like) if a is NONE else a
 
 
 def _sum(a: Any, b: Any) -> Any:

@@ -7,11 +7,12 @@ a comment is that of an equation there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.quantity import Arithmetic, Quantity
 from reference.summation_error import flat_nodes_sum, summation_error
 
 Array = NDArray[np.float64]
@@ -32,20 +33,45 @@ def statistics_errors(batch: Batch, u: float, flush: float, summation: str = "an
 
     flush: the smallest normal number.
     """
-    shifted = mean_of_shifted_error(batch, u, summation)
-    of_mean = mean_error(batch, shifted, u, flush, summation)
-    return of_mean, variance_error(batch, of_mean, shifted, u, flush, summation)
+    if summation != "any":
+        return errors_of_declared_sums(batch, Arithmetic(u, flush, summation=summation))
+    shifted = mean_of_shifted_error(batch, u)
+    of_mean = mean_error(batch, shifted, u, flush)
+    return of_mean, variance_error(batch, of_mean, shifted, u, flush)
 
 
-def mean_error(batch: Batch, shifted: Array, u: float, flush: float, summation: str) -> Array:
+def errors_of_declared_sums(batch: Batch, arithmetic: Arithmetic) -> tuple[Array, Array]:
+    """`statistics_errors` of two passes, of a corrected second one, and of both over x - x_0, by evaluation."""
+    n, x = len(batch.x), arithmetic.exact(batch.x)
+    first = arithmetic.exact(batch.x[:1])
+    shifted = x - first
+    mean_of_shifted = shifted.sum().over(n)
+    by_shift = mean_of_shifted + first
+    of_mean = np.maximum(x.sum().over(n).radius, by_shift.radius[0])
+    of_var = [
+        error_of_second_pass(batch, replace(arithmetic, mean_error=mean_error), off)
+        for mean_error, off in ((of_mean, x.rest), (mean_of_shifted.radius, shifted.rest))
+    ]
+    return of_mean, np.max(of_var, axis=0)
+
+
+def error_of_second_pass(batch: Batch, arithmetic: Arithmetic, off: Array | float) -> Array:
+    """(C,), of the variance. off (n, C): the error of what the mean is subtracted from."""
+    n = len(batch.x)
+    d = arithmetic.rounded(Quantity(batch.d, arithmetic, mean=-np.ones_like(batch.var), rest=off))
+    squares, left = (d * d).sum(), d.sum()
+    corrected = (squares - (left * left).over(n)).over(n)
+    error: Array = np.maximum(squares.over(n).radius, corrected.radius)
+    return error
+
+
+def mean_error(batch: Batch, shifted: Array, u: float, flush: float) -> Array:
     """(C,), of the mean. shifted: the error of the mean of x - x_0."""
     size = np.abs(batch.x)
     n = len(size)
-    summed = summation_error(size, u, summation) / n
+    summed = summation_error(size, u) / n
     by_sum = summed + 3 * u * (np.abs(batch.mean) + summed)  # (4): the division, or 1/n and a product
     by_sum = np.maximum(by_sum, shifted + u * (np.abs(batch.mean) + shifted))
-    if summation != "any":
-        return by_sum + 3 * flush
     total, greatest = size.sum(axis=0), size.max(axis=0)
     nodes = u * flat_nodes_sum(total, greatest, n) / n
     by_updates = growth(n, u) * (nodes + steps_towards_the_mean(batch.var, n, u))  # (5)
@@ -54,42 +80,38 @@ def mean_error(batch: Batch, shifted: Array, u: float, flush: float, summation: 
     return error + 3 * levels(n) * flush + 2 * flush
 
 
-def variance_error(
-    batch: Batch, error_of_mean: Array, shifted: Array, u: float, flush: float, summation: str
-) -> Array:  # fmt: skip
+def variance_error(batch: Batch, error_of_mean: Array, shifted: Array, u: float, flush: float) -> Array:
     """(C,), of the variance. shifted: the error of the mean of x - x_0."""
     n = len(batch.x)
-    by_passes = two_pass_error(batch, error_of_mean, u, summation)
+    by_passes = two_pass_error(batch, error_of_mean, u)
     off = u * np.sqrt(np.mean((batch.x - batch.x[0]) ** 2, axis=0))  # what rounding x - x_0 does to the deviations
-    by_shift = two_pass_error(batch, shifted, u, summation)
+    by_shift = two_pass_error(batch, shifted, u)
     by_shift += (2 * np.sqrt(batch.var) + off) * off * (1 + 2 * (n + 8) * u)
     by_passes = np.maximum(by_passes, by_shift)
-    if summation != "any":
-        return by_passes + 4 * flush
     std, wrong_by = np.sqrt(batch.var), means_of_parts_error(batch, u)
     widest = (std + wrong_by) ** 2
     by_merges = growth(n, u) * (widest * (1 + (n + 12) * u)) - batch.var  # (9)
     return np.maximum(by_passes, by_merges) + 4 * flush
 
 
-def mean_of_shifted_error(batch: Batch, u: float, summation: str) -> Array:
+def mean_of_shifted_error(batch: Batch, u: float) -> Array:
     """Of the mean of x - x_0: its differences are rounded, and summed. (4a)"""
     size = (1 + u) * np.abs(batch.x - batch.x[0])
-    summed = summation_error(size, u, summation) / len(size)
+    summed = summation_error(size, u) / len(size)
     error: Array = summed + u * size.mean(axis=0) + 3 * u * (np.abs(batch.mean - batch.x[0]) + summed)
     return error * (1 + 8 * u)
 
 
-def two_pass_error(batch: Batch, error_of_mean: Array, u: float, summation: str) -> Array:
+def two_pass_error(batch: Batch, error_of_mean: Array, u: float) -> Array:
     """About a mean that is off by e, exact squares average to var + e^2; they are rounded and summed. (7, 8)"""
     n, var, e = len(batch.x), batch.var, error_of_mean
     size = np.abs(batch.d)
     terms = (1 + 4 * u) * size**2
     spread = 2 * e * size.mean(axis=0) + e**2  # what the wrong mean adds to the squares at most, on average
-    summed = summation_error(terms, u, summation) / n + n * u * (1 + 4 * u) * spread
+    summed = summation_error(terms, u) / n + n * u * (1 + 4 * u) * spread
     rounding = summed + 6 * u * (1 + 6 * u) * (var + e**2)
     # A corrected two-pass variance subtracts the square of what its deviations average to: e, and their rounding.
-    average = summation_error(size, u, summation) / n + n * u * e + u * size.mean(axis=0)
+    average = summation_error(size, u) / n + n * u * e + u * size.mean(axis=0)
     corrected = 2 * e * average + average**2
     return rounding + np.maximum(e**2, corrected * (1 + 8 * u))
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SUMMATIONS = ("any", "pairwise", "wide")
-"""How a layer adds: in any order; so that no term takes part in more than PAIRWISE_DEPTH(n) additions; in a type of
-twice the digits, rounded once at the end."""
+SUMMATIONS = ("any", "pairwise", "pairwise_in_order", "wide")
+"""How a layer adds: in any order; so that no term takes part in more than `pairwise_depth` additions; neighbouring rows
+first, level by level (Higham 2002, section 4.1); in a type of twice the digits, rounded once at the end.
+
+A layer that declares one of the last three says more: ERROR_BOUNDS.md, section 2, "Declared sums"."""
 
 BLOCK_DEPTH = 32
 """A pairwise sum may begin with blocks, in which a term takes part in this many additions (NumPy: 128 terms in 8 lanes,
@@ -22,16 +24,18 @@ SORTED_UP_TO = 4096
 """Longer rows are bounded by their sum and their greatest term alone: sorting them would take longer than judging."""
 
 
-def summation_error(terms: Array, unit: float, summation: str = "any") -> Array:
+def summation_error(terms: Array, unit: float, summation: str = "any", size: Array | None = None) -> Array:
     """Bound of |computed sum - exact sum| of each column of `terms`, (n, C) or (n, 1) -> (C,).
 
     terms: absolute values of the *computed* terms, or more than these. unit: the unit roundoff of the additions.
+    size: |sum of the computed terms|, or more; A where it is not given.
     With A = sum |t|, k the number of terms that are not 0, and P_j the sum of the j greatest |t|:
 
       any        unit * min((k - 1) A, (P_2 + ... + P_k) (1 + unit)^k)     first part: Lange and Rump 2019
                  and at least 2 unit A for k > 1, for a compensated sum
       pairwise   unit * depth * A (1 + unit)^depth, where depth is less than k - 1
-      wide       unit * A + k unit^2 A
+      pairwise_in_order   the same with depth = ceil(log2 n), n the number of rows
+      wide       unit * size + k unit^2 A (1 + unit)
 
     Raises ValueError for an unknown summation.
     """
@@ -41,10 +45,11 @@ def summation_error(terms: Array, unit: float, summation: str = "any") -> Array:
     count = np.count_nonzero(terms, axis=0)
     steps = np.maximum(count - 1, 0)
     if summation == "wide":
-        return unit * total * np.where(count > 1, 1.0, 0.0) + steps * unit**2 * total
+        rounded_at_the_end = unit * (total if size is None else np.minimum(size, total))
+        return np.where(count > 1, rounded_at_the_end, 0.0) + steps * unit**2 * (1 + unit) * total
     worst: Array = steps * unit * total
-    if summation == "pairwise":
-        depth = pairwise_depth(count)
+    if summation != "any":
+        depth = pairwise_depth(count) if summation == "pairwise" else np.ceil(np.log2(max(len(terms), 1)))
         return np.minimum(worst, depth * unit * total * np.exp(depth * unit))
     in_a_tree = np.minimum(worst, unit * nodes_sum(terms, total, count) * np.exp(count * unit))
     compensated = np.where(count > 1, 2 * unit * total, 0.0)
@@ -74,6 +79,12 @@ def flat_nodes_sum(total: Array, greatest: Array, count: NDArray[np.intp] | int)
     with np.errstate(divide="ignore", invalid="ignore"):
         full = np.minimum(np.floor(np.where(greatest > 0, total / greatest, 0.0)), count)
     return greatest * full * (full + 1) / 2 + (count - full) * total
+
+
+def unit_in_first_place(size: Array) -> Array:
+    """The greatest power of two that is not greater (Rump, Ogita and Oishi 2008): an operation errs by `unit` of it."""
+    _, exponent = np.frexp(size)
+    return np.where(np.isfinite(size) & (size > 0), np.ldexp(0.5, exponent), size)
 
 
 def adds_exactly(terms: Array, unit: float) -> NDArray[np.bool_]:

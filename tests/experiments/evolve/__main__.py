@@ -20,15 +20,17 @@ from pathlib import Path
 
 from tests.experiments.evolve.island import Champion, Plan, Result, evolve
 from tests.experiments.evolve.table import Totals, as_markdown
+from tests.targets.honest.declared import DECLARED
 from tests.targets.honest.forty import ALGORITHMS
 
 
-def island_at(number: int, seed: int, generations: int, keep: Path | None) -> Result:
+def island_at(number: int, seed: int, generations: int, keep: Path | None, summation: str = "any") -> Result:
     """The result of an island, from the folder `keep` if it is there."""
-    path = keep / f"{seed}-{generations}-{number}.json" if keep else None
+    declared = "" if summation == "any" else f"-{summation}"
+    path = keep / f"{seed}-{generations}-{number}{declared}.json" if keep else None
     if path and path.exists():
         return from_json(json.loads(path.read_text()))
-    result = evolve(Plan(seed, number, generations), ALGORITHMS)
+    result = evolve(Plan(seed, number, generations, summation=summation), DECLARED.get(summation, ALGORITHMS))
     if path:
         unfinished = path.with_suffix(".part")
         unfinished.write_text(json.dumps(asdict(result)))
@@ -50,14 +52,18 @@ def main() -> int:
     parser.add_argument("--generations", type=int, default=16, help="1: data drawn at random, no evolution")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="the number of the first island")
+    parser.add_argument(
+        "--summation", choices=("any", *DECLARED), default="any", help="attack the bounds of these sums"
+    )
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="a folder for the islands")
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
-    totals = Totals(options.seed, options.generations, options.first)
+    totals = Totals(options.seed, options.generations, options.first, options.summation)
     started = time.monotonic()
-    play = partial(island_at, seed=options.seed, generations=options.generations, keep=options.keep)
+    fixed = {name: getattr(options, name) for name in ("seed", "generations", "keep", "summation")}
+    play = partial(island_at, **fixed)
     with Pool(options.jobs) as pool:
         for result in pool.imap(play, range(options.first, 1_000_000_000)):
             totals.add(result)

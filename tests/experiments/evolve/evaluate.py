@@ -121,10 +121,12 @@ def computed(p: Population, s: Setting, algorithm: Algorithm) -> Named:
     return got
 
 
-def ratios(p: Population, s: Setting, algorithms: tuple[Algorithm, ...]) -> Iterator[tuple[Algorithm, Named]]:
+def ratios(
+    p: Population, s: Setting, algorithms: tuple[Algorithm, ...], summation: str = "any"
+) -> Iterator[tuple[Algorithm, Named]]:
     """Worst error/bound of each channel, (C,) by observable, for each algorithm. Out of range: 0; NaN: infinite."""
     with np.errstate(all="ignore"):
-        want, bound = exact_step(p, s)
+        want, bound = exact_step(p, s, summation)
         valid = in_range(p, s, want, bound)
         for algorithm in algorithms:
             got = computed(p, s, algorithm)

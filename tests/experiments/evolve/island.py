@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tests.experiments.evolve.evaluate import OBSERVABLES, Population, Setting, ratios
+from tests.experiments.evolve.evaluate import OBSERVABLES, Named, Population, Setting, ratios
 from tests.experiments.evolve.mutate import children, drawn
 from tests.targets.honest.algorithm import Algorithm
 
@@ -28,6 +29,8 @@ class Plan:
     max_n: int = 4096
     focus: int = 10
     """How many pairs of algorithm and observable it selects for."""
+    summation: str = "any"
+    """What the algorithms declare: whose bounds are attacked."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Result:
 
 def evolve(plan: Plan, algorithms: tuple[Algorithm, ...]) -> Result:
     rng = np.random.default_rng([plan.seed, plan.number])
-    dtype = "float32" if plan.number % 8 else "float64"
+    dtype = "float32" if plan.number % 8 or plan.summation == "wide" else "float64"
     n, setting = length(rng, plan.max_n), drawn_setting(rng)
     count = max(32, min(4096, plan.values // n) // (4 if dtype == "float64" else 1))
     focus = [(int(rng.integers(len(algorithms))), str(rng.choice(OBSERVABLES))) for _ in range(plan.focus)]
@@ -61,7 +64,8 @@ def evolve(plan: Plan, algorithms: tuple[Algorithm, ...]) -> Result:
     population, names = drawn(rng, n, dtype, count)
     for generation in range(plan.generations):
         where = f"{dtype}, n {n}, {described(setting)}, island {plan.number}, generation {generation}: "
-        chosen = select(population, setting, algorithms, focus, result, where, names)
+        worst = ratios(population, setting, algorithms, plan.summation)
+        chosen = select(population, setting, worst, focus, result, where, names)
         result.channels += population.channels()
         parents, parents_names = population.take(chosen), [names[k] for k in chosen]
         young, young_names = children(rng, parents, parents_names, int(count * 0.85))
@@ -71,12 +75,12 @@ def evolve(plan: Plan, algorithms: tuple[Algorithm, ...]) -> Result:
 
 
 def select(
-    population: Population, setting: Setting, algorithms: tuple[Algorithm, ...], focus: list[tuple[int, str]],
-    result: Result, where: str, names: list[str],
+    population: Population, setting: Setting, worst_of_each: Iterator[tuple[Algorithm, Named]],
+    focus: list[tuple[int, str]], result: Result, where: str, names: list[str],
 ) -> np.ndarray:  # fmt: skip
     """The channels that breed: the best few of each pair in focus, and now and then the best of any other."""
     breeding: list[int] = []
-    for place, (algorithm, worst) in enumerate(ratios(population, setting, algorithms)):
+    for place, (algorithm, worst) in enumerate(worst_of_each):
         for observable, ratio in worst.items():
             k = int(np.argmax(ratio))
             if ratio[k] > result.best[algorithm.name][observable].ratio:

@@ -14,6 +14,7 @@ class Totals:
     seed: int
     generations: int
     first: int = 0
+    summation: str = "any"
     islands: int = 0
     channels: int = 0
     evaluations: int = 0
@@ -44,11 +45,13 @@ def as_markdown(totals: Totals) -> str:
     greatest = {o: max(totals.best, key=lambda name: totals.best[name][o].ratio) for o in OBSERVABLES}
     decades = ("2-9", "10-99", "100-999", "1,000-4,096")
     lengths = ", ".join(f"n {decades[digits - 1]}: {count:,}" for digits, count in sorted(totals.by_length.items()))
+    declared = "" if totals.summation == "any" else f" --summation {totals.summation}"
     lines = [
         "# Error over bound, on data that evolve towards the bounds",
         "",
-        f"Made by `python -m tests.experiments.evolve --seed {totals.seed}`: {totals.evaluations:,} evaluations, which "
-        f"are {totals.channels:,} channels ({totals.islands} islands, {kind}) computed by {len(totals.best)} honest "
+        f"Made by `python -m tests.experiments.evolve --seed {totals.seed}{declared}`: "
+        f"{totals.evaluations:,} evaluations, which are "
+        f"{totals.channels:,} channels ({totals.islands} islands, {kind}) computed by {len(totals.best)} honest "
         "algorithms each, in float32 (seven islands of eight, against float64) and float64 (against an 80-bit type), "
         f"with n from 2 to 4,096 ({lengths}). Prediction counts twice: with statistics that were given (`eval`), and "
         "with those that a training step has moved (`after`).",

@@ -60,6 +60,19 @@ def pairwise(t: Array) -> Array:
     return t[0]
 
 
+def numpy_pairwise(t: Array) -> Array:
+    """NumPy along a contiguous axis (loops_utils.h.src): blocks of 128 in eight lanes, halves above."""
+    n = len(t)
+    if n < 8:
+        return forward(t)
+    if n <= 128:
+        lanes = forward(t[: n // 8 * 8].reshape(n // 8, -1)).reshape(8, t.shape[1])
+        return forward(np.concatenate([pairwise(lanes)[None], t[n // 8 * 8 :]]))
+    half = n // 2 - n // 2 % 8
+    total: Array = numpy_pairwise(t[:half]) + numpy_pairwise(t[half:])
+    return total
+
+
 def strided_lanes(lanes: int) -> Sum:
     """Lane k takes rows k, k + lanes, ...; the lanes are added pairwise."""
 
