@@ -94,8 +94,8 @@ def as_markdown(after: dict[str, Cell], before: dict[str, Cell], channels: int) 
         f"and dy, the median of {channels} channels (300 for the bounds of before; fewer from n = 1,024 on), each "
         "by its worst element. Numbers of a "
         f"cell: the least accurate of {len(ALGORITHMS)} honest algorithms / pairwise code / pairwise code that "
-        "declares `pairwise_in_order`; with the bounds of before, which were fitted in part, and with those that are proved. "
-        "In brackets where fewer than half of the channels are conclusive.",
+        "declares `pairwise_in_order`; with the bounds of before, which were fitted in part, and with those that are "
+        "proved. In brackets where fewer than half of the channels are conclusive.",
         "",
         *of_declarations(after),
     ]
