@@ -7,6 +7,7 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
+from harness.probe.presets import notes_on_presets
 from harness.probe.probe import probe
 from harness.probe.translate import translation
 from harness.targets.built_in import is_installed
@@ -14,6 +15,7 @@ from harness.targets.in_process import InProcessTarget
 from harness.targets.load import load
 from reference.conventions import PRESETS, conventions_from, same_behaviour
 from reference.under_test import NumpyBatchNorm
+from tests.targets.mutants.forward import LayerNorm
 
 
 def following(conventions):
@@ -106,6 +108,28 @@ def test_a_combination_of_no_framework_names_the_nearest_and_what_differs():
     assert probed.differs == ("moving_var",)
     assert "no known framework does this" in note.text
     assert "moving_var as torch" in note.text
+
+
+@pytest.mark.parametrize(("axis", "preset"), [(1, "d2l"), (-1, "flax")])
+def test_a_layer_norm_that_poses_as_batch_norm_is_not_taken_for_one_of_other_conventions(axis, preset):
+    """Nothing is normalized per channel: the axis shows by gamma, and of the rest nothing is said but that."""
+    posing = type("Posing", (LayerNorm,), {"axis": axis, "conventions": None})
+    report = check_target(InProcessTarget(posing), CheckOptions((BY_ID["rank4"], BY_ID["all_axes_equal"])))
+    assert [finding.id for finding in report.diagnosis] == ["wrong_axis"]
+    assert report.conventions.channel_axis == axis
+    assert report.conventions.eps_at == "inside_sqrt"
+    notes = {note.id: note.text for note in report.notes}
+    assert notes["not_seen"] == f"nothing shows debias, eps_at, moving_var, momentum: taken from {preset}"
+    assert "unknown_combination" not in notes
+
+
+def test_what_is_not_seen_is_blamed_on_no_framework():
+    conventions = conventions_from({"preset": "d2l", "eps_at": "outside_sqrt"})
+    (first, second) = notes_on_presets(conventions, "d2l", ("eps_at",), ("momentum", "moving_var"))
+    assert (first.id, second.id) == ("unknown_combination", "not_seen")
+    assert "momentum" not in first.text
+    assert "moving_var" not in first.text
+    assert "eps_at as nobody: no known framework does this; nearest is d2l" in first.text
 
 
 def test_defaults_that_a_class_refuses_to_show_are_said_to_be_invisible():

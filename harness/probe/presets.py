@@ -38,7 +38,8 @@ def notes_on_presets(
             f"{name} is {getattr(conventions, name)!r}, in {nearest} {getattr(PRESETS[nearest], name)!r}"
             for name in differs
         )
-        origins = ", ".join(f"{name} as {_who(conventions, name)}" for name in CHARACTERISTIC)
+        seen = [name for name in CHARACTERISTIC if name not in unseen] or list(differs)
+        origins = ", ".join(f"{name} as {_who(conventions, name)}" for name in seen)
         text = f"{origins}: no known framework does this; nearest is {nearest}: {differences}"
         notes.append(Note("unknown_combination", text))
     if unseen:

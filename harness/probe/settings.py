@@ -63,6 +63,7 @@ START = Setting(
     _doubled("moving_mean", "moving_var"),
     (("eval", ("y", *STATISTICS)),),
 )
+"""Asked only of a target that shows moving statistics: another may have none."""
 SETTINGS = (
     Setting(
         "momentum_ignored",
@@ -97,7 +98,7 @@ def ignored_settings(player: Player, dtype: str, channel_axis: int, ranks: tuple
         return [] if after is None else list(_unmoved(setting, before, after))
 
     notes = []
-    start_ignored = bool(unmoved(START))
+    start_ignored = any(key.split()[-1] in STATISTICS for key in before) and bool(unmoved(START))
     if start_ignored:
         notes.append(Note(START.id, START.text.format("")))
     for setting in SETTINGS:

@@ -124,6 +124,13 @@ class FirstPlaceForgotten(_WrongAxes):
         return (1, 2) if ndim > 2 else (1,)
 
 
+class OverChannels(_WrongAxes):
+    """Over the channels alone: one mean per sample and place."""
+
+    def kept(self, ndim):
+        return tuple(axis for axis in range(ndim) if axis != 1)
+
+
 class PerSampleAndLast(_WrongAxes):
     """Over the axes in between, as when channels are thought to lie last: one mean per sample and last place."""
 
@@ -173,6 +180,7 @@ WRONG_AXES = (
     LastAxisForgotten,
     FirstPlaceForgotten,
     PerSampleAndLast,
+    OverChannels,
 )
 GROUPINGS = (*WRONG_AXES, ByLast, ByThird)
 """Ways to group the values that y alone reveals, whatever becomes of the other observables."""

@@ -42,6 +42,48 @@ class PerInstance(D2l):
                 "dbeta": dbeta}  # fmt: skip
 
 
+class InstanceNorm(D2l):
+    """Posing as batch norm: statistics per sample and channel in prediction as well, and none that move."""
+
+    expected, case = "wrong_axis", "rank4"
+
+    def normalized_over(self, x):
+        return tuple(range(2, x.ndim))
+
+    def train(self, x, dy):
+        given, x, dy = x, self.wide(x), self.wide(dy)
+        axes = self.normalized_over(x)
+        mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
+        scale = self.inverse_std(var)
+        x_hat = (x - mean) * scale
+        g = dy * self.along(self.gamma, x)
+        dx = scale * (g - g.mean(axis=axes, keepdims=True) - x_hat * (g * x_hat).mean(axis=axes, keepdims=True))
+        return self.results(given, self.output(x_hat), dx, *self.parameter_gradients(dy, {"x_hat": x_hat}))
+
+    def eval(self, x, dy):
+        return self.train(x, dy)
+
+
+class LayerNorm(InstanceNorm):
+    """The same per sample."""
+
+    expected, case = "wrong_axis", "all_axes_equal"
+
+    def normalized_over(self, x):
+        return tuple(range(1, x.ndim))
+
+
+class NormOverChannels(InstanceNorm):
+    """The same over the channels alone, channels last."""
+
+    conventions = "flax"
+    axis = -1
+    expected, case = "wrong_axis", "rank2"
+
+    def normalized_over(self, x):
+        return (x.ndim - 1,)
+
+
 class LastAxisTaken(D2l):
     """Reduces over (0, 1, 2) where channels lie on axis 1."""
 
