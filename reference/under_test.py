@@ -14,6 +14,8 @@ class NumpyBatchNorm:
     """`reference.batch_norm.BatchNorm` in the dtype of gamma, channels on axis 1."""
 
     conventions = "d2l"
+    summation = "pairwise_in_order"
+    """`add_in_pairs` makes every sum, over rows that `to_rows` puts in the same order whatever the rank and layout."""
 
     def __init__(self, setup: Any) -> None:
         layer = BatchNorm(setup.num_features, setup.eps, setup.momentum, D2L, setup.gamma.dtype)

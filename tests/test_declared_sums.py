@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from harness.cases.catalogue import BY_ID
+from reference.batch_norm import BatchNorm
 from reference.quantity import Arithmetic
 from reference.summation_error import summation_error, unit_in_first_place
+from reference.under_test import NumpyBatchNorm
 from tests.experiments.evolve.evaluate import OBSERVABLES, computed, exact_step
 from tests.experiments.evolve.island import Plan, evolve
 from tests.experiments.tightness import ordinary
 from tests.targets.honest.adding import pairwise
 from tests.targets.honest.declared import DECLARED
 from tests.targets.honest.forty import LOOP_FORWARD
+
+PARAMETERS = ("gamma", "beta", "moving_mean", "moving_var")
 
 
 def test_a_wide_sum_errs_by_its_result_not_by_its_terms():
@@ -62,3 +71,40 @@ def test_a_plain_loop_that_declares_more_leaves_the_bounds_of_that():
     want, bound = exact_step(population, setting, "pairwise_in_order")
     got = computed(population, setting, LOOP_FORWARD)
     assert (np.abs(got["mean"] - want["mean"]) > bound["mean"]).any()
+
+
+# --- what the reference declares ---
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (5, 3, 3), (3, 2, 5, 4), (2, 3, 2, 3, 5)])
+@pytest.mark.parametrize("layout", ["C", "F", "strided"])
+def test_the_reference_adds_neighbours_first_whatever_the_rank_and_layout(shape, layout):
+    """To the bit: sums of dy, and of x, as they are defined."""
+    rng, C = np.random.default_rng(len(shape)), shape[1]
+    x, dy = (lay_out(rng.normal(size=shape).astype(np.float32), layout) for _ in range(2))
+    setup = BY_ID["rank2"].make("float32", 0, 0.0).setups[0]
+    layer = NumpyBatchNorm(replace(setup, num_features=C, **{name: np.ones(C, np.float32) for name in PARAMETERS}))
+    values = layer.train(x, dy)
+    n = np.float32(x.size // C)
+    np.testing.assert_array_equal(values["dbeta"], pairwise(in_order(dy)))
+    np.testing.assert_array_equal(layer.stats()["moving_mean"], pairwise(in_order(x)) / n)
+    d = in_order(x) - pairwise(in_order(x)) / n
+    np.testing.assert_array_equal(layer.stats()["moving_var"], pairwise(d * d) / n)
+    assert NumpyBatchNorm.summation == "pairwise_in_order"
+
+
+def lay_out(a, layout):
+    if layout == "strided":
+        return np.repeat(a, 2, axis=-1)[..., ::2]
+    return np.array(a, order=layout)
+
+
+def in_order(a):
+    """(n, C): the batch first, then the places of an image."""
+    return np.stack([a[:, c].reshape(-1) for c in range(a.shape[1])], axis=1)
+
+
+def test_the_reference_has_no_other_sum():
+    lines = inspect.getsource(BatchNorm) + inspect.getsource(NumpyBatchNorm)
+    assert not re.search(r"\.(sum|mean|var|std|dot)\(|einsum|@ ", lines)
+    assert lines.count("add_in_pairs(") == 1

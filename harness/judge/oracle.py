@@ -58,6 +58,10 @@ class OracleLayer(BatchNorm):
         layer.average_mean, layer.average_var = setup.moving_mean.astype(wide), setup.moving_var.astype(wide)
         return layer
 
+    def total(self, rows: np.ndarray) -> np.ndarray:
+        """In extended precision the order of a sum costs nothing that matters; this one is faster on few rows."""
+        return np.asarray(rows.sum(axis=0))
+
     def train_step(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
         y, cache = self.train(x)
         dx, dgamma, dbeta = self.train_backward(dy, cache)
