@@ -23,7 +23,7 @@ from harness.judge.report import PlayedCase
 from harness.targets.player import Failure, Malformed, Observation, StepResult
 from reference.conventions import PRESETS
 from tests.experiments.tuning import NUMBERS, tuned
-from tests.in_process import checked, diagnosed
+from tests.in_process import cases_for, checked, diagnosed
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
@@ -174,7 +174,7 @@ OTHERWISE = {"CASES_COMPARED", "FAR_MEAN_OVER_STD", "PAIRWISE_MARGIN"}
 
 @lru_cache(1)
 def undiagnosed(name):
-    return checked(ALL_MUTANTS[name], diagnosed=False)
+    return checked(ALL_MUTANTS[name], cases=cases_for(ALL_MUTANTS[name]), diagnosed=False)
 
 
 def ids_of(report):

@@ -6,7 +6,7 @@ import pytest
 
 from harness.cases.catalogue import BY_ID, CASES, suite
 from harness.diagnose.mistakes.known import TEXTS
-from tests.in_process import checked, diagnosed
+from tests.in_process import cases_for, checked, diagnosed
 from tests.targets.honest import LAYERS, WRITTEN_OUT
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
@@ -43,6 +43,21 @@ def test_a_mutant_is_flagged_by_its_case_and_named_truly(mutant):
     assert {finding.id for finding in report.diagnosis} == expected_ids(mutant)
     assert all(finding.cases and finding.text for finding in report.diagnosis)
     assert seconds < SECONDS
+
+
+PLAYED_ON_LESS = [mutant for mutant in SINGLE if cases_for(mutant) != CASES and mutant.expected != "unexplained"]
+ONE_OF_EACH_KIND = [*{mutant.__module__: mutant for mutant in reversed(PLAYED_ON_LESS)}.values(), PAIRS[-1]]
+"""The first of each file; of the unexplained it is said in how many cases they are wrong."""
+
+
+@named(ONE_OF_EACH_KIND)
+def test_cases_of_many_values_change_no_diagnosis(mutant):
+    report, _ = diagnosed(mutant)
+    of_every_case = checked(mutant)
+    assert of_every_case.verdict == report.verdict
+    assert [(finding.id, finding.text) for finding in of_every_case.diagnosis] == [
+        (finding.id, finding.text) for finding in report.diagnosis
+    ]
 
 
 @named(WRITTEN_OUT + LAYERS[::9])

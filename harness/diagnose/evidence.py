@@ -26,6 +26,7 @@ class Evidence:
     failing: list[PlayedCase] = field(default_factory=list)
     """Those that the oracle does not explain, even with the leniency that a mistake gets."""
     _in_any_mode: dict[int, PlayedCase] = field(default_factory=dict)
+    _misfit_of_oracle: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.played.sort(key=lambda played: (-_worst_ratio(played), input_size(played)))
@@ -62,8 +63,9 @@ class Evidence:
     def is_closer(self, suspect: Suspect, played: PlayedCase) -> bool:
         """Whether the mistake comes closer to what was observed than the oracle: a tolerance may be wide for both."""
         with_mistake = misfit(suspect.layer, played, self.conventions)
-        without = misfit(OracleLayer, played, self.conventions)
-        return with_mistake <= tuning.MUST_SHRINK_TO * without
+        if id(played) not in self._misfit_of_oracle:
+            self._misfit_of_oracle[id(played)] = misfit(OracleLayer, played, self.conventions)
+        return with_mistake <= tuning.MUST_SHRINK_TO * self._misfit_of_oracle[id(played)]
 
     def without(self, unwanted: Iterable[PlayedCase]) -> Evidence:
         """The same evidence less some cases."""

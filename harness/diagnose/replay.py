@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import count, islice
 
 import numpy as np
 
-from harness.cases.case import Setup, Step
+from harness.cases.case import Script, Setup, Step
 from harness.diagnose import tuning
+from harness.diagnose.mistakes.known import KNOWN
 from harness.judge.oracle import OracleLayer, oracle_dtype
 from harness.judge.report import PlayedCase
+from harness.judge.session_bounds import Bounds
 from harness.observables import STATISTICS
 from reference.conventions import Conventions
 from reference.error_bounds import precision_of
@@ -19,9 +23,44 @@ Values = dict[str, np.ndarray]
 """One step's arrays by observable."""
 
 
+KEPT = 4096
+"""How many replays are kept. One takes 20 KB as a rule, and 100 KB at most."""
+SMALL = 1024
+"""The largest input of a script whose replays are kept."""
+FIXED = frozenset(variant for known in KNOWN for variant in known.variants)
+"""The layers whose replays are kept: any target may have made these mistakes. Others are made for one target."""
+
+
 def replayed(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Iterator[Values | None]:
     """What `layer` gives at each step that was observed; None, and no more, where it raises."""
-    return _replayed(layer, played, conventions, Nudge())
+    observed = zip(played.observation.steps, played.expected, strict=False)
+    if layer is OracleLayer:  # what it gives is what was expected
+        return (None if expected.raises else expected.values for _, expected in observed)
+    small = all(step.x is None or step.x.size <= SMALL for step in played.script.steps)
+    kept = layer in FIXED and small
+    given = (_kept if kept else _played)(layer, played.script, conventions)  # type: ignore[arg-type]  # it is hashable
+    return (values for _, values in zip(observed, given, strict=False))
+
+
+class Replay:
+    """What a layer gives at each step: each is computed when it is first asked for, and kept."""
+
+    def __init__(self, steps: Iterator[Values | None]) -> None:
+        self._to_come = steps
+        self._given: list[Values | None] = []
+
+    def __iter__(self) -> Iterator[Values | None]:
+        for number in count():
+            if number == len(self._given):
+                self._given += islice(self._to_come, 1)
+            if number == len(self._given):
+                return
+            yield self._given[number]
+
+
+@lru_cache(KEPT)
+def _kept(layer: type[OracleLayer], script: Script, conventions: Conventions) -> Replay:
+    return Replay(_played(layer, script, conventions))
 
 
 def sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> list[Values]:
@@ -35,7 +74,8 @@ def sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conve
     for seed in range(tuning.NUDGED_REPLAYS):
         side = 1.0 if seed % 2 else -1.0
         nudge = Nudge(units, side, np.random.default_rng(seed), oracle_dtype(played.dtype))
-        nudged = _replayed(off_centre(layer, side * units), played, conventions, nudge)
+        bounds = [expected.bounds for expected in played.expected]
+        nudged = _played(off_centre(layer, side * units), played.script, conventions, nudge, bounds)
         for largest, before, after in zip(moved, plain, nudged, strict=False):
             for name, value in (after or {}).items():
                 if name in before and before[name].shape == value.shape:
@@ -64,6 +104,8 @@ class Nudge:
             return wide * (1 + self.units * self.rng.choice([-1.0, 1.0], array.shape).astype(wide.dtype))
 
     def of_setup(self, setup: Setup) -> Setup:
+        if self.rng is None:
+            return setup
         return replace(
             setup,
             gamma=self.of(setup.gamma),
@@ -73,7 +115,7 @@ class Nudge:
         )
 
     def of_step(self, step: Step) -> Step:
-        if step.x is None or step.dy is None:
+        if self.rng is None or step.x is None or step.dy is None:
             return step
         return replace(step, x=self.of(step.x), dy=self.of(step.dy))
 
@@ -88,19 +130,25 @@ def off_centre(layer: type[OracleLayer], share: float) -> type[OracleLayer]:
     return OffCentre
 
 
-def _replayed(
-    layer: type[OracleLayer], played: PlayedCase, conventions: Conventions, nudge: Nudge
+def _played(
+    layer: type[OracleLayer],
+    script: Script,
+    conventions: Conventions,
+    nudge: Nudge | None = None,
+    bounds: Sequence[Bounds] = (),
 ) -> Iterator[Values | None]:
-    setups = [nudge.of_setup(setup) for setup in played.script.setups]
+    """What `layer` gives at each step of a script; with a nudge, as far as `bounds`, those of each step, go."""
+    nudge = nudge or Nudge()
+    setups = [nudge.of_setup(setup) for setup in script.setups]
     with np.errstate(all="ignore"):
         sessions = [layer.from_setup(setup, conventions) for setup in setups]
-    for _, step, expected in zip(played.observation.steps, played.script.steps, played.expected, strict=False):
+    for number, step in enumerate(script.steps):
         session = sessions[step.session]
         try:
             with np.errstate(all="ignore"):
                 values = session.play(nudge.of_step(step))
-                if nudge.averages:
-                    mean_bound, var_bound = (expected.bounds.get(name, 0.0) for name in STATISTICS)
+                if nudge.averages and number < len(bounds):
+                    mean_bound, var_bound = (bounds[number].get(name, 0.0) for name in STATISTICS)
                     session.average_mean = session.average_mean + nudge.averages * mean_bound
                     session.average_var = session.average_var + nudge.averages * var_bound
         except (ValueError, IndexError, ZeroDivisionError):
