@@ -113,7 +113,7 @@ def test_the_search_sees_what_leaves_a_bound(monkeypatch):
 
     wide = evaluate.train_bounds
     monkeypatch.setattr(evaluate, "train_bounds", narrow)
-    totals = Totals(seed=0, generations=2)
+    totals = Totals("Channels", seed=0, generations=2)
     totals.add(evolve(Plan(seed=0, number=1, generations=2, values=1000, max_n=16), ALGORITHMS[:2]))
     assert totals.violations() > 4
     assert f"exceeded a bound: **{totals.violations()}**" in as_markdown(totals)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness.cases.catalogue import BY_ID
-from harness.judge import session_bounds
+from harness.judge import layer_bounds
 from harness.judge.prepare import prepare
 from harness.targets.isolate import IsolatedTarget
 from harness.targets.load import TargetError, load
@@ -46,14 +46,14 @@ def layers(tmp_path):
 def test_the_bounds_are_asked_for_by_what_is_declared(monkeypatch):
     asked = []
     for name in ("train_bounds", "eval_bounds"):
-        original = getattr(session_bounds, name)
+        original = getattr(layer_bounds, name)
         monkeypatch.setattr(
-            session_bounds,
+            layer_bounds,
             name,
             lambda *given, original=original, **named: asked.append(named["summation"]) or original(*given, **named),
         )
     report = checked(NotWide, seed=7, cases=(BY_ID["rank2"],))
-    assert set(asked) == {"wide"}
+    assert asked.count("wide") == asked.count("any") > 0  # what the oracle may be off is a share of the latter
     assert report.verdict == "differ"
 
 

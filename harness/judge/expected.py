@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.cases.case import Script, Step
+from harness.judge.layer_bounds import Arithmetic, Bounds
 from harness.judge.oracle import OracleLayer
-from harness.judge.session_bounds import Arithmetic, Bounds, SessionBounds
+from harness.judge.session_bounds import SessionBounds
 from reference.batch_norm import from_rows, to_rows
 from reference.conventions import Conventions
 from reference.error_bounds import Precision, precision_of
+from reference.oracle_error import Shares
 
 
 @dataclass(eq=False)
@@ -24,6 +26,8 @@ class Expected:
     values: dict[str, np.ndarray] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=dict)
     raises: bool = False
+    shares: dict[str, Shares] = field(default_factory=dict)
+    """What of the bounds is the oracle's own error, and what pays for evaluating them in float64."""
     undeclared: bool = False
     """Whether the layer has trained on one value per channel, and nobody declares what comes of that."""
 
@@ -63,7 +67,7 @@ def expect(
 def _expect_step(layer: OracleLayer, bounds: SessionBounds, step: Step) -> Expected:
     if step.restores:
         values = layer.play(step)
-        return Expected(values, bounds.of_moving_statistics())
+        return Expected(values, bounds.of_moving_statistics(), shares=bounds.shares_of(values))
     assert step.x is not None
     assert step.dy is not None
     rows = to_rows(step.x.astype(layer.gamma.dtype), 1)
@@ -72,7 +76,8 @@ def _expect_step(layer: OracleLayer, bounds: SessionBounds, step: Step) -> Expec
         return Expected(raises=True)
     of_step = bounds.of_step(step.op, rows, dy_rows)  # before the step moves the averages that they depend on
     values = layer.play(step)
-    return Expected(values, _shaped(of_step, step.x.shape) | bounds.of_moving_statistics())
+    of_all = _shaped(of_step, step.x.shape) | bounds.of_moving_statistics()
+    return Expected(values, of_all, shares=bounds.shares_of(values))
 
 
 def _shaped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:

@@ -1,117 +1,83 @@
-"""The error bounds of one session: those of each step, and what rounding may have left in its moving averages."""
+"""The error bounds of one session: how far a layer may be from the oracle, which rounds too."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
-from harness.judge.fast_variance import fast_variance_error, lose_channels
+from harness.judge.layer_bounds import Arithmetic, Bounds, LayerBounds
 from harness.judge.oracle import OracleLayer
-from reference.error_bounds import Precision, eval_bounds, moving_bound, train_bounds
-
-Bounds = dict[str, np.ndarray]
-"""Bounds by observable: of y and dx in x's shape or as (n, C) rows, of the rest (C,)."""
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """Whose errors are bounded: those of an honest implementation, unless a flag is set."""
-
-    precision: Precision
-    fast_variance: bool = False
-    any_mode: bool = False
-    """It may take one mode for the other: the bounds are the wider of both."""
-    summation: str = "any"
-    """How the implementation says that it sums: one of SUMMATIONS."""
+from reference.oracle_error import OracleError, Shares, unit_of
 
 
 class SessionBounds:
-    """Bounds that grow with the session: an error in the moving averages is carried from step to step."""
+    """The bounds of a layer, widened by what the oracle may be off and by the rounding of the bounds themselves.
+
+    Both are shares of the bounds of sums in any order, which are evaluated beside those of sums that are declared.
+    """
 
     def __init__(self, layer: OracleLayer, arithmetic: Arithmetic) -> None:
         self.layer = layer
         self.arithmetic = arithmetic
-        self.mean_error: Any = 0.0
-        self.var_error: Any = 0.0
+        self.of_layer = LayerBounds(layer, arithmetic)
+        declares = arithmetic.summation != "any"
+        self.of_any_order = LayerBounds(layer, replace(arithmetic, summation="any")) if declares else self.of_layer
+        self.step_shares: dict[str, Shares] = {}
+        self.moving_shares = self._oracle(1).without_scale()
 
     def of_step(self, op: str, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
-        """The bounds of the step that the layer is about to make on x, dy as (n, C) rows."""
+        """The bounds of the step that the oracle is about to make on x, dy as (n, C) rows."""
         trains, any_mode = op != "eval", self.arithmetic.any_mode
         bounds: Bounds = {}
         if trains or any_mode:
             bounds = self._of_training(rows, dy_rows)
-            if len(rows):  # an empty batch moves nothing
-                self._carry(rows, bounds)
         if not trains or any_mode:
             in_prediction = self._of_prediction(rows, dy_rows)
             bounds = {name: np.fmax(bounds.get(name, 0.0), bound) for name, bound in in_prediction.items()}
         return bounds
 
     def of_moving_statistics(self) -> Bounds:
-        """The bounds of the moving statistics as shown: debiasing divides the error as well, and rounds."""
-        layer, precision = self.layer, self.arithmetic.precision
-        shape = layer.gamma.shape
-        mean, var = np.broadcast_to(self.mean_error, shape), np.broadcast_to(self.var_error, shape)
-        if layer.conventions.debias and layer.updates > 0:
-            keep, t = np.float64(layer.weights()[0]), layer.updates  # of NumPy: a weight of 1 divides by zero
-            share = 1 - keep**t
-            # keep^t: t roundings of the weight, t of the products; then 1 - ., and the division.
-            rounding = precision.work * (2 * t * keep**t / share + 4)
-            mean = mean / share + rounding * np.abs(layer.moving_mean).astype(np.float64)
-            var = var / share + rounding * np.abs(layer.moving_var).astype(np.float64)
-        return {"moving_mean": mean, "moving_var": var}
+        """The bounds of the moving statistics as they are shown."""
+        shares = dict.fromkeys(("moving_mean", "moving_var"), self.moving_shares)
+        return _widened(self.of_layer.of_moving_statistics(), self.of_any_order.of_moving_statistics(), shares)
+
+    def shares_of(self, observables: Iterable[str]) -> dict[str, Shares]:
+        """Of the bounds last given: what was added, in units of those of sums in any order."""
+        return {name: self.step_shares.get(name, self.moving_shares) for name in observables}
+
+    def _oracle(self, n: int) -> OracleError:
+        return OracleError(unit_of(self.layer.gamma.dtype), self.arithmetic.precision, n)
 
     def _of_training(self, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
-        layer, precision = self.layer, self.arithmetic.precision
-        fast = self.arithmetic.fast_variance
-        extra = fast_variance_error(rows, precision) if fast else np.zeros(layer.num_features)
-        bounds = train_bounds(
-            rows,
-            dy_rows,
-            layer.gamma,
-            layer.beta,
-            layer.eps,
-            precision,
-            eps_at=layer.conventions.eps_at,
-            extra_var_error=extra,
-            summation=self.arithmetic.summation,
-        )
-        if fast and len(rows):
-            lose_channels(bounds, extra >= layer.batch_statistics(rows)[1] + layer.eps)
-        return bounds
+        bounds = in_any_order = self.of_layer.of_training(rows, dy_rows)
+        if self.of_any_order is not self.of_layer:
+            in_any_order = self.of_any_order.of_training(rows, dy_rows)
+        if not len(rows):  # an empty batch has no statistics
+            return bounds
+        oracle, var = self._oracle(len(rows)), self.layer.batch_statistics(rows)[1]
+        self.moving_shares = self.moving_shares.or_greater(oracle.without_scale())
+        return self._with_oracle(bounds, in_any_order, oracle, var, in_any_order["var"])
 
     def _of_prediction(self, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
-        layer = self.layer
         moving = self.of_moving_statistics()
-        bounds = eval_bounds(
-            rows,
-            dy_rows,
-            layer.gamma,
-            layer.beta,
-            layer.moving_mean,
-            layer.moving_var,
-            layer.eps,
-            self.arithmetic.precision,
-            moving_mean_bound=moving["moving_mean"],
-            moving_var_bound=moving["moving_var"],
-            eps_at=layer.conventions.eps_at,
-            summation=self.arithmetic.summation,
+        bounds = in_any_order = self.of_layer.of_prediction(rows, dy_rows, moving)
+        if self.of_any_order is not self.of_layer:
+            in_any_order = self.of_any_order.of_prediction(rows, dy_rows, moving)
+        return self._with_oracle(
+            bounds, in_any_order, self._oracle(len(rows)), self.layer.moving_var, moving["moving_var"]
         )
-        lose_channels(bounds, moving["moving_var"] > np.asarray(layer.moving_var, np.float64) + layer.eps)
-        return bounds
 
-    def _carry(self, rows: np.ndarray, bounds: Bounds) -> None:
-        """What the coming update adds to the error of the moving averages."""
-        layer, precision = self.layer, self.arithmetic.precision
-        n = len(rows)
-        keep, new = (float(weight) for weight in layer.weights())
-        mean, var = layer.batch_statistics(rows)
-        var_bound = bounds["var"]
-        if layer.conventions.moving_var == "unbiased" and n > 1:
-            bessel = n / (n - 1)
-            var_bound = bessel * (var_bound + 4 * precision.work * (np.asarray(var, np.float64) + var_bound))
-            var = var * bessel
-        self.mean_error = moving_bound(self.mean_error, layer.average_mean, mean, bounds["mean"], keep, new, precision)
-        self.var_error = moving_bound(self.var_error, layer.average_var, var, var_bound, keep, new, precision)
+    def _with_oracle(
+        self, bounds: Bounds, in_any_order: Bounds, oracle: OracleError, var: np.ndarray, var_error: np.ndarray
+    ) -> Bounds:
+        """bounds with what the oracle, and evaluating them, add; var: what y is scaled by, and its bound."""
+        layer = self.layer
+        scale = oracle.with_scale(np.asarray(var, np.float64), var_error, layer.eps, layer.conventions.eps_at)
+        self.step_shares = dict.fromkeys(("y", "dx", "dgamma"), scale) | {"dbeta": oracle.without_scale()}
+        return _widened(bounds, in_any_order, self.step_shares)
+
+
+def _widened(bounds: Bounds, in_any_order: Bounds, shares: dict[str, Shares]) -> Bounds:
+    return {name: bounds[name] + share.added(in_any_order[name]) for name, share in shares.items()}

@@ -26,6 +26,7 @@ class Plan:
     generations: int = 16
     values: int = 16_384
     """Of a generation: short channels are many. At least 32 channels, at most 4,096; a quarter as many in float64."""
+    min_n: int = 2
     max_n: int = 4096
     focus: int = 10
     """How many pairs of algorithm and observable it selects for."""
@@ -57,7 +58,7 @@ class Result:
 def evolve(plan: Plan, algorithms: tuple[Algorithm, ...]) -> Result:
     rng = np.random.default_rng([plan.seed, plan.number])
     dtype = "float32" if plan.number % 8 or plan.summation == "wide" else "float64"
-    n, setting = length(rng, plan.max_n), drawn_setting(rng)
+    n, setting = length(rng, plan.min_n, plan.max_n), drawn_setting(rng)
     count = max(32, min(4096, plan.values // n) // (4 if dtype == "float64" else 1))
     focus = [(int(rng.integers(len(algorithms))), str(rng.choice(OBSERVABLES))) for _ in range(plan.focus)]
     result = Result(plan.number, n, best={a.name: {o: Champion(0.0, "") for o in OBSERVABLES} for a in algorithms})
@@ -99,12 +100,12 @@ def numbers_of(population: Population, setting: Setting, channel: int) -> dict[s
     return {"dtype": population.dtype.name, "setting": asdict(setting), "arrays": arrays}
 
 
-def length(rng: np.random.Generator, max_n: int) -> int:
+def length(rng: np.random.Generator, min_n: int, max_n: int) -> int:
     """n, small ones more often, and those beside powers of two."""
-    limit = max_n if rng.random() < 0.15 else min(SHORT, max_n)
+    limit = max_n if min_n > SHORT or rng.random() < 0.15 else min(SHORT, max_n)
     if rng.random() < 0.4:
-        return int(rng.choice([n for n in AWKWARD if n <= limit]))
-    return min(limit, int(np.exp(rng.uniform(np.log(2), np.log(limit + 1)))))
+        return int(rng.choice([n for n in AWKWARD if min_n <= n <= limit]))
+    return min(limit, int(np.exp(rng.uniform(np.log(min_n), np.log(limit + 1)))))
 
 
 def drawn_setting(rng: np.random.Generator) -> Setting:

@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from tests.experiments.evolve.evaluate import OBSERVABLES
 from tests.experiments.evolve.island import Champion, Result
 
+HEADING = """# Error over bound, on data that seek the bounds
+
+Made by `python -m tests.experiments.evolve --published`. An evaluation is one channel computed by one honest algorithm:
+a training step, the moving statistics, and prediction, with statistics that were given (`eval`) and with those that the
+step has moved (`after`). Seven islands of eight are in float32, against float64; the others in float64, against an
+80-bit type. By how much these two may be wrong themselves is in [ORACLE.md](ORACLE.md).
+"""
+
 
 @dataclass
 class Totals:
+    title: str
     seed: int
     generations: int
-    first: int = 0
-    summation: str = "any"
+    min_n: int = 2
     islands: int = 0
     channels: int = 0
     evaluations: int = 0
@@ -41,35 +49,26 @@ class Totals:
 
 
 def as_markdown(totals: Totals) -> str:
-    kind = f"{totals.generations} generations each" if totals.generations > 1 else "drawn at random"
+    how = f"that evolve for {totals.generations} generations" if totals.generations > 1 else "drawn at random"
     greatest = {o: max(totals.best, key=lambda name: totals.best[name][o].ratio) for o in OBSERVABLES}
     decades = ("2-9", "10-99", "100-999", "1,000-4,096")
     lengths = ", ".join(f"n {decades[digits - 1]}: {count:,}" for digits, count in sorted(totals.by_length.items()))
-    declared = "" if totals.summation == "any" else f" --summation {totals.summation}"
     lines = [
-        "# Error over bound, on data that evolve towards the bounds",
+        f"## {totals.title}",
         "",
-        f"Made by `python -m tests.experiments.evolve --seed {totals.seed}{declared}`: "
-        f"{totals.evaluations:,} evaluations, which are "
-        f"{totals.channels:,} channels ({totals.islands} islands, {kind}) computed by {len(totals.best)} honest "
-        "algorithms each, in float32 (seven islands of eight, against float64) and float64 (against an 80-bit type), "
-        f"with n from 2 to 4,096 ({lengths}). Prediction counts twice: with statistics that were given (`eval`), and "
-        "with those that a training step has moved (`after`).",
+        f"{totals.channels:,} channels {how} (seed {totals.seed}, {totals.islands} islands) and {len(totals.best)} "
+        f"algorithms: **{totals.evaluations:,} evaluations**, with n from {totals.min_n} to 4,096 ({lengths}).",
         "",
         f"Pairs of an algorithm and an observable that exceeded a bound: **{totals.violations()}** of "
         f"{sum(len(row) for row in totals.best.values())}.",
         "",
-        "## The greatest error/bound",
-        "",
-        "| observable | greatest | algorithm | where |",
+        "| observable | greatest error/bound | algorithm | where |",
         "|---|---:|---|---|",
     ]
     for observable, name in greatest.items():
         champion = totals.best[name][observable]
         lines.append(f"| {observable} | {number(champion.ratio)} | {name} | {champion.where} |")
     lines += [
-        "",
-        "## By algorithm",
         "",
         f"| algorithm | {' | '.join(OBSERVABLES)} |",
         "|---|" + "---:|" * len(OBSERVABLES),

@@ -1,0 +1,107 @@
+"""How far a layer may be from the exact values in one session: by step, and what rounding leaves in its averages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.judge.fast_variance import fast_variance_error, lose_channels
+from harness.judge.oracle import OracleLayer
+from reference.error_bounds import Precision, eval_bounds, moving_bound, train_bounds
+
+Bounds = dict[str, np.ndarray]
+"""Bounds by observable: of y and dx in x's shape or as (n, C) rows, of the rest (C,)."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Whose errors are bounded: those of an honest implementation, unless a flag is set."""
+
+    precision: Precision
+    fast_variance: bool = False
+    any_mode: bool = False
+    """It may take one mode for the other: the bounds are the wider of both."""
+    summation: str = "any"
+    """How the implementation says that it sums: one of SUMMATIONS."""
+
+
+class LayerBounds:
+    """Bounds that grow with the session: an error in the moving averages is carried from step to step."""
+
+    def __init__(self, layer: OracleLayer, arithmetic: Arithmetic) -> None:
+        self.layer = layer
+        self.arithmetic = arithmetic
+        self.mean_error: Any = 0.0
+        self.var_error: Any = 0.0
+
+    def of_training(self, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
+        """Those of the training step that the oracle is about to make on (n, C) rows, which moves the averages."""
+        layer, precision = self.layer, self.arithmetic.precision
+        fast = self.arithmetic.fast_variance
+        extra = fast_variance_error(rows, precision) if fast else np.zeros(layer.num_features)
+        bounds = train_bounds(
+            rows,
+            dy_rows,
+            layer.gamma,
+            layer.beta,
+            layer.eps,
+            precision,
+            eps_at=layer.conventions.eps_at,
+            extra_var_error=extra,
+            summation=self.arithmetic.summation,
+        )
+        if fast and len(rows):
+            lose_channels(bounds, extra >= layer.batch_statistics(rows)[1] + layer.eps)
+        if len(rows):  # an empty batch moves nothing
+            self._carry(rows, bounds)
+        return bounds
+
+    def of_prediction(self, rows: np.ndarray, dy_rows: np.ndarray, moving: Bounds) -> Bounds:
+        """Those of a prediction, where the statistics may be `moving` away from the oracle's."""
+        layer = self.layer
+        bounds = eval_bounds(
+            rows,
+            dy_rows,
+            layer.gamma,
+            layer.beta,
+            layer.moving_mean,
+            layer.moving_var,
+            layer.eps,
+            self.arithmetic.precision,
+            moving_mean_bound=moving["moving_mean"],
+            moving_var_bound=moving["moving_var"],
+            eps_at=layer.conventions.eps_at,
+            summation=self.arithmetic.summation,
+        )
+        lose_channels(bounds, moving["moving_var"] > np.asarray(layer.moving_var, np.float64) + layer.eps)
+        return bounds
+
+    def of_moving_statistics(self) -> Bounds:
+        """Those of the moving statistics as they are shown: debiasing divides the error as well, and rounds."""
+        layer, precision = self.layer, self.arithmetic.precision
+        shape = layer.gamma.shape
+        mean, var = np.broadcast_to(self.mean_error, shape), np.broadcast_to(self.var_error, shape)
+        if layer.conventions.debias and layer.updates > 0:
+            keep, t = np.float64(layer.weights()[0]), layer.updates  # of NumPy: a weight of 1 divides by zero
+            share = 1 - keep**t
+            # keep^t: t roundings of the weight, t of the products; then 1 - ., and the division.
+            rounding = precision.work * (2 * t * keep**t / share + 4)
+            mean = mean / share + rounding * np.abs(layer.moving_mean).astype(np.float64)
+            var = var / share + rounding * np.abs(layer.moving_var).astype(np.float64)
+        return {"moving_mean": mean, "moving_var": var}
+
+    def _carry(self, rows: np.ndarray, bounds: Bounds) -> None:
+        """What the coming update adds to the error of the moving averages."""
+        layer, precision = self.layer, self.arithmetic.precision
+        n = len(rows)
+        keep, new = (float(weight) for weight in layer.weights())
+        mean, var = layer.batch_statistics(rows)
+        var_bound = bounds["var"]
+        if layer.conventions.moving_var == "unbiased" and n > 1:
+            bessel = n / (n - 1)
+            var_bound = bessel * (var_bound + 4 * precision.work * (np.asarray(var, np.float64) + var_bound))
+            var = var * bessel
+        self.mean_error = moving_bound(self.mean_error, layer.average_mean, mean, bounds["mean"], keep, new, precision)
+        self.var_error = moving_bound(self.var_error, layer.average_var, var, var_bound, keep, new, precision)
