@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice
+from threading import Lock
 
 import numpy as np
 
@@ -43,16 +44,21 @@ def replayed(layer: type[OracleLayer], played: PlayedCase, conventions: Conventi
 
 
 class Replay:
-    """What a layer gives at each step: each is computed when it is first asked for, and kept."""
+    """What a layer gives at each step: each is computed when it is first asked for, and kept.
+
+    Several threads may ask: targets are checked side by side.
+    """
 
     def __init__(self, steps: Iterator[Values | None]) -> None:
         self._to_come = steps
         self._given: list[Values | None] = []
+        self._lock = Lock()
 
     def __iter__(self) -> Iterator[Values | None]:
         for number in count():
-            if number == len(self._given):
-                self._given += islice(self._to_come, 1)
+            with self._lock:
+                if number == len(self._given):
+                    self._given += islice(self._to_come, 1)
             if number == len(self._given):
                 return
             yield self._given[number]
