@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.quantity import Arithmetic, Quantity
-from reference.statistics_error import Batch, denominator, scale_error, statistics_errors
+from reference.statistics_error import Batch, denominator, less_the_mean, scale_error, statistics_errors
 
 Array = NDArray[np.float64]
 Bounds = dict[str, Array]
@@ -179,13 +179,12 @@ class Layer:
         exact, u = arithmetic.exact, arithmetic.unit
         x, r = exact(batch.x), 1 / root
         m = Quantity(batch.mean, arithmetic, mean=np.ones_like(r))
-        subtracted = Quantity(batch.d, arithmetic, mean=-np.ones_like(r), rest=x.rest)
         products = u * (1 + 8 * u) * (np.abs(batch.x) + 2 * m_size(m))
-        regrouped = Quantity(batch.d, arithmetic, mean=subtracted.mean, rest=x.rest + products + 2 * arithmetic.flush)
+        regrouped = Quantity(batch.d, arithmetic, mean=-np.ones_like(r), rest=x.rest + products + 2 * arithmetic.flush)
         scale = Quantity(r, arithmetic, scale=r, rest=arithmetic.flush)
         return cls(
             x, exact(dy), exact(gamma), exact(beta), m, scale,
-            arithmetic.rounded(subtracted), arithmetic.rounded(regrouped),
+            less_the_mean(batch, arithmetic, x.rest), arithmetic.rounded(regrouped),
         )  # fmt: skip
 
     @cached_property

@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.summation_error import adds_exactly, summation_error, unit_in_first_place
+from reference.summation_error import adds_exactly, fits, is_exact_sum, summation_error, unit_in_first_place
 
 Array = NDArray[np.float64]
 NONE = 0.0
 """No dependence, no error: told by identity from an array that happens to hold zeros."""
+
+HALF_OF_FLOAT64 = 2.0**-26
+"""Two numbers of so many bits have a product that float64 holds."""
 
 SLACK_OF_EVALUATION = 3
 """Values are evaluated in float64, whose roundings are no more than these many radii where that is the dtype judged."""
@@ -43,8 +46,14 @@ class Arithmetic:
         subnormal = (size < self.flush) & (size > 0)
         return Quantity(value, self, rest=np.where(subnormal, size, 0.0) if subnormal.any() else NONE)
 
-    def rounded(self, result: Quantity, roundings: float = 1.0) -> Quantity:
+    def representable(self, value: Array) -> NDArray[np.bool_]:
+        """Whether a result of this value needs no rounding, and is not flushed."""
+        return fits(value, self.unit) & ((np.abs(value) >= self.flush) | (value == 0))
+
+    def rounded(self, result: Quantity, roundings: float = 1.0, exact: Any = False) -> Quantity:
         """The result of an operation, once it is rounded, and flushed where it is small and not exactly 0.
+
+        exact: where it is known not to round at all.
 
         For declared sums, where narrower bounds are worth the time, half an ulp is half an ulp: that of a number just
         below a power of two is half of what `unit` times its size says. Two roundings are a division within an ulp.
@@ -54,6 +63,8 @@ class Arithmetic:
             size = unit_in_first_place((size + SLACK_OF_EVALUATION * result.radius) * (1 + 32 * self.unit))
         share = roundings * self.unit * (1 + roundings * self.unit)
         rest = result.rest + share * size + np.where(size > 0, max(1.0, roundings) * self.flush, 0.0)
+        if exact is not False:
+            rest = np.where(exact, result.rest, rest)
         return Quantity(result.value, self, result.mean, result.scale, rest)
 
 
@@ -82,7 +93,7 @@ class Quantity:
         return self._radius
 
     def __add__(self, other: Quantity) -> Quantity:
-        return self.arithmetic.rounded(self._plus(other))
+        return self.arithmetic.rounded(self._plus(other), exact=self._adds_exactly(other))
 
     def __sub__(self, other: Quantity) -> Quantity:
         return self + -other
@@ -91,7 +102,25 @@ class Quantity:
         return self.times(-1.0)
 
     def __mul__(self, other: Quantity) -> Quantity:
-        return self.arithmetic.rounded(self.exact_product(other))
+        return self.arithmetic.rounded(self.exact_product(other), exact=self._multiplies_exactly(other))
+
+    @property
+    def known(self) -> Any:
+        """Where the computed number is the value, to the last bit. Looked into for declared sums alone."""
+        return np.asarray(self.radius) == 0
+
+    def _adds_exactly(self, other: Quantity) -> Any:
+        if self.arithmetic.summation == "any":
+            return False
+        a, b = self.value, other.value
+        return self.known & other.known & is_exact_sum(a, b) & self.arithmetic.representable(a + b)
+
+    def _multiplies_exactly(self, other: Quantity) -> Any:
+        if self.arithmetic.summation == "any":
+            return False
+        a, b = self.value, other.value
+        short = fits(a, HALF_OF_FLOAT64) & fits(b, HALF_OF_FLOAT64)
+        return self.known & other.known & short & self.arithmetic.representable(a * b)
 
     def _plus(self, other: Quantity) -> Quantity:
         return Quantity(
@@ -123,11 +152,18 @@ class Quantity:
         return scaled if abs(factor) >= 1 else self.arithmetic.rounded(scaled, 0.0)
 
     def over(self, n: int) -> Quantity:
-        """Divided by n, or multiplied by a reciprocal that was rounded within an ulp: three roundings."""
-        return self.arithmetic.rounded(
-            Quantity(self.value / n, self.arithmetic, *(_times(1 / n, a) for a in (self.mean, self.scale, self.rest))),
-            3.0,
+        """Divided by n, or multiplied by a reciprocal that was rounded within an ulp: three roundings.
+
+        A target that declares its sums divides by a power of two without one.
+        """
+        arithmetic = self.arithmetic
+        parts = (_times(1 / n, a) for a in (self.mean, self.scale, self.rest))
+        exact = (
+            False
+            if arithmetic.summation == "any" or n & (n - 1)
+            else self.known & arithmetic.representable(self.value / n)
         )
+        return arithmetic.rounded(Quantity(self.value / n, arithmetic, *parts), 3.0, exact)
 
     def sum(self) -> Quantity:
         """The sum over the rows, in the order that `arithmetic.summation` allows. Terms (n, C) -> (C,)."""
@@ -142,7 +178,18 @@ class Quantity:
             terms = np.abs(self.value) + self.radius
             size = np.abs(total) + self._whole(total).radius
             rounding = summation_error(terms, arithmetic.unit, arithmetic.summation, size)
-        return self._whole(total, rounding + len(self.value) * arithmetic.flush)
+        flushed: Any = len(self.value) * arithmetic.flush
+        if arithmetic.summation != "any":
+            rounding, flushed = (np.where(self.known_sum, 0.0, a) for a in (rounding, flushed))
+        whole = self._whole(total, rounding)
+        return whole._with_rest(whole.rest + flushed)
+
+    @property
+    def known_sum(self) -> Any:
+        """(C,): whether all terms are known, and no sum of them rounds, in whatever order."""
+        return np.broadcast_to(self.known, self.value.shape).all(axis=0) & adds_exactly(
+            self.value, self.arithmetic.unit
+        )
 
     def _whole(self, total: Array, rounding: Any = NONE) -> Quantity:
         """The sum of the rows, and what its own rounding adds."""
@@ -150,7 +197,10 @@ class Quantity:
         return Quantity(total, self.arithmetic, mean, scale, _sum(rest, rounding))
 
     def _sum_in_pairs(self, total: Array) -> Quantity:
-        """Neighbours first, level by level: the very additions, so that partial sums are as small as they are."""
+        """Neighbours first, level by level: the very additions, so that partial sums are as small as they are.
+
+        None of them counts as exact unless no order rounds: the oracle may add in another one.
+        """
         part = Quantity(
             self.value,
             self.arithmetic,
@@ -158,11 +208,9 @@ class Quantity:
         )
         while len(part.value) > 1:
             even = len(part.value) // 2 * 2
-            pairs = part._at(slice(0, even, 2)) + part._at(slice(1, even, 2))
+            pairs = self.arithmetic.rounded(part._at(slice(0, even, 2))._plus(part._at(slice(1, even, 2))))
             part = pairs._followed_by(part._at(slice(even, None)))
-        rest = part.rest if part.rest is NONE else part.rest.sum(axis=0)
-        if self.radius is NONE:
-            rest = np.where(adds_exactly(self.value, self.arithmetic.unit), 0.0, rest)
+        rest = part.rest if part.rest is NONE else np.where(self.known_sum, 0.0, part.rest.sum(axis=0))
         return self._whole(total, NONE)._with_rest(rest)
 
     def _with_rest(self, rest: Any) -> Quantity:

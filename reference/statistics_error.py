@@ -8,12 +8,13 @@ a comment is that of an equation there.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.quantity import Arithmetic, Quantity
-from reference.summation_error import flat_nodes_sum, summation_error
+from reference.summation_error import flat_nodes_sum, is_exact_sum, summation_error
 
 Array = NDArray[np.float64]
 
@@ -58,11 +59,20 @@ def errors_of_declared_sums(batch: Batch, arithmetic: Arithmetic) -> tuple[Array
 def error_of_second_pass(batch: Batch, arithmetic: Arithmetic, off: Array | float) -> Array:
     """(C,), of the variance. off (n, C): the error of what the mean is subtracted from."""
     n = len(batch.x)
-    d = arithmetic.rounded(Quantity(batch.d, arithmetic, mean=-np.ones_like(batch.var), rest=off))
+    d = less_the_mean(batch, arithmetic, off)
     squares, left = (d * d).sum(), d.sum()
     corrected = (squares - (left * left).over(n)).over(n)
     error: Array = np.maximum(squares.over(n).radius, corrected.radius)
     return error
+
+
+def less_the_mean(batch: Batch, arithmetic: Arithmetic, off: Any) -> Quantity:
+    """x - m, as it is computed. off (n, C): the error of what m is subtracted from."""
+    d = Quantity(batch.d, arithmetic, mean=-np.ones_like(batch.mean), rest=off)
+    exact: Any = False
+    if arithmetic.summation != "any":
+        exact = d.known & is_exact_sum(batch.x, -batch.mean) & arithmetic.representable(batch.d)
+    return arithmetic.rounded(d, exact=exact)
 
 
 def mean_error(batch: Batch, shifted: Array, u: float, flush: float) -> Array:

@@ -87,6 +87,20 @@ def unit_in_first_place(size: Array) -> Array:
     return np.where(np.isfinite(size) & (size > 0), np.ldexp(0.5, exponent), size)
 
 
+def fits(value: Array, unit: float) -> NDArray[np.bool_]:
+    """Whether a number has no more digits than `unit` allows, whatever its exponent."""
+    last_place = 2 * unit * unit_in_first_place(np.abs(value))
+    scaled = value / np.where(last_place > 0, last_place, 1.0)
+    return scaled == np.rint(scaled)
+
+
+def is_exact_sum(a: Array, b: Array) -> NDArray[np.bool_]:
+    """Whether a + b is exact in float64 (Knuth's TwoSum)."""
+    total = a + b
+    from_b = total - a
+    return (a - (total - from_b)) + (b - from_b) == 0
+
+
 def adds_exactly(terms: Array, unit: float) -> NDArray[np.bool_]:
     """(n, C) -> (C,): whether no addition of these very terms can round, in any order.
 

@@ -185,7 +185,16 @@ TRAPS: tuple[Trap, ...] = (
         "tail_or_block_lost",
         "A sum that is split over blocks or threads loses the tail or a block, which small batches do not have.",
         ("ROCm/rocm-libraries#9030",),
-        cases=("values_1025", "values_1537", "values_4095", "values_65536", "values_65537", "values_401408"),
+        cases=(
+            "exact_1024",
+            "exact_4096",
+            "values_1025",
+            "values_1537",
+            "values_4095",
+            "values_65536",
+            "values_65537",
+            "values_401408",
+        ),
     ),
     Trap(
         "wrong_power_of_variance",

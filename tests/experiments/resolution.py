@@ -234,14 +234,14 @@ Table = dict[tuple[str, str, str], Caught]
 
 
 def table(cases: Iterable[Case] = CASES, dtypes: Iterable[str] = DTYPES, mistakes: Iterable[str] = tuple(MISTAKES),
-          seed: int = 0) -> Table:  # fmt: skip
+          seed: int = 0, summation: str = "any") -> Table:  # fmt: skip
     dtypes, mistakes = tuple(dtypes), tuple(mistakes)
     best: Table = {}
     for case in cases:
         if case.policy == "all" or not case.values_per_channel > 1:
             continue
         for dtype in [dtype for dtype in dtypes if dtype in case.dtypes]:
-            prepared = prepare(case, dtype, seed, CONVENTIONS)
+            prepared = prepare(case, dtype, seed, CONVENTIONS, summation)
             kappa = mean_over_std(prepared)
             regimes = [regime.name for regime in REGIMES if regime.holds(kappa, case.values_per_channel, case.ndim)]
             for mistake in mistakes:

@@ -6,10 +6,46 @@ round. Of the rest, how accuracy decays with n is noted.
 
 from __future__ import annotations
 
-from harness.cases.case import Case
-from harness.cases.data import aligned_gradient, gaussian, impulses, leaning_gradient, signs, sparse_gradient
+from harness.cases.case import Case, Parameters
+from harness.cases.data import aligned_gradient, gaussian, impulses, leaning_gradient, signs, sparse_gradient, two_sided
+
+DYADIC = Parameters(gamma=(1.5, -0.75), beta=(0.5, -1.25), moving_mean=(0.25, -0.5), moving_var=(1.0, 13.0))
+"""var + eps is 4 or 16 in prediction, where eps is 3."""
+
+EXACT_SUMS = (
+    Case(
+        "exact_1024",
+        "n = 1,024 values per channel, of 2 and 4, var + eps = 4: statistics, scale and results are exact",
+        (),
+        ("tail_or_block_lost",),
+        shape=(8, 2, 8, 16),
+        data=two_sided(3.0),
+        gradient=sparse_gradient(64),
+        eps=3.0,
+        parameters=DYADIC,
+        script=("train", "eval"),
+    ),
+    Case(
+        "exact_4096",
+        "n = 4,096 values per channel, of 1 and -1, var + eps = 4: statistics, scale and results are exact",
+        (),
+        ("tail_or_block_lost",),
+        shape=(64, 2, 64),
+        data=signs,
+        gradient=sparse_gradient(64),
+        eps=3.0,
+        parameters=DYADIC,
+        script=("train",),
+        dtypes=("float32",),
+    ),
+)
+"""With `values_65536`, which is one of them, a ladder in which nothing rounds if sums are made of what is given.
+
+Welford's running means round all the same, so that only a target that declares its sums is held to a few ulps.
+"""
 
 MANY_VALUES = (
+    *EXACT_SUMS,
     Case(
         "values_1025",
         "n = 1,025 values per channel, one more than a block of 1,024",
