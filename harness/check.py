@@ -43,6 +43,8 @@ class CheckOptions:
     """Where in each target, a model, the layer is: "1", or "block.norm"."""
     threads: int | None = None
     """How many a target may use; None: one, unless the environment says otherwise."""
+    python: str | None = None
+    """The interpreter of the environment in which the targets are played; None: this one."""
 
 
 def plan(cases: tuple[Case, ...], description: Description) -> Iterator[tuple[Case, str]]:
@@ -61,7 +63,7 @@ def check(names: list[str], options: CheckOptions) -> Generator[TargetReport, No
             for ahead in range(number, min(number + 2, len(names))):
                 if ahead not in started:
                     started[ahead] = IsolatedTarget(
-                        names[ahead], options.timeout, options.layer, threads=options.threads
+                        names[ahead], options.timeout, options.layer, threads=options.threads, python=options.python
                     )
             yield check_target(started[number], options)
             started[number].close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 from typing import Protocol
 
 
-class Direction(StrEnum):
+class Direction(str, Enum):  # noqa: UP042 - a player may run in Python 3.9
+    __str__ = str.__str__
+
     forward = "forward"
     backward = "backward"
     moving_stats = "moving_stats"

@@ -145,7 +145,7 @@ def conventions_from(declared: Conventions | str | dict[str, Any]) -> Convention
 
 
 def _preset(name: Any) -> Conventions:
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise ValueError(f"conventions: unknown preset {name!r}; the presets are {', '.join(PRESETS)}")
     return PRESETS[name]
 

@@ -5,8 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
-from harness.cases.case import LAYOUTS, Case
+from harness.cases.case import Case
 from harness.cases.catalogue import BY_ID, CASES
+from harness.cases.script import LAYOUTS
 from harness.judge.judge import conclusive
 from harness.judge.prepare import prepare
 from harness.observables import OBSERVABLES

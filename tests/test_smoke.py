@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.cases.case import DEFAULT_DTYPES
+from harness.cases.script import DEFAULT_DTYPES
 from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.describe import describe
 from harness.targets.isolate import IsolatedTarget

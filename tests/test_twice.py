@@ -1,15 +1,12 @@
 """A target that gives other results when it is played again: the warm-up is the first of two plays."""
 
-import io
-
 import numpy as np
 import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
-from harness.targets import worker
-from harness.targets.channel import receive
 from harness.targets.in_process import InProcessTarget
+from harness.targets.play_twice import WarmedUp, play_twice
 from reference.under_test import NumpyBatchNorm
 
 CASES = (BY_ID["rank2"], BY_ID["rank4"])
@@ -20,16 +17,10 @@ class Warmed(InProcessTarget):
 
     def __init__(self, factory):
         super().__init__(factory)
-        self.worker = worker._Worker(factory, "cpu", io.BytesIO())
+        self.warmed_up = WarmedUp()
 
     def play(self, script, channel_axis):
-        stream = self.worker.answers = io.BytesIO()
-        self.worker.answer(1, script, channel_axis)
-        stream.seek(0)
-        answers = receive(stream), receive(stream)
-        assert [kind for kind, *_ in answers] == ["warm", "played"]
-        observation, _ = answers[1][2]
-        return observation
+        return play_twice(lambda _: super(Warmed, self).play(script, channel_axis), script, self.warmed_up)
 
 
 class Noisy(NumpyBatchNorm):

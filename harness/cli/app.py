@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import bench, check, envs, list_, lockstep, matrix, probe, render, report, train, translate
+from harness.cli import bench, check, envs, list_, lockstep, matrix, probe, render, report, train, translate, wire_check
 
 USAGE = 2
 SIGNALLED = 128
@@ -35,6 +35,7 @@ app.command()(probe.probe)
 app.command()(translate.translate)
 app.command()(lockstep.lockstep)
 app.command()(train.train)
+app.command("wire-check")(wire_check.wire_check)
 app.command()(matrix.matrix)
 app.add_typer(bench.bench, name="bench")
 app.add_typer(envs.envs, name="envs")

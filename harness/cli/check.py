@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Json, Seed, Suite, TargetDevice
+from harness.cli.options import Json, Python, Seed, Suite, TargetDevice
 from harness.cli.request import SECONDS, CheckRequest
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ SIMILAR = 0.6
 
 
 def check(
-    targets: Annotated[list[str], typer.Argument(metavar="TARGET...", help="A name, module:attr or file.py:attr.")],
+    targets: Annotated[
+        list[str], typer.Argument(metavar="TARGET...", help="A name, module:attr, file.py:attr or exec:COMMAND.")
+    ],
     suite: Annotated[Suite, typer.Option(help="quick answers in seconds.")] = Suite.full,
     case: Annotated[list[str] | None, typer.Option(help="Only this case (may be repeated).", metavar="ID")] = None,
     seed: Seed = 0,
@@ -56,6 +58,7 @@ def check(
     threads: Annotated[
         int | None, typer.Option(help="How many threads a target may use (1 if not said).", min=1, metavar="N")
     ] = None,
+    python: Python = None,
     json_file: Json = None,
 ) -> None:
     """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
@@ -72,6 +75,7 @@ def check(
         markdown_file=markdown,
         json_file=json_file,
         threads=threads,
+        python=python,
         device=device.value,
     )
     raise typer.Exit(run(request))
@@ -117,6 +121,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
     """The options of a suite, its progress on a bar: for each target anew, since only a loaded target has a total."""
     from harness.check import CheckOptions
     from harness.targets.device import on_device, split_device
+    from harness.targets.launch import interpreter_of
 
     shown = [on_device(*split_device(target), request.layer) for target in request.targets]
     number = {name: place for place, name in enumerate(shown, 1)}
@@ -134,6 +139,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
         on_case=lambda name, case: update(description=titled(name, f": {case}"), advance=1),
         layer=request.layer,
         threads=request.threads,
+        python=interpreter_of(request.python) if request.python else None,
     )
 
 

@@ -65,6 +65,8 @@ def command(target: str, case_ids: Sequence[str], request: CheckRequest) -> str:
         words += ["--input", str(request.input_file)]
     else:
         words += [word for case_id in case_ids for word in ("--case", case_id)]
+    if request.python:
+        words += ["--python", request.python]
     if request.threads is not None:
         words += ["--threads", str(request.threads)]
     words += ["--seed", str(request.seed)]

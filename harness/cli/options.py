@@ -27,6 +27,12 @@ class TargetDevice(StrEnum):
     cuda = "cuda"
 
 
+Python = Annotated[
+    str | None,
+    typer.Option(
+        help="Play targets in this environment: its folder, or an interpreter. It needs NumPy.", metavar="ENV"
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as one JSON object.", metavar="FILE")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the four Fashion-MNIST files.", metavar="DIR")]
 Seed = Annotated[int, typer.Option(help="Fixes every random number.", min=0)]

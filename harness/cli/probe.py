@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Json
+from harness.cli.options import Json, Python
 
 if TYPE_CHECKING:
     from harness.probe.probe import Probed
 
 
 def probe(
-    target: Annotated[str, typer.Argument(help="A name, module:attr or file.py:attr.")], json_file: Json = None
+    target: Annotated[str, typer.Argument(help="A name, module:attr, file.py:attr or exec:COMMAND.")],
+    python: Python = None,
+    json_file: Json = None,
 ) -> None:
     """The conventions of a batch norm, inferred from outside."""
     from harness.cli.output import write_json
@@ -21,10 +23,11 @@ def probe(
     from harness.record.files import ensure_writable
     from harness.record.ledger import SCHEMA
     from harness.targets.isolate import IsolatedTarget
+    from harness.targets.launch import interpreter_of
 
     if json_file:
         ensure_writable(json_file)
-    with IsolatedTarget(target) as isolated:
+    with IsolatedTarget(target, python=interpreter_of(python) if python else None) as isolated:
         isolated.describe()
         probed = probe_target(isolated)
     write_json(json_file, {"schema": SCHEMA, "target": target} | probed.as_dict())

@@ -25,5 +25,7 @@ class CheckRequest:
     markdown_file: Path | None = None
     json_file: Path | None = None
     threads: int | None = None
+    python: str | None = None
+    """The environment in which the targets are played: a folder, an interpreter, or the name of one."""
     device: str = "cpu"
     """Where the targets compute whose names do not say it."""

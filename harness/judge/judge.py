@@ -218,13 +218,14 @@ def _measured(judgement: Judgement, compared: Comparison) -> Judgement:
 
 def _errors(compared: Comparison) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(|got - want|, error/bound, where a finite number is expected and none came), each of want's shape."""
-    want, got = compared.want, compared.got.astype(compared.want.dtype)
-    with np.errstate(all="ignore"):
+    want = compared.want
+    with np.errstate(all="ignore"):  # also for a signalling NaN, whose conversion is an invalid operation
+        got, plain = compared.got.astype(want.dtype), compared.got.astype(np.float64)
         same = (got == want) | (np.isnan(got) & np.isnan(want))
         error = np.where(same, 0.0, np.abs(got - want).astype(np.float64))
         ratio = np.where(error == 0, 0.0, error / compared.bound)
     must_be_finite = compared.mask & np.isfinite(want.astype(np.float64)) & np.isfinite(compared.bound)
-    broken = must_be_finite & ~np.isfinite(compared.got.astype(np.float64))
+    broken = must_be_finite & ~np.isfinite(plain)
     return error, np.where(broken | np.isnan(ratio), np.inf, ratio), broken
 
 

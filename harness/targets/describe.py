@@ -6,12 +6,11 @@ import importlib.metadata
 import sys
 from typing import Any
 
-from harness.cases.case import DEFAULT_DTYPES
+from harness.cases.script import DEFAULT_DTYPES
 from harness.targets.device import CPU, started_on
-from harness.targets.player import Description
+from harness.targets.player import ALL_RANKS, Description
 
 METHODS = ("train", "eval", "stats", "train_no_grad", "state", "load_state")
-ALL_RANKS = (2, 3, 4, 5)
 LIBRARIES = (
     "numpy", "torch", "jax", "jaxlib", "flax", "optax", "ml_dtypes", "torchvision", "timm", "keras",
     "tensorflow", "tensorflow_cpu", "onnx", "onnxruntime", "tinygrad", "mlx",

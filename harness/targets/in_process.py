@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.cases.case import Script
+from harness.cases.script import Script
 from harness.findings import Note
 from harness.targets.describe import describe
 from harness.targets.play import play

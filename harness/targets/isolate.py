@@ -1,33 +1,31 @@
 """A target in a process of its own: a crash, a hang or a leak is a verdict, not an accident.
 
-One process a target, started anew after a death. What the process prints is kept aside and shown when it dies.
-The time limit is per case; importing the target and a first call per shape (compilation) have their own. A first call
-that uses no processor time is not compiling: it has the case's limit.
+One process a target, started anew after a death; it speaks the wire (WIRE.md), so it may be a program in any language.
+What the process prints is kept aside and shown when it dies. The time limit is per case; importing the target and a
+first call per shape (compilation) have their own. A first call that uses no processor time is not compiling: it has
+the case's limit.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import queue
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from dataclasses import replace
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from harness import place
-from harness.cases.case import Script
+from harness.cases.script import Script
+from harness.errors import UsageError
 from harness.findings import Note
-from harness.targets import compilation_cache, usage
-from harness.targets.channel import receive, send
-from harness.targets.device import CPU, for_device, on_device, split_device
-from harness.targets.guard import GUARD, kill_group
+from harness.targets.axis import for_suite, for_target
+from harness.targets.channel import ChannelError
+from harness.targets.device import on_device, split_device
+from harness.targets.launch import Launch
 from harness.targets.load import TargetError
+from harness.targets.play_twice import WarmedUp, play_twice
 from harness.targets.player import Death, DeathCause, Description, Observation
+from harness.targets.process import Printed, TargetProcess
+from harness.targets.wire.arrays import WireError
+from harness.targets.wire.reading import answer_from, description_from, notes_from, observation_from, one_line
+from harness.targets.wire.request import play_body, play_line, start_line, stop_line
 
 CASE_SECONDS = 30.0
 IMPORT_SECONDS = 120.0
@@ -36,78 +34,60 @@ MEMORY_GROWTH = 4 * 2**30
 """Bytes that a target may take beyond what it held after its import. No case needs a hundredth of it."""
 DEATHS_ALLOWED = 2
 POLL_SECONDS = 0.01
-FIRST_CALL = "its first call at this shape"
+IMPORT, FIRST_CALL, CASE = "importing it", "its first call at this shape", "this case"
 BUSY_SHARE = 0.05
 """A process that computes uses more of a processor than this; one that waits for ever uses none."""
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""The environment variables by which libraries are told how many threads to take. XLA takes what it likes."""
-PRINTED_KEPT = 2**16
-"""Bytes of a target's output that are looked at, from the end."""
 
 
 class IsolatedTarget:
-    """The parent's end of a target's process. `play` answers an Observation or a Death, and raises for neither."""
+    """The parent's end of a target's process. `play` answers an Observation or a Death, and raises for neither.
+
+    python: the interpreter of another environment, in which the target is played.
+    """
 
     def __init__(
         self,
         target: str,
         timeout: float = CASE_SECONDS,
         layer: str = "",
+        *,
         memory_growth: int = MEMORY_GROWTH,
-        device: str = CPU,
         threads: int | None = None,
+        python: str | None = None,
     ) -> None:
         self.layer = layer
-        self.threads = threads
-        self.target, self.device = split_device(target, device)
+        self.target, self.device = split_device(target)
+        self.launch = Launch(self.target, self.device, layer, threads, python)
         self.name = on_device(self.target, self.device, layer)
         self.timeout = timeout
         self.memory_growth = memory_growth
         self.deaths = 0
         self.last_death: Death | None = None
         self._notes: dict[str, str] = {}
-        descriptor, path = tempfile.mkstemp(prefix="bnproof-")
-        os.close(descriptor)
-        self._output = Path(path)
-        GUARD.watch("file", path)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._answers: queue.Queue[tuple[str, int, Any]] = queue.Queue()
+        self._printed = Printed()
+        self._process: TargetProcess | None = None
+        self._is_idle = False
         self._number = 0
+        self._warmed_up = WarmedUp()
         self._description: Description | None = None
+        self._start_error = ""
         self._narrowed: dict[str, Any] = {}
         """What the smoke check found that it takes: ranks, dtypes. It outlives the process."""
         self._memory_limit = 0
         self._start()
 
     def _start(self) -> None:
-        # Most cases are small: threads would only wait for each other, most of all where several targets run at once.
-        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": place.python_path()}
-        if self.threads is not None:
-            environment |= dict.fromkeys(THREADS, str(self.threads))
-        if self.device == CPU:  # which of a GPU's kernels is the fastest, JAX measures anew
-            environment |= compilation_cache.environment()
-        environment = for_device(environment, self.device)
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            place.module("harness.targets.worker"),
-            self.target,
-            self.layer,
-            self.device,
-        ]
-        with self._output.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                env=environment,
-                start_new_session=True,  # a process group of its own, to be killed as a whole
-            )
-        GUARD.watch("process", self._process.pid)
-        self._answers, self._number = queue.Queue(), 0
-        threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True).start()
+        """Start the process and ask it to load the target; `describe` waits for the answer, and says what failed."""
+        try:
+            self._process = TargetProcess(self.launch, self._printed)
+        except UsageError as error:
+            self._start_error = str(error)
+            return
+        except (OSError, ValueError) as error:
+            self._start_error = f"target {self.name!r} cannot be started: {error}"
+            return
+        self._number, self._warmed_up, self._is_idle = 0, WarmedUp(), False
+        self._process.channel.send(start_line(self.target, self.device, self.launch.threads, self.layer))
 
     def narrow(self, *, ranks: tuple[int, ...], dtypes: tuple[str, ...]) -> Description:
         """Ask less of the target from now on: its description with other ranks and dtypes."""
@@ -122,15 +102,23 @@ class IsolatedTarget:
     def describe(self) -> Description:
         """Wait for the import. Raises TargetError if the target cannot be loaded."""
         if self._description is None:
-            answer = self._answer(IMPORT_SECONDS, "importing it")
+            if self._start_error:
+                raise TargetError(self._start_error)
+            answer = self._answer(IMPORT_SECONDS, IMPORT)
             if isinstance(answer, Death):
                 raise TargetError(f"target {self.name!r}: {answer.message}")
-            kind, _, content = answer
-            if kind == "error":
-                raise TargetError(content)
-            self._description = replace(content, **self._narrowed)
+            self._description = replace(self._described(answer), **self._narrowed)
             self._memory_limit = self._memory() + self.memory_growth
         return self._description
+
+    def _described(self, answer: dict[str, Any]) -> Description:
+        if answer.get("ok") is not True:
+            error = answer.get("error")
+            raise TargetError(one_line(error) if isinstance(error, str) else f"target {self.name!r} did not start")
+        try:
+            return description_from(answer, self.device)
+        except WireError as error:
+            raise TargetError(f"target {self.name!r}: {error}") from None
 
     def play(self, script: Script, channel_axis: int) -> Observation | Death:
         """Play a script in the process, which is started anew if the last case ended it."""
@@ -140,41 +128,50 @@ class IsolatedTarget:
             self._start()
             self._description = None
         self.describe()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._number += 1
-        try:
-            send(self._process.stdin, (self._number, script, channel_axis))
-        except OSError:
-            return self._died(DeathCause.crashed, self._exit_text())
-        warm_up = WARM_UP_SECONDS if self.deaths == 0 else self.timeout
-        answer: Any = None
-        for seconds, doing in ((max(warm_up, self.timeout), FIRST_CALL), (self.timeout, "this case")):
-            answer = self._answer(seconds, doing)
-            if isinstance(answer, Death):
-                return answer
-            if answer[0] == "exit":
-                return self._count(Death(DeathCause.crashed, answer[2]))
-        observation, notes = answer[2]
-        self._notes |= notes
-        return observation
+        given = for_target(script, channel_axis)
+        body = play_body(given, channel_axis)
+        answer = play_twice(lambda warm_up: self._play_once(given, body, warm_up), given, self._warmed_up)
+        return answer if isinstance(answer, Death) else for_suite(answer, script, channel_axis)
 
-    def _answer(self, seconds: float, doing: str) -> tuple[str, int, Any] | Death:
-        """The next answer to the last request, or the Death that came instead."""
+    def _play_once(self, script: Script, body: str, warm_up: bool) -> Observation | Death:
+        assert self._process is not None
+        self._number += 1
+        self._is_idle = False
+        try:
+            self._process.channel.send(play_line(self._number, body, warm_up))
+        except ChannelError as error:
+            return self._died(DeathCause.crashed, f"its answer could not be read: {error}")
+        longest = WARM_UP_SECONDS if self.deaths == 0 else self.timeout
+        answer = self._answer(max(longest, self.timeout), FIRST_CALL) if warm_up else self._answer(self.timeout, CASE)
+        if isinstance(answer, Death):
+            return answer
+        try:
+            return self._observed(answer, script)
+        except WireError as error:
+            return self._died(DeathCause.crashed, f"its answer could not be read: {error}")
+
+    def _observed(self, answer: dict[str, Any], script: Script) -> Observation | Death:
+        if answer.get("seq") != self._number:
+            raise WireError(f"seq is {answer.get('seq')!r:.20}; the request's was {self._number}")
+        if isinstance(answer.get("exit"), str):
+            return self._count(Death(DeathCause.crashed, one_line(answer["exit"])))
+        self._notes |= notes_from(answer)
+        return observation_from(answer, script)
+
+    def _answer(self, seconds: float, doing: str) -> dict[str, Any] | Death:
+        """The answer to the request, or the Death that came instead."""
+        assert self._process is not None
         started, worked = time.monotonic(), self._processor_seconds()
         while True:
             try:
-                answer = self._answers.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                pass
-            else:
-                if answer[0] == "end":
-                    return self._died(DeathCause.crashed, self._exit_text())
-                if answer[0] == "garbled":
-                    return self._died(DeathCause.crashed, f"its answer could not be read: {answer[2]}")
-                if answer[1] == self._number:
-                    return answer
-                continue  # a late answer to an earlier request
+                line = self._process.channel.receive(POLL_SECONDS)
+                if line is not None:
+                    self._is_idle = True
+                    return answer_from(line)
+            except EOFError:
+                return self._died(DeathCause.crashed, self._process.how_it_ended())
+            except (ChannelError, WireError) as error:
+                return self._died(DeathCause.crashed, f"its answer could not be read: {error}")
             if self._memory_limit and self._memory() > self._memory_limit:
                 limit = f"{self.memory_growth / 2**30:.3g} GiB"
                 return self._died(DeathCause.crashed, f"took more than {limit} of memory in one case")
@@ -186,30 +183,14 @@ class IsolatedTarget:
                 return self._died(DeathCause.timed_out, f"no answer within {seconds:g} s of {doing}")
 
     def _memory(self) -> int:
-        return usage.resident_bytes(self._process.pid) if self._process else 0
+        return self._process.resident_bytes() if self._process else 0
 
     def _processor_seconds(self) -> float:
-        return usage.processor_seconds(self._process.pid) if self._process else 0.0
-
-    def _exit_text(self) -> str:
-        assert self._process is not None
-        try:
-            code = self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            how = "closed its channel and went on"
-        else:
-            how = f"ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
-        printed = self.printed()
-        return f"the process {how}" + (f"; it last printed: {printed[-200:]}" if printed else "")
+        return self._process.processor_seconds() if self._process else 0.0
 
     def printed(self) -> str:
         """What the target wrote to stdout and stderr, on one line; the end of it, where it wrote much."""
-        try:
-            with self._output.open("rb") as file:
-                file.seek(max(0, self._output.stat().st_size - PRINTED_KEPT))
-                return " ".join(file.read().decode(errors="replace").split())
-        except OSError:
-            return ""
+        return self._printed.text()
 
     def notes(self) -> list[Note]:
         """What was noticed while it played, and whether it printed anything."""
@@ -228,39 +209,19 @@ class IsolatedTarget:
         self.last_death = death
         return death
 
-    def _stop(self) -> None:
+    def _stop(self, ask: bool = False) -> None:
+        """End the process. ask: let it end by itself first, if it waits for a request."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        kill_group(process.pid)
-        process.wait()
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):  # what was not sent yet is not sent any more
-                process.stdin.close()
-        GUARD.forget("process", process.pid)
+        if process is not None:
+            process.end(stop_line() if ask and self._is_idle else None)
 
     def close(self) -> None:
-        """End the process and remove its output file."""
-        self._stop()
-        self._output.unlink(missing_ok=True)
-        GUARD.forget("file", self._output)
+        """End the process and remove the file of its output."""
+        self._stop(ask=True)
+        self._printed.remove()
 
     def __enter__(self) -> IsolatedTarget:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _read(stream: IO[bytes], answers: queue.Queue[tuple[str, int, Any]]) -> None:
-    """In a thread: hand on every message, then say how the stream ended."""
-    with stream:
-        while True:
-            try:
-                answers.put(receive(stream))
-            except (EOFError, OSError):
-                answers.put(("end", 0, None))
-                return
-            except Exception as error:  # pickle raises all sorts for what is no message of ours
-                answers.put(("garbled", 0, f"{type(error).__name__}: {error}"))
-                return

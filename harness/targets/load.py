@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.cases.case import DEFAULT_DTYPES, DTYPES
+from harness.cases.script import DEFAULT_DTYPES, DTYPES
 from harness.errors import UsageError
 from harness.targets.built_in import BUILT_IN, is_installed, location
 from harness.targets.play import failure
@@ -38,7 +38,7 @@ def locate(name: str) -> str:
             needs = " and ".join([*built_in.needs.split(), *([built_in.program] if built_in.program else [])])
             raise TargetError(f"target {name!r} needs {needs}, which is not installed: {built_in.install}")
         return location(name)
-    for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    for entry_point in _entry_points():
         if entry_point.name == name:
             return entry_point.value
     if ":" in name and not name.startswith(":") and not name.endswith(":"):
@@ -46,6 +46,12 @@ def locate(name: str) -> str:
     raise TargetError(
         f"unknown target {name!r}: {_hint(name)}Known: {', '.join(BUILT_IN)}; or module:attr, or file.py:attr"
     )
+
+
+def _entry_points() -> Any:
+    if sys.version_info < (3, 10):  # noqa: UP036 - a player may run in Python 3.9
+        return importlib.metadata.entry_points().get(ENTRY_POINTS, ())
+    return importlib.metadata.entry_points(group=ENTRY_POINTS)
 
 
 def _hint(name: str) -> str:

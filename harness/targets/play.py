@@ -1,7 +1,6 @@
-"""Play a script on a target: build its sessions, make the calls, copy what comes back.
+"""Play a script on a target in Python: build its sessions, make the calls, copy what comes back.
 
-This is the one place that knows both the contract of a target and the suite's own layout (channels on axis 1).
-It runs where the target runs and holds no opinion: judging is done elsewhere.
+It runs where the target runs, in any Python from 3.9 on with NumPy, and holds no opinion: judging is done elsewhere.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.cases.case import Script, Setup, Step
-from harness.observables import LIKE_X, STATISTICS, STEP
+from harness.cases.script import Script, Setup, Step
+from harness.observables import STATISTICS, STEP
+from harness.targets.axis import for_suite, for_target
 from harness.targets.player import Failure, FormError, Malformed, Observation, StepResult
 
 LONGEST_MESSAGE = 500
@@ -21,7 +21,16 @@ OFFSET = 3
 
 
 def play(factory: Any, script: Script, channel_axis: int, device: str = "cpu") -> Observation:
-    """Run `script` on objects made by `factory(setup)`. Exceptions of the target become part of the result."""
+    """Run `script` on objects made by `factory(setup)`, which have their channels on `channel_axis`."""
+    observation = play_as_given(factory, for_target(script, channel_axis), channel_axis, device)
+    return for_suite(observation, script, channel_axis)
+
+
+def play_as_given(factory: Any, script: Script, channel_axis: int, device: str = "cpu") -> Observation:
+    """The same for a script whose x and dy are as the target takes them, and so are y and dx of what it gives.
+
+    Exceptions of the target become part of the result.
+    """
     script = replace(script, setups=tuple(replace(setup, device=device) for setup in script.setups))
     observation = Observation()
     sessions: list[Any] = []
@@ -101,16 +110,12 @@ def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> lis
     assert step.x is not None
     assert step.dy is not None
     method = _method(target, step.op)
-    x = laid_out(np.moveaxis(step.x, 1, channel_axis), step.layout, channel_axis)
-    dy = laid_out(np.moveaxis(step.dy, 1, channel_axis), step.dy_layout, channel_axis)
+    x = laid_out(step.x, step.layout, channel_axis)
+    dy = laid_out(step.dy, step.dy_layout, channel_axis)
     returned = method(x) if step.op == "train_no_grad" else method(x, dy)
     given = {"x": (x, step.x), "dy": (dy, step.dy)}
-    result.mutated = tuple(
-        name
-        for name, (now, before) in given.items()
-        if np.moveaxis(now, channel_axis, 1).tobytes() != np.ascontiguousarray(before).tobytes()
-    )
-    _store(returned, STEP, step.x.ndim, channel_axis, result)
+    result.mutated = tuple(name for name, (now, before) in given.items() if now.tobytes() != before.tobytes())
+    _store(returned, STEP, result)
     arrays = returned.items() if isinstance(returned, dict) else ()
     return [Kept(name, array, array.tobytes()) for name, array in arrays if isinstance(array, np.ndarray)]
 
@@ -128,11 +133,11 @@ def _writes_when_it_may(factory: Any, setup: Setup, step: Step, channel_axis: in
 def _read_statistics(target: Any, result: StepResult) -> None:
     stats = getattr(target, "stats", None)
     if stats is not None:
-        _store(stats(), STATISTICS, 0, 1, result)
+        _store(stats(), STATISTICS, result)
 
 
-def _store(returned: Any, names: tuple[str, ...], ndim: int, channel_axis: int, result: StepResult) -> None:
-    """Copy the named arrays; arrays of x's rank get their channels back to axis 1."""
+def _store(returned: Any, names: tuple[str, ...], result: StepResult) -> None:
+    """Copy the named arrays."""
     if returned is None:
         returned = {}
     if not isinstance(returned, dict):
@@ -144,12 +149,8 @@ def _store(returned: Any, names: tuple[str, ...], ndim: int, channel_axis: int, 
         message = f"unknown name {unknown[0]!r}: expected names among {', '.join(names)}"
         result.malformed = Malformed(FormError.unknown_name, message)
     for name in names:
-        if returned.get(name) is None:
-            continue
-        value = np.array(returned[name], copy=True)
-        if name in LIKE_X and value.ndim == ndim:
-            value = np.moveaxis(value, channel_axis, 1)
-        result.values[name] = np.ascontiguousarray(value)
+        if returned.get(name) is not None:
+            result.values[name] = np.ascontiguousarray(np.array(returned[name], copy=True))
 
 
 def _restored(factory: Any, target: Any, setup: Setup, step: Step, channel_axis: int) -> Any:
@@ -189,7 +190,7 @@ def laid_out(x: np.ndarray, layout: str, channel_axis: int = 1) -> np.ndarray:
         backwards = (slice(None, None, -1),) * x.ndim
         return np.ascontiguousarray(x[backwards])[backwards]
     if layout == "broadcast":
-        first = np.array(x[:1], copy=True)
+        first = np.array(x[:1], order="C", copy=True)
         return np.lib.stride_tricks.as_strided(first, x.shape, (0, *first.strides[1:]))
     if layout == "offset":
         larger = np.full(x.size + OFFSET + 1, 7, x.dtype)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import Enum
 from typing import Any, Protocol
 
 import numpy as np
 
-from harness.cases.case import Script
+from harness.cases.script import Script
 from harness.findings import Note
+
+ALL_RANKS = (2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class Failure:
         return f"{self.kind}: {self.message}" if self.message else self.kind
 
 
-class FormError(StrEnum):
+class FormError(str, Enum):  # noqa: UP042 - a player may run in Python 3.9
     """How a result breaks the contract."""
+
+    __str__ = str.__str__
 
     not_a_dict = "not_a_dict"
     unknown_name = "unknown_name"
@@ -105,7 +109,8 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-class DeathCause(StrEnum):
+class DeathCause(str, Enum):  # noqa: UP042 - a player may run in Python 3.9
+    __str__ = str.__str__
     crashed = "crashed"
     timed_out = "timed_out"
 

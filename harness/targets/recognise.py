@@ -146,7 +146,7 @@ def _parts(model: Any) -> dict[str, Any]:
     if hasattr(model, "named_children"):
         return dict(model.named_children())
     listed = getattr(model, "layers", model)
-    if isinstance(listed, list | tuple):
+    if isinstance(listed, (list, tuple)):
         return {str(number): one for number, one in enumerate(listed)}
     return {name: one for name, one in vars(model).items() if wrapper_of(one) is not None and name != "parent"}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.cases.case import Script, Setup, Step, numpy_dtype, parameter_dtype
+from harness.cases.script import Script, Setup, Step, numpy_dtype, parameter_dtype
 from harness.findings import Note
 from harness.observables import OBSERVABLES
 from harness.targets.load import TargetError

@@ -1,27 +1,26 @@
-"""A target's own process: load it, then play what is sent until the input ends.
+"""The player of targets in Python: load one, then play what is asked until the input ends. WIRE.md is its manual.
 
-Started as `python -m harness.targets.worker NAME LAYER DEVICE`. It answers ("ready", Description) or ("error",
-message), then for each (number, script, channel axis) first ("warm", number, None), then ("played", number, ...).
+It needs Python 3.9, NumPy, and what the target needs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import platform
 import sys
 import warnings
-from dataclasses import dataclass, field
 from typing import IO, Any
 
 import numpy as np
 
-from harness.cases.case import Script
-from harness.targets.channel import receive, send
 from harness.targets.describe import describe
 from harness.targets.device import DeviceError, on_device
 from harness.targets.load import TargetError, load, working_directory
-from harness.targets.play import play
-from harness.targets.player import Observation
+from harness.targets.play import play_as_given
+from harness.targets.wire.answer import played, started
+from harness.targets.wire.request import script_from
 
 Notes = dict[str, str]
 """Note id -> text, of what was noticed while a script was played."""
@@ -29,76 +28,84 @@ Notes = dict[str, str]
 
 def main() -> None:
     requests, answers = _streams()
-    name, layer, device = sys.argv[1:]
     _die_first()
-    _serve(requests, answers, name, layer, device)
+    _serve(requests, answers)
 
 
-def _serve(requests: IO[bytes], answers: IO[bytes], name: str, layer: str, device: str) -> None:
+def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer one request after another. The first is the start."""
+    start = json.loads(requests.readline() or "{}")
+    if not start:
+        return
     try:
-        factory = load(name, layer)
-        send(answers, ("ready", 0, describe(factory, device)))
+        factory, answer = _started(start)
     except TargetError as error:
-        send(answers, ("error", 0, str(error)))
+        _send(answers, {"ok": False, "error": str(error)})
         return
+    _send(answers, answer)
+    worker = _Worker(factory, start["device"], answers)
+    for line in requests:
+        request = json.loads(line)
+        if request["cmd"] == "stop":
+            os._exit(0)  # at once: nothing that a target left behind may hold it up
+        worker.answer(request)
+
+
+def _started(start: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """(the target's factory, the first answer). Raises TargetError."""
+    name, device = start["target"], start["device"]
+    try:
+        factory = load(name, start.get("layer", ""))
+        description = describe(factory, device)
     except DeviceError as error:
-        send(answers, ("error", 0, f"target {on_device(name, device)!r}: {error}"))
-        return
+        raise TargetError(f"target {on_device(name, device)!r}: {error}") from error
     except SystemExit as error:
-        send(answers, ("error", 0, f"target {name!r}: importing it called sys.exit({error.code!r})"))
-        return
-    worker = _Worker(factory, device, answers)
-    while True:
-        try:
-            number, script, channel_axis = receive(requests)
-        except EOFError:
-            return
-        worker.answer(number, script, channel_axis)
+        raise TargetError(f"target {name!r}: importing it called sys.exit({error.code!r})") from error
+    called = getattr(factory, "__name__", "") or type(factory).__name__
+    try:
+        answer = started(description, called, f"Python {platform.python_version()}")
+        json.dumps(answer)
+    except (TypeError, ValueError) as error:
+        raise TargetError(f"target {name!r}: what it declares cannot be read: {error}") from error
+    return factory, answer
 
 
-@dataclass
 class _Worker:
-    factory: Any
-    device: str
-    answers: IO[bytes]
-    warm: set[tuple] = field(default_factory=set)
-    """The operations, shapes and dtypes that were called before."""
-    process: int = field(default_factory=os.getpid)
+    """Plays requests on one target."""
 
-    def answer(self, number: int, script: Script, channel_axis: int) -> None:
+    def __init__(self, factory: Any, device: str, answers: IO[bytes]) -> None:
+        self.factory, self.device, self.answers = factory, device, answers
+        self.process = os.getpid()
+
+    def answer(self, request: dict[str, Any]) -> None:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                first = self._warm_up(script, channel_axis)
-                self._send("warm", number, None)
-                before = _global_state()
-                observation = play(self.factory, script, channel_axis, self.device)
-                if first is not None and not observation.same_as(first):
-                    observation.first = first
-                notes = _changes(before, _global_state()) | getattr(self.factory, "adapter_notes", {})
-            self._send("played", number, (observation, notes))
+                content = self._played(request)
         except SystemExit as error:
-            self._send("exit", number, f"it called sys.exit({error.code!r})")
+            content = {"exit": f"it called sys.exit({error.code!r})"}
         except KeyboardInterrupt:
-            self._send("exit", number, "it raised KeyboardInterrupt")
-
-    def _send(self, kind: str, number: int, content: Any) -> None:
+            content = {"exit": "it raised KeyboardInterrupt"}
         if os.getpid() != self.process:  # the target forked, and this is the copy: one of the two answers
             os._exit(0)
-        send(self.answers, (kind, number, content))
+        _send(self.answers, {"seq": request["seq"], **content})
 
-    def _warm_up(self, script: Script, channel_axis: int) -> Observation | None:
-        """The first call per shape, dtype and operation pays for compilation, outside the case's time limit.
+    def _played(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            script = script_from(request, self.device)
+        except ImportError as error:
+            return {"unsupported": f"bfloat16 needs ml_dtypes: {error}"}
+        before = _global_state()
+        with np.errstate(all="ignore") if request.get("warm_up") else contextlib.nullcontext():
+            observation = play_as_given(self.factory, script, request["channel_axis"], self.device)
+        notes = {} if request.get("warm_up") else _changes(before, _global_state())
+        notes = {**notes, **getattr(self.factory, "adapter_notes", {})}
+        return {**played(observation), **({"notes": notes} if notes else {})}
 
-        Returns what it gave; None where all was called before.
-        """
-        wanted = {(step.op, step.x.shape, step.x.dtype.name) for step in script.steps if step.x is not None}
-        if wanted <= self.warm:
-            return None
-        self.warm |= wanted
-        with contextlib.suppress(Exception), np.errstate(all="ignore"):
-            return play(self.factory, script, channel_axis, self.device)
-        return None
+
+def _send(answers: IO[bytes], answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer).encode("ascii") + b"\n")
+    answers.flush()
 
 
 def _global_state() -> dict[str, Any]:
@@ -131,7 +138,3 @@ def _die_first() -> None:
     """Where the kernel must end a process for want of memory, let it be this one."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
-
-
-if __name__ == "__main__":
-    main()

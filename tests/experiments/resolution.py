@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.cases.case import DTYPES, Case
+from harness.cases.case import Case
 from harness.cases.catalogue import CASES
+from harness.cases.script import DTYPES
 from harness.judge.oracle import OracleLayer
 from harness.judge.prepare import PreparedCase, prepare
 from reference.batch_norm import from_rows

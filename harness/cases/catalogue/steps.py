@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.cases.case import DTYPES, Case
+from harness.cases.case import Case
 from harness.cases.data import gaussian
+from harness.cases.script import DTYPES
 
 STEPS = (
     Case(

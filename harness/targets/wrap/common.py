@@ -261,5 +261,5 @@ def called(target: Any) -> str:
 def settings_of(layer: Any) -> dict[str, Any]:
     """The constructor arguments of a built object, as far as it keeps them under their names, as plain values."""
     kept = {name: getattr(layer, name, layer) for name in parameters_of(type(layer))}
-    plain = bool | int | float | str | tuple | Conventions | None
+    plain = (bool, int, float, str, tuple, Conventions, type(None))
     return {name: value for name, value in kept.items() if isinstance(value, plain)}

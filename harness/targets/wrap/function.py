@@ -133,7 +133,7 @@ class Function(common.Adapter):
             self._tensor(dy, self.dtype),
         )
         self._keep(moved)
-        named = {"y": y} | dict(zip(("dx", "dgamma", "dbeta"), gradients, strict=False))
+        named = {"y": y} | dict(zip(("dx", "dgamma", "dbeta"), gradients))  # noqa: B905 - Python 3.9
         values = {name: self.tools.array(value) for name, value in named.items() if value is not None}
         return {name: value if name in ("y", "dx") else value.ravel() for name, value in values.items()}
 
@@ -142,10 +142,10 @@ class Function(common.Adapter):
         mode = common.mode_argument(self.target, training)
         given = {theirs: arrays[ours] for ours, theirs in self.paths.items()}
         result = self.target(**{self.x_name: x}, **given, **self.numbers, **mode)
-        if not isinstance(result, tuple | list):
+        if not isinstance(result, (tuple, list)):
             return result, ()
         y, *rest = result
-        moved = rest[0] if len(rest) == 1 and isinstance(rest[0], tuple | list) else rest
+        moved = rest[0] if len(rest) == 1 and isinstance(rest[0], (tuple, list)) else rest
         if len(moved) not in (0, 2):
             raise common.AdapterError(
                 f"{common.called(self.target)} returned {len(result)} things; expected y, or "
@@ -154,7 +154,7 @@ class Function(common.Adapter):
         return y, tuple(moved)
 
     def _keep(self, moved: tuple[Any, ...]) -> None:
-        for name, value in zip(STATISTICS, moved, strict=False):
+        for name, value in zip(STATISTICS, moved):  # noqa: B905 - Python 3.9
             if name in self.arrays:
                 self.arrays[name] = value
 

@@ -125,9 +125,9 @@ def _by_jax(layer, x, dy, parameters, training):
     values = [variable.value for variable in layer.trainable_variables]
     y, backward, kept = jax.vjp(forward, x, values, has_aux=True)
     dx, gradients = backward(dy)
-    for variable, value in zip(layer.non_trainable_variables, kept, strict=True):
+    for variable, value in zip(layer.non_trainable_variables, kept):  # noqa: B905 - Python 3.9
         variable.assign(value)
-    by_id = dict(zip(map(id, layer.trainable_variables), gradients, strict=True))
+    by_id = dict(zip(map(id, layer.trainable_variables), gradients))  # noqa: B905 - Python 3.9
     return y, dx, *(by_id.get(id(parameter)) for parameter in parameters)
 
 

@@ -1,0 +1,69 @@
+"""What is asked of a player, as JSON: the suite writes it, a player in Python reads it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from harness.cases.script import Script, Setup, Step
+from harness.targets.wire.arrays import from_wire, to_wire
+
+VERSION = 1
+PARAMETERS = ("gamma", "beta", "moving_mean", "moving_var")
+
+
+def start_line(target: str, device: str, threads: int | None, layer: str = "") -> bytes:
+    request = {"cmd": "start", "wire": VERSION, "target": target, "device": device, "threads": threads or 1}
+    return _line(request | ({"layer": layer} if layer else {}))
+
+
+def stop_line() -> bytes:
+    return _line({"cmd": "stop"})
+
+
+def play_body(script: Script, channel_axis: int) -> str:
+    """The script as the inside of a request, to be sent under several numbers.
+
+    script: with x and dy as the target takes them, its channels on `channel_axis`.
+    """
+    setups, steps = [_setup(setup) for setup in script.setups], [_step(step) for step in script.steps]
+    return json.dumps({"channel_axis": channel_axis, "setups": setups, "steps": steps})[1:-1]
+
+
+def play_line(seq: int, body: str, warm_up: bool) -> bytes:
+    first = f'"cmd": "play", "seq": {seq}, ' + ('"warm_up": true, ' if warm_up else "")
+    return f"{{{first}{body}}}\n".encode("ascii")
+
+
+def _line(request: dict[str, Any]) -> bytes:
+    return (json.dumps(request) + "\n").encode("ascii")
+
+
+def _setup(setup: Setup) -> dict[str, Any]:
+    numbers = {name: getattr(setup, name) for name in ("num_features", "ndim", "dtype", "eps", "momentum")}
+    return numbers | {name: _array(getattr(setup, name)) for name in PARAMETERS}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    written: dict[str, Any] = {"op": step.op, "session": step.session}
+    arrays = {"x": step.x, "dy": step.dy}
+    written |= {name: to_wire(array) for name, array in arrays.items() if array is not None}
+    layouts = {"layout": step.layout, "dy_layout": step.dy_layout}
+    return written | {name: layout for name, layout in layouts.items() if layout != "plain"}
+
+
+def _array(array: np.ndarray | None) -> dict[str, Any] | None:
+    return None if array is None else to_wire(array)
+
+
+def script_from(request: dict[str, Any], device: str) -> Script:
+    """The script of a request. Raises WireError, KeyError or TypeError for what is no script."""
+    setups = [Setup(**_with_arrays(setup, PARAMETERS), device=device) for setup in request["setups"]]
+    return Script(tuple(setups), tuple(Step(**_with_arrays(step, ("x", "dy"))) for step in request["steps"]))
+
+
+def _with_arrays(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    arrays = {name: from_wire(fields[name], name) for name in names if fields.get(name) is not None}
+    return {**fields, **arrays}

@@ -1,0 +1,60 @@
+"""Batch norms in JavaScript and Perl, by players of their own: agree where right, differ with the mistake named."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.cases.catalogue import BY_ID, suite
+from harness.check import CheckOptions, check_target
+from harness.targets.conformance import conformance
+from harness.targets.isolate import IsolatedTarget
+
+ROOT = Path(__file__).parents[1]
+PLAYERS = ROOT / "impls" / "third_party" / "players"
+PROGRAMS = {"node": PLAYERS / "batch_norm.js", "perl": PLAYERS / "batch_norm.pl"}
+MISTAKES = {
+    "node": ("(1 - this.momentum) * mean;", "this.momentum * mean - (2 * this.momentum - 1) * this.mean[c];"),
+    "perl": ("* $var * ($n > 1 ? $n / ($n - 1) : 1)", "* $var"),
+}  # fmt: skip
+"""A line of each program, and what is wrong on purpose in its place."""
+DIAGNOSES = {"node": "momentum_inverted", "perl": "moving_var_biased"}
+SHOWING = tuple(BY_ID[case] for case in ("rank2", "rank4", "five_steps"))
+
+pytestmark = pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(program, marks=pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}"))
+        for program in PROGRAMS
+    ],
+)
+
+
+def checked(command, cases):
+    with IsolatedTarget(f"exec:{command}") as target:
+        return check_target(target, CheckOptions(cases))
+
+
+def test_a_right_one_agrees(program):
+    report = checked(f"{program} {PROGRAMS[program]}", suite("quick"))
+    assert report.verdict == "agree"
+    assert sum(judgement.verdict == "agree" for judgement in report.judgements) > 400
+
+
+def test_it_speaks_the_wire(program):
+    checks = list(conformance(f"exec:{program} {PROGRAMS[program]}"))
+    assert checks[-1].id == "stop"
+    assert "wrong" not in {check.outcome for check in checks}
+
+
+def test_a_wrong_one_differs_and_its_mistake_is_named(program, tmp_path):
+    source, (right, wrong) = PROGRAMS[program].read_text(), MISTAKES[program]
+    assert source.count(right) == 1
+    (tmp_path / "wrong").write_text(source.replace(right, wrong))
+    report = checked(f"{program} {tmp_path / 'wrong'}", SHOWING)
+    assert report.verdict == "differ"
+    assert [finding.id for finding in report.diagnosis] == [DIAGNOSES[program]]
+
+
+def test_the_example_is_short(program):
+    assert len(PROGRAMS[program].read_text().splitlines()) < {"node": 60, "perl": 75}[program]
