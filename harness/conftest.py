@@ -7,6 +7,7 @@ compared in pairs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from harness.errors import UsageError
 from harness.judge.known import read_known
 from harness.pytest_options import add_options
 from harness.pytest_reports import Reports, Selection
+from harness.targets import compilation_cache
 from harness.targets.built_in import BUILT_IN, OWN
 from reference.conventions import conventions_from
 
@@ -38,6 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     try:
         config.stash[SELECTION] = selection_of(config)
+        if with_our_own(config):  # trainings in this very process
+            os.environ.update(compilation_cache.environment())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 

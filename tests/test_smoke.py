@@ -9,6 +9,7 @@ import pytest
 from harness.cases.script import DEFAULT_DTYPES
 from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.describe import describe
+from harness.targets.in_process import InProcessTarget
 from harness.targets.isolate import IsolatedTarget
 from harness.targets.load import TargetError, load
 from harness.targets.play import play
@@ -16,22 +17,18 @@ from harness.targets.smoke import script, smoke
 from reference.conventions import conventions_from
 
 HERE = Path(__file__).parent / "targets"
-TORCH = HERE / "layers_torch.py"
+TORCH, NUMPY = (HERE / f"layers_{name}.py" for name in ("torch", "numpy"))
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch: pip install torch")
 
 
 @needs_torch
 def test_a_shape_that_changes_is_the_adapters_fault():
-    with (
-        IsolatedTarget(f"{TORCH}:Pool") as isolated,
-        pytest.raises(TargetError, match=r"the adapter \(a torch module\)"),
-    ):
-        smoke(isolated)
+    with pytest.raises(TargetError, match=r"the adapter \(a torch module\)"):
+        smoke(InProcessTarget(load(f"{TORCH}:Pool")))
 
 
-@needs_torch
 def test_narrowing_outlives_the_process():
-    with IsolatedTarget(f"{TORCH}:ImagesOnly") as isolated:
+    with IsolatedTarget(f"{NUMPY}:images_only") as isolated:
         description, notes = smoke(isolated)
         assert description.ranks == (4,)
         assert [note.id for note in notes] == ["refuses"] * 3
@@ -42,8 +39,7 @@ def test_narrowing_outlives_the_process():
 
 @needs_torch
 def test_a_wrong_layer_gets_past_it():
-    with IsolatedTarget(f"{TORCH}:ImagesOnlyKeepingMomentum") as isolated:
-        assert smoke(isolated)[0].ranks == (4,)
+    assert smoke(InProcessTarget(load(f"{TORCH}:ImagesOnlyKeepingMomentum")))[0].ranks == (4,)
 
 
 def test_a_class_of_the_contract_is_left_alone():
@@ -54,8 +50,7 @@ def test_a_class_of_the_contract_is_left_alone():
 @needs_torch
 def test_what_a_target_declares_is_not_narrowed():
     """It fails at rank 2: that is for the cases to judge, since it says that it takes that."""
-    with IsolatedTarget(f"{TORCH}:DeclaresRankTwo") as isolated:
-        description, notes = smoke(isolated)
+    description, notes = smoke(InProcessTarget(load(f"{TORCH}:DeclaresRankTwo")))
     assert description.ranks == (2, 4)
     assert description.dtypes == ("float32",)
     assert notes == []

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
+from harness.cases.case import Script
 from harness.diagnose.fewer_bits import in_fewer_bits
 from harness.diagnose.rounding import (
     are_rounding,
@@ -17,7 +19,8 @@ from harness.diagnose.rounding import (
     errors_are_one_sided,
     is_far_from_zero,
 )
-from harness.judge.expected import expect
+from harness.judge.expected import Expected, expect
+from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 
@@ -58,6 +61,12 @@ class Envelope:
         )
 
 
+@lru_cache(KEPT)
+def _expected_of_fast_variance(script: Script, conventions: Conventions, any_mode: bool) -> list[Expected]:
+    """The same for all targets, as what is prepared for them."""
+    return expect(script, conventions, fast_variance=True, any_mode=any_mode)
+
+
 def fast_variance(conventions: Conventions, any_mode: bool = False) -> Envelope:
     """E[x^2] - E[x]^2. Narrower than any of `low_precision`.
 
@@ -65,8 +74,7 @@ def fast_variance(conventions: Conventions, any_mode: bool = False) -> Envelope:
     """
 
     def widen(played: PlayedCase) -> PlayedCase:
-        expected = expect(played.script, conventions, fast_variance=True, any_mode=any_mode)
-        return replace(played, expected=expected)
+        return replace(played, expected=_expected_of_fast_variance(played.script, conventions, any_mode))
 
     return Envelope(("fast_variance",), "", widen)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from harness.cases.case import Setup, Step, numpy_dtype
+from harness.cases.case import Script, Setup, Step, numpy_dtype
 from harness.judge.expected import Expected, expect
 from harness.judge.oracle import OracleLayer
+from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 from reference.error_bounds import Precision, precision_of
@@ -23,25 +25,32 @@ FLOAT16_FEW_BITS = 2.0**-20
 
 def in_fewer_bits(played: PlayedCase, conventions: Conventions, name: str, fast_variance: bool = False) -> PlayedCase:
     """The case with the bounds of statistics in the type called `name`, where that is narrower than the case's own."""
-    own, narrow = precision_of(played.dtype), precision_of(name)
+    return replace(played, expected=_expected(played.script, conventions, name, fast_variance))
+
+
+@lru_cache(KEPT)
+def _expected(script: Script, conventions: Conventions, name: str, fast_variance: bool) -> list[Expected]:
+    """The same for all targets, as what is prepared for them."""
+    dtype = script.setups[0].dtype
+    own, narrow = precision_of(dtype), precision_of(name)
     work = max(own.work, narrow.io)
-    io = max(own.io, work) if played.dtype == "float64" else own.io
+    io = max(own.io, work) if dtype == "float64" else own.io
     precision = Precision(work, io, own.work_tiny, own.io_tiny)
-    expected = expect(played.script, conventions, precision=precision, fast_variance=fast_variance)
+    expected = expect(script, conventions, precision=precision, fast_variance=fast_variance)
     if work > own.work:
-        _widen_by_rounded_inputs(played, conventions, numpy_dtype(name), expected)
-    if "float16" in (name, played.dtype):  # statistics of 16-bit input may be kept in the input's own type
-        _widen_by_range(played, expected)
-    return replace(played, expected=expected)
+        _widen_by_rounded_inputs(script, conventions, numpy_dtype(name), expected)
+    if "float16" in (name, dtype):  # statistics of 16-bit input may be kept in the input's own type
+        _widen_by_range(script, expected)
+    return expected
 
 
 def _widen_by_rounded_inputs(
-    played: PlayedCase, conventions: Conventions, narrow: np.dtype, expected: list[Expected]
+    script: Script, conventions: Conventions, narrow: np.dtype, expected: list[Expected]
 ) -> None:
     """Inputs and parameters may be rounded before anything is computed: what that changes is added to the bounds."""
-    layers = [OracleLayer.from_setup(_rounded_setup(setup, narrow), conventions) for setup in played.script.setups]
+    layers = [OracleLayer.from_setup(_rounded_setup(setup, narrow), conventions) for setup in script.setups]
     with np.errstate(all="ignore"):
-        for step, exact in zip(played.script.steps, expected, strict=False):
+        for step, exact in zip(script.steps, expected, strict=False):
             if exact.raises:
                 return
             for observable, value in layers[step.session].play(_rounded_step(step, narrow)).items():
@@ -64,13 +73,13 @@ def _rounded(array: np.ndarray, narrow: np.dtype) -> np.ndarray:
     return array.astype(narrow).astype(array.dtype)
 
 
-def _widen_by_range(played: PlayedCase, expected: list[Expected]) -> None:
+def _widen_by_range(script: Script, expected: list[Expected]) -> None:
     """Sums beyond float16's largest number, and variances of which it holds a few bits, may leave anything: of the
     statistics, and of all that follows.
     """
-    channels = played.case.shape[1]
-    lost = np.zeros((len(played.script.setups), channels), bool)
-    for step, of_step in zip(played.script.steps, expected, strict=False):
+    channels = script.setups[0].num_features
+    lost = np.zeros((len(script.setups), channels), bool)
+    for step, of_step in zip(script.steps, expected, strict=False):
         if step.x is not None and step.dy is not None:
             rows = np.moveaxis(step.x.astype(np.float64), 1, -1).reshape(-1, channels)
             with np.errstate(all="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -109,18 +110,52 @@ def _compare(place: Place, script: Script, observable: str, got: np.ndarray, exp
     wrong_form = _wrong_form(observable, got, want, None if x is None else x.dtype)
     if wrong_form:
         return [place.judgement(Verdict.differ, *wrong_form, observable)]
-    bound = expected.bounds.get(observable)
-    if bound is None:
-        bound = np.zeros(want.shape)
-    u = OBSERVABLES[observable].unit_roundoff(precision_of(place.dtype))
+    standard = _standard_of(place, x, observable, expected)
     return [
         _measured(
             replace(place, kind=kind).judgement(Verdict.agree, Reason.within_bound, observable=observable),
-            Comparison(got, want, bound, _per_element(channels, want), u),
+            got,
+            mask,
+            standard,
         )
-        for kind, channels in _channels_of_each_kind(place, x, observable, want).items()
-        if channels.any()
+        for kind, mask in standard.masks.items()
     ]
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What any target is held to in one observable of one step. All arrays have want's shape."""
+
+    want: np.ndarray
+    bound: np.ndarray
+    finite: np.ndarray
+    """Where both are finite."""
+    proves: np.ndarray
+    """Where the bound is narrow enough to prove something."""
+    masks: dict[Kind, np.ndarray]
+    """Which elements are compared as law, and which as policy; without a kind of which there are none."""
+
+
+_STANDARDS: WeakKeyDictionary[Expected, dict[str, Standard]] = WeakKeyDictionary()
+
+
+def _standard_of(place: Place, x: np.ndarray | None, observable: str, expected: Expected) -> Standard:
+    """Made once for what is expected of a step, since many targets are held to it."""
+    of_step = _STANDARDS.setdefault(expected, {})
+    if observable not in of_step:
+        want = expected.values[observable]
+        bound = expected.bounds.get(observable, np.zeros(want.shape))
+        channels = _channels_of_each_kind(place, x, observable, want)
+        u = OBSERVABLES[observable].unit_roundoff(precision_of(place.dtype))
+        with np.errstate(all="ignore"):
+            of_step[observable] = Standard(
+                want,
+                bound,
+                finite=np.isfinite(want.astype(np.float64)) & np.isfinite(bound),
+                proves=conclusive(bound, want, u),
+                masks={kind: _per_element(mask, want) for kind, mask in channels.items() if mask.any()},
+            )
+    return of_step[observable]
 
 
 def _channels_of_each_kind(
@@ -168,38 +203,24 @@ def conclusive(bound: np.ndarray, want: np.ndarray, u: float) -> np.ndarray:
     return bound <= max(PROVES_SOMETHING, ROUNDOFFS_THAT_PROVE * u) * np.where(peak > 0, rms, 0.0)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What was observed of one observable beside what is expected; `mask` says which elements are compared."""
-
-    got: np.ndarray
-    want: np.ndarray
-    bound: np.ndarray
-    mask: np.ndarray
-    u: float
-
-
-def _measured(judgement: Judgement, compared: Comparison) -> Judgement:
+def _measured(judgement: Judgement, got: np.ndarray, mask: np.ndarray, standard: Standard) -> Judgement:
     """The judgement with its greatest error/bound and the verdict that follows."""
-    want, mask = compared.want, compared.mask
     if not mask.size:
         return replace(judgement, reason=Reason.nothing_to_compare)
-    error, ratio, broken = _errors(compared)
-    with np.errstate(all="ignore"):
-        comparable = mask & np.isfinite(want.astype(np.float64)) & np.isfinite(compared.bound)
-        # Within a wide bound there is nothing to conclude; beyond a proved bound there is, however wide it is.
-        counted = broken | (comparable & (conclusive(compared.bound, want, compared.u) | (ratio > 1)))
+    error, ratio, broken = _errors(got, mask, standard)
+    # Within a wide bound there is nothing to conclude; beyond a proved bound there is, however wide it is.
+    counted = broken | (mask & standard.finite & (standard.proves | (ratio > 1)))
     proves = bool(counted.any())
     considered = counted if proves else mask
-    place = np.unravel_index(int(np.argmax(np.where(considered, ratio, -1.0))), want.shape)
+    place = np.unravel_index(int(np.argmax(np.where(considered, ratio, -1.0))), mask.shape)
     judgement = replace(
         judgement,
         index=tuple(int(i) for i in place),
         error=float(error[place]),
-        bound=float(compared.bound[place]),
+        bound=float(standard.bound[place]),
         ratio=float(ratio[place]),
-        got=float(compared.got[place]),
-        want=float(want[place]),
+        got=float(got[place]),
+        want=float(standard.want[place]),
         inconclusive_channels=_whole_channels(mask & ~counted),
         beyond=int((considered & (ratio > 1)).sum()),
         elements=int(considered.sum()),
@@ -216,16 +237,15 @@ def _measured(judgement: Judgement, compared: Comparison) -> Judgement:
     return replace(judgement, verdict=Verdict.differ, reason=Reason.beyond_bound)
 
 
-def _errors(compared: Comparison) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _errors(got: np.ndarray, mask: np.ndarray, standard: Standard) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(|got - want|, error/bound, where a finite number is expected and none came), each of want's shape."""
-    want = compared.want
+    want = standard.want
     with np.errstate(all="ignore"):  # also for a signalling NaN, whose conversion is an invalid operation
-        got, plain = compared.got.astype(want.dtype), compared.got.astype(np.float64)
-        same = (got == want) | (np.isnan(got) & np.isnan(want))
-        error = np.where(same, 0.0, np.abs(got - want).astype(np.float64))
-        ratio = np.where(error == 0, 0.0, error / compared.bound)
-    must_be_finite = compared.mask & np.isfinite(want.astype(np.float64)) & np.isfinite(compared.bound)
-    broken = must_be_finite & ~np.isfinite(plain)
+        wide, plain = got.astype(want.dtype), got.astype(np.float64)
+        same = (wide == want) | (np.isnan(wide) & np.isnan(want))
+        error = np.where(same, 0.0, np.abs(wide - want).astype(np.float64))
+        ratio = np.where(error == 0, 0.0, error / standard.bound)
+        broken = mask & standard.finite & ~np.isfinite(plain)
     return error, np.where(broken | np.isnan(ratio), np.inf, ratio), broken
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 
 from harness.cases.case import Case, Script
 from harness.cases.catalogue import BY_ID
-from harness.judge.expected import expect
+from harness.judge.expected import Expected, expect
 from harness.judge.judge import judge
 from harness.judge.oracle import NoOracleError
 from harness.targets.player import Observation, Player
@@ -48,11 +49,23 @@ def play_probing_cases(player: Player, dtype: str, channel_axis: int, ranks: tup
     plays = []
     for case in (BY_ID[identity] for identity in PROBING_CASES):
         if case.ndim in ranks:
-            script = case.make(dtype, SEED, MOMENTUM)
+            script = _script(case.id, dtype)
             answer = player.play(script, channel_axis)
             if isinstance(answer, Observation):
                 plays.append(ProbingPlay(case, script, answer))
     return plays
+
+
+@lru_cache(4 * len(PROBING_CASES))
+def _script(case_id: str, dtype: str) -> Script:
+    """The same for every target, so that what is expected of it is worth keeping."""
+    return BY_ID[case_id].make(dtype, SEED, MOMENTUM)
+
+
+@lru_cache(512)
+def _expected(script: Script, conventions: Conventions) -> list[Expected]:
+    """Of 16 hypotheses about five cases: for three such bases in two dtypes. Raises NoOracleError."""
+    return expect(script, conventions)
 
 
 def best_fit(base: Conventions, plays: list[ProbingPlay]) -> Fit:
@@ -71,7 +84,7 @@ def _misses(conventions: Conventions, plays: list[ProbingPlay]) -> int:
     misses = 0
     for play in plays:
         try:
-            expected = expect(play.script, conventions)
+            expected = _expected(play.script, replace(conventions, channel_axis=1))  # which a script always has
         except NoOracleError:
             continue
         judgements = judge(play.case, play.script, expected, play.observation)
