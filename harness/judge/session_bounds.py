@@ -80,4 +80,6 @@ class SessionBounds:
 
 
 def _widened(bounds: Bounds, in_any_order: Bounds, shares: dict[str, Shares]) -> Bounds:
-    return {name: bounds[name] + share.added(in_any_order[name]) for name, share in shares.items()}
+    """A bound of 0 says that nothing rounds, in whatever order: with more digits nothing does either."""
+    added = {name: np.where(bounds[name] == 0, 0.0, share.added(in_any_order[name])) for name, share in shares.items()}
+    return {name: bounds[name] + of_oracle for name, of_oracle in added.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 import flint
 
-from harness.cases.case import Setup, Step
+from harness.cases.script import Setup, Step
 from reference.conventions import Conventions
 
 arb = flint.arb

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.cases.case import DTYPES, Case, Script
+from harness.cases.case import Case
 from harness.cases.catalogue import BY_ID, CASES
+from harness.cases.script import DTYPES, Script
 from harness.judge.expected import Expected, expect
 from harness.judge.oracle import oracle_dtype
 from harness.observables import column

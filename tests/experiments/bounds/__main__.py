@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     start = time.monotonic()
-    table = measure(arguments.cases, arguments.seed)
+    table = measure(arguments.cases, arguments.seed, channels=1000)
     of_reference = {dtype: reference_error(arguments.cases // 200, arguments.seed, dtype) for dtype in EXTENDED}
     run = Run(arguments.cases, arguments.seed, time.monotonic() - start)
     text = as_markdown(table, of_reference, run)
