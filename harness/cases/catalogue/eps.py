@@ -69,6 +69,28 @@ EPS = (
         moving_scale=(1e-4, 1e-8),
     ),
     Case(
+        "small_variance_1024",
+        "a variance of the size of eps over 1,024 values a channel: the eps of a path for large inputs",
+        ("eps_outside_sqrt", "eps_missing", "eps_wrong"),
+        ("eps_misplaced",),
+        shape=(32, 2, 8, 4),
+        data=gaussian(0.5, 0.003),
+        script=("train",),
+        dtypes=DTYPES,
+    ),
+    *(
+        Case(
+            f"small_variance_rank{len(shape)}",
+            f"a variance of the size of eps at rank {len(shape)}, which may have a class, and an eps, of its own",
+            ("eps_outside_sqrt", "eps_missing", "eps_wrong"),
+            ("eps_misplaced",),
+            shape=shape,
+            data=gaussian(0.5, 0.003),
+            script=("train",),
+        )
+        for shape in ((4, 5, 6), (2, 5, 3, 4, 1))
+    ),
+    Case(
         "zero_moving_var",
         "a moving variance of zero: only eps is left under the root",
         ("eps_missing", "eps_outside_sqrt"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.cases.case import Case, Parameters
+from harness.cases.case import DTYPES, Case, Parameters
 from harness.cases.data import exact, gaussian, leaning_gradient, relu_zeros, two_sided, wide_scales
 
 FAR = Parameters(
@@ -47,6 +47,7 @@ SCALES = (
         gradient=leaning_gradient,
         eps=3.0,
         script=("train",),
+        dtypes=DTYPES,
     ),
     Case(
         "large_mean_1e4_eps",
@@ -66,6 +67,16 @@ SCALES = (
         ("fast_variance_cancels",),
         shape=(2, 5),
         data=two_sided(2.0**19),
+        parameters=FAR,
+        script=("train",),
+    ),
+    Case(
+        "far_mean_y",
+        "mean/std = 131,072 over two values: the variance in y still shows in float32",
+        ("fast_variance",),
+        ("fast_variance_cancels",),
+        shape=(2, 5),
+        data=two_sided(2.0**17),
         parameters=FAR,
         script=("train",),
     ),

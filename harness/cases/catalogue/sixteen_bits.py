@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.cases.case import Case
-from harness.cases.data import gaussian
+from harness.cases.data import gaussian, leaning_gradient, two_sided
 
 DTYPES = ("bfloat16", "float16")
 
@@ -39,6 +39,18 @@ SIXTEEN_BITS = (
         ("fast_variance_cancels", "statistics_in_sixteen_bits"),
         data=gaussian(1e3),
         dtypes=DTYPES,
+    ),
+    Case(
+        "float16_far_mean_eps",
+        "mean/std = 1,024 in float16, exactly, and an eps of three variances: a wrong eps shows beside a large mean",
+        ("eps_missing", "eps_wrong"),
+        ("eps_misplaced",),
+        shape=(4, 5),
+        data=two_sided(2.0**10),
+        gradient=leaning_gradient,
+        eps=3.0,
+        script=("train",),
+        dtypes=("float16",),
     ),
     Case(
         "sixteen_bits_thousand",

@@ -13,7 +13,8 @@ HEADING = """# Error over bound, on data that seek the bounds
 Made by `python -m tests.experiments.evolve --published`. An evaluation is one channel computed by one honest algorithm:
 a training step, the moving statistics, and prediction, with statistics that were given (`eval`) and with those that the
 step has moved (`after`). Seven islands of eight are in float32, against float64; the others in float64, against an
-80-bit type. By how much these two may be wrong themselves is in [ORACLE.md](ORACLE.md).
+80-bit type. How wrong these two may be themselves is in [ORACLE.md](ORACLE.md); bounds of declared sums, which may be
+narrower than that, are widened by it, as they are where a layer is judged.
 """
 
 
