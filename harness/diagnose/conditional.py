@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
@@ -10,6 +10,10 @@ from harness.diagnose import fitted
 from harness.diagnose.conditions import Condition, both, case_conditions, only_under, step_conditions
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.suspects import Suspect, simplest
+from harness.judge.report import PlayedCase
+
+ENOUGH = 2
+"""So many cases must show a mistake where its condition holds, and as many the layer right where it does not."""
 
 
 def by_condition(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
@@ -18,11 +22,39 @@ def by_condition(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
     candidates = simplest(explaining, singles) or with_a_number(evidence)
     if candidates:
         for condition in conditions_of(evidence):
-            under = [replace(s, condition=condition.text, holds=condition.holds) for s in candidates]
-            explaining = [suspect for suspect in under if evidence.explained_by(suspect)]
+            under = {single: replace(single, condition=condition.text, holds=condition.holds) for single in candidates}
+            explaining = [
+                with_reserve(under[single], single, evidence)
+                for single in candidates
+                if evidence.explained_by(under[single])
+            ]
             if explaining:
                 return explaining
     return in_some_steps(singles, evidence)
+
+
+def with_reserve(under: Suspect, unconditional: Suspect, evidence: Evidence) -> Suspect:
+    """The conditional mistake; where fewer than `ENOUGH` cases show it, or show the layer right without it, its
+    condition says so.
+    """
+    right = right_cases(unconditional, evidence.played, evidence)
+    return replace(under, condition=under.condition + reserve({case.case.id for case in evidence.failing}, right))
+
+
+def right_cases(unconditional: Suspect, played: Iterable[PlayedCase], evidence: Evidence) -> set[str]:
+    """The ids of cases in which the mistake would show, and is not made throughout: `ENOUGH` of them at most."""
+    right: set[str] = set()
+    for case in played:
+        if len(right) < ENOUGH and case.case.id not in right and not evidence.fits(unconditional, case):
+            right.add(case.case.id)
+    return right
+
+
+def reserve(wrong: set[str], right: set[str]) -> str:
+    """What is to be said of how little a condition rests on; "" where it is enough."""
+    if len(wrong) < ENOUGH:
+        return " (seen in one case only)"
+    return "" if len(right) >= ENOUGH else " (one case only shows it right elsewhere)"
 
 
 def explains_failures(suspect: Suspect, evidence: Evidence) -> bool:
@@ -55,7 +87,9 @@ def in_some_steps(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
         ]
         if explaining:
             return [
-                replace(single, classes=(under[single.classes[0]],), condition=condition.text)
+                with_reserve(
+                    replace(single, classes=(under[single.classes[0]],), condition=condition.text), single, evidence
+                )
                 for single in simplest(explaining, singles)
             ]
     return []

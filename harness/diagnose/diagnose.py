@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from harness.diagnose.conditional import reserve, right_cases
 from harness.diagnose.evidence import Evidence, input_size
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
 from harness.diagnose.search import search
@@ -40,10 +41,33 @@ def diagnose(report: TargetReport) -> list[Finding]:
         played_here = [played for played in report.played if (played.dtype in SIXTEEN_BITS) is sixteen_bits]
         if failed_here:
             explanation = explain(played_here, failed_here, report.conventions, settled, suspects)
+            if sixteen_bits and not any(judgement.dtype not in SIXTEEN_BITS for judgement in failed):
+                explanation = replace(explanation, findings=in_sixteen_bits_only(explanation, report))
             findings, suspects = merged(findings, explanation.findings), explanation.suspects
     if any(finding.id == "wrong_axis" for finding in findings):  # a result of another shape is what that leads to
         findings = [finding for finding in findings if finding.id != "wrong_form"]
     return findings
+
+
+def in_sixteen_bits_only(explanation: Explanation, report: TargetReport) -> list[Finding]:
+    """The findings of a target that is right in wider types, where its mistake would show in those: so they say."""
+    assert report.conventions is not None
+    wide = [played for played in report.played if played.dtype not in SIXTEEN_BITS and played.case.policy != "all"]
+    evidence = Evidence([played for played in wide if not played.raised], report.conventions)
+    findings = list(explanation.findings)
+    for suspect in explanation.suspects:
+        right = set() if suspect.envelope else right_cases(suspect, evidence.played, evidence)
+        for number, finding_here in enumerate(findings):
+            if right and finding_here.id in suspect.ids and "16 bits" not in finding_here.condition:
+                findings[number] = conditional_on_sixteen_bits(finding_here, right)
+    return findings
+
+
+def conditional_on_sixteen_bits(finding_here: Finding, right: set[str]) -> Finding:
+    earlier = finding_here.condition
+    condition = f"in 16 bits and {earlier}" if earlier else f"in 16 bits only{reserve(set(finding_here.cases), right)}"
+    text = finding_here.text.removesuffix(f"; {earlier}") if earlier else finding_here.text
+    return replace(finding_here, text=f"{text}; {condition}", condition=condition)
 
 
 def merged(findings: list[Finding], more: list[Finding]) -> list[Finding]:

@@ -172,6 +172,9 @@ class Yardstick:
     law: np.ndarray
     """In which channels the case is law, in a shape that broadcasts against `want`."""
     u: float
+    rounds_results: bool
+    """Whether results are rounded to fewer bits than they are computed in: a mistaken result then errs by its own size,
+    however small the right one is."""
 
     def tolerance(self, mistaken: np.ndarray, mistaken_size: np.ndarray, within: float | None) -> np.ndarray:
         """The honest bound, times how much larger a channel's values are with the mistake.
@@ -185,6 +188,8 @@ class Yardstick:
         if within:
             return within * self.bound * growth
         allowed = tuning.SLACK * self.bound * growth
+        if self.rounds_results:
+            allowed = allowed + self.u * np.abs(mistaken)
         if self.proves.all():
             return allowed
         vacuous = ~self.proves & ~conclusive(allowed.astype(np.float64) / tuning.SLACK, mistaken, self.u)
@@ -199,7 +204,8 @@ def yardstick_of(played: PlayedCase, name: str, expected: Expected) -> Yardstick
     of_step = _YARDSTICKS.setdefault(expected, {})
     if name not in of_step:
         want, bound = expected.values[name], bound_of(name, expected)
-        u = OBSERVABLES[name].unit_roundoff(precision_of(played.dtype))
+        precision = precision_of(played.dtype)
+        u = OBSERVABLES[name].unit_roundoff(precision)
         of_step[name] = Yardstick(
             want=want,
             bound=bound,
@@ -208,6 +214,7 @@ def yardstick_of(played: PlayedCase, name: str, expected: Expected) -> Yardstick
             proves=np.ones(want.shape, bool) if bound is None else conclusive(bound, want, u),
             law=law_channels(played, want),
             u=u,
+            rounds_results=u > precision.work,
         )
     return of_step[name]
 

@@ -43,6 +43,7 @@ FORMULAS = (
     "gamma_plus_one",
     "gamma_exp",
     "beta_sign",
+    "mean_not_subtracted",
 )
 """What any case of ordinary numbers separates: it trains, predicts and has non-default parameters."""
 

@@ -31,6 +31,11 @@ OF_LAYOUT_AND_STATE: tuple[Known, ...] = (
         other_gamma.BETA_SIGN,
     ),
     Known(
+        "mean_not_subtracted",
+        "the mean is not subtracted: normalize x - mean, or fold it as beta - gamma * mean / sqrt(var + eps)",
+        other_gamma.MEAN_NOT_SUBTRACTED,
+    ),
+    Known(
         "strides_ignored",
         "x or dy is read in the order in which it lies in memory: go by its strides, or copy it first",
         strides.STRIDES,

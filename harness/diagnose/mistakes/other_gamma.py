@@ -1,4 +1,4 @@
-"""Another function of gamma than itself: |gamma|, 1 + gamma, exp(gamma); and a shift with the wrong sign."""
+"""Another function of gamma than itself, |gamma|, 1 + gamma, exp(gamma); a shift of the wrong sign, or without mean."""
 
 from __future__ import annotations
 
@@ -40,6 +40,17 @@ class GammaAbs(OracleLayer):
 
 
 class GammaAbsAutodiff(GammaAbs):
+    with_slope = True
+
+
+class GammaAbsPlusEps(GammaAbs):
+    """|gamma| + eps, as activated layers take it that invert themselves to save memory."""
+
+    def function(self, gamma):
+        return np.abs(gamma) + gamma.dtype.type(self.eps), np.sign(gamma)
+
+
+class GammaAbsPlusEpsAutodiff(GammaAbsPlusEps):
     with_slope = True
 
 
@@ -100,7 +111,27 @@ class MeanSignThroughout(OracleLayer):
         return super().normalize(x, -mean, var)
 
 
-GAMMA_ABS = everywhere_or_in_one(GammaAbs, GammaAbsAutodiff)
+class MeanNotSubtracted(OracleLayer):
+    """y = gamma x * scale + beta: a folded shift that lost the mean's term. Gradients are right."""
+
+    alone = True
+
+    def normalize(self, x, mean, var):
+        y, cache = super().normalize(x, mean, var)
+        return y + self.gamma * mean * cache["scale"], cache
+
+
+class MeanNotSubtractedThroughout(OracleLayer):
+    """As above, and dgamma is that of x."""
+
+    alone = True
+
+    def normalize(self, x, mean, var):
+        return super().normalize(x, 0 * mean, var)
+
+
+GAMMA_ABS = everywhere_or_in_one(GammaAbs, GammaAbsAutodiff, GammaAbsPlusEps, GammaAbsPlusEpsAutodiff)
 GAMMA_PLUS_ONE = everywhere_or_in_one(GammaPlusOne)
 GAMMA_EXP = everywhere_or_in_one(GammaExp, GammaExpAutodiff)
 BETA_SIGN = everywhere_or_in_one(BetaSign, BetaSignAutodiff, MeanSign, MeanSignThroughout)
+MEAN_NOT_SUBTRACTED = everywhere_or_in_one(MeanNotSubtracted, MeanNotSubtractedThroughout)

@@ -110,6 +110,14 @@ class FirstShardForAll(_Sharded):
         return super().batch_statistics(self.shards(x)[0])
 
 
+class EverySecondForAll(_Sharded):
+    """The whole batch is normalized by the statistics of every second sample."""
+
+    def batch_statistics(self, x):
+        by_sample = x.reshape(self.samples, -1, x.shape[1])
+        return super().batch_statistics(by_sample[::2].reshape(-1, x.shape[1]))
+
+
 class _Tracked(_Sharded):
     """y is right; what is averaged comes from the parts."""
 
@@ -227,6 +235,7 @@ KINDS = (
 )
 SHARDS: tuple[type[OracleLayer], ...] = (
     *KINDS,
+    EverySecondForAll,
     *split_by(of(2), "OfTwo", *KINDS),
     *split_by(into(4), "IntoFour", *KINDS),
     *split_by(into(3), "IntoThree", Unweighted, UnweightedAutodiff, PlainMeanOfVariances),

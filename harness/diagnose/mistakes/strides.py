@@ -156,6 +156,7 @@ STRIDES: tuple[type[OracleLayer], ...] = (
     BackwardInMemoryOrder,
     BackwardInMemoryOrderThroughout,
     *read_by(as_they_lie, InMemoryOrder, InMemoryOrderLikeX, XInMemoryOrder, DyInMemoryOrder),
+    *read_by(as_they_lie, BackwardInMemoryOrder, BackwardInMemoryOrderThroughout),
     *read_by(from_start, InMemoryOrder, XInMemoryOrder),
     *read_by(without_offset, InMemoryOrder, XInMemoryOrder),
 )

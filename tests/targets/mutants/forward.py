@@ -126,6 +126,26 @@ class OneMeanForAll(Torch):
         return super().forward(x, np.full_like(mean, x.mean()), np.full_like(var, x.var()))
 
 
+class MeanLostInFolding(Torch):
+    """Prediction's folded shift is beta alone."""
+
+    expected, case = "mean_not_subtracted", "rank4"
+
+    def eval(self, x, dy):
+        scale = self.gamma * self.inverse_std(self.moving_var)
+        y = self.wide(x) * self.along(scale, x) + self.along(self.beta, x)
+        return super().eval(x, dy) | {"y": y.astype(x.dtype)}
+
+
+class NeverCentred(Torch):
+    """The variance is right, and divides x itself."""
+
+    expected, case = "mean_not_subtracted", "rank2"
+
+    def forward(self, x, mean, var):
+        return super().forward(x, 0 * mean, var)
+
+
 class GammaForgotten(D2l):
     expected, case = "gamma_ignored", "rank2"
 
