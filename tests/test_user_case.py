@@ -1,6 +1,7 @@
 """A user's own arrays: what is wrong with a file is said in one line, and nothing in it is unpickled."""
 
 import pickle
+import warnings
 import zipfile
 
 import ml_dtypes
@@ -9,6 +10,8 @@ import pytest
 
 from harness.cases.user_case import user_case
 from harness.errors import UsageError
+from tests.in_process import checked
+from tests.targets.mutants.right import D2l, Torch
 
 X = np.arange(12.0).reshape(4, 3)
 
@@ -128,3 +131,40 @@ def test_some_values_that_are_not_finite_are_allowed(tmp_path):
     x = X.copy()
     x[0, 1] = np.nan
     assert np.isnan(user_case(saved(tmp_path, x=x)).make("float64", 0, 0.9).steps[0].x).sum() == 1
+
+
+# --- where squares overflow, honest layers differ ---
+
+
+class Wrong(D2l):
+    def output(self, x_hat):
+        return x_hat + self.along(self.beta, x_hat)
+
+
+def judged(tmp_path, layer, x, dtypes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return checked(
+            type(layer.__name__, (layer,), {"dtypes": dtypes}),
+            cases=(user_case(saved(tmp_path, x=x)),),
+            diagnosed=False,
+        )
+
+
+@pytest.mark.parametrize("layer", [D2l, Torch])
+def test_squares_that_overflow_are_noted_and_no_verdict_hangs_on_them(tmp_path, layer):
+    report = judged(tmp_path, layer, X * 1e30, ("float32",))
+    assert report.verdict != "differ"
+    assert not any(judgement.counts_against for judgement in report.judgements)
+    assert "overflow" in {note.id for note in report.notes}
+    in_wide = judged(tmp_path, layer, X * 1e30, ("float64",))  # where they do not
+    assert in_wide.verdict == "agree"
+    assert "overflow" not in {note.id for note in in_wide.notes}
+
+
+def test_a_channel_that_overflows_excuses_no_other(tmp_path):
+    x = X * np.array([1.0, 1e30, 1.0])
+    assert judged(tmp_path, D2l, x, ("float32",)).verdict == "agree"
+    assert judged(tmp_path, Wrong, x, ("float32",)).verdict == "differ"
+    assert judged(tmp_path, Wrong, X * 1e30, ("float32",)).verdict != "differ"
+    assert judged(tmp_path, Wrong, X * 1e30, ("float64",)).verdict == "differ"
