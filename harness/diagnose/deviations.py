@@ -72,6 +72,13 @@ def wrong_columns(found: Iterable[Deviation]) -> dict[str, list[Deviation]]:
     return by_column
 
 
+def slope(got: np.ndarray, want: np.ndarray) -> float | None:
+    """The number that `want` is multiplied by in `got`, by least squares. None where that is no finite number."""
+    with np.errstate(all="ignore"):
+        factor = float((got * want).sum() / (want * want).sum())
+    return factor if np.isfinite(factor) else None
+
+
 def constant_factor(of_column: list[Deviation], enough: int = ENOUGH) -> float | None:
     """The one number by which all that deviates was multiplied. None where there is none, or too little to tell.
 
@@ -85,9 +92,8 @@ def constant_factor(of_column: list[Deviation], enough: int = ENOUGH) -> float |
     if len(got) < enough or usable.sum() < enough:
         return None
     with np.errstate(all="ignore"):
-        a, b = got[usable] / bound[usable], want[usable] / bound[usable]
-        factor = float((a * b).sum() / (b * b).sum())
-    if not np.isfinite(factor):  # bounds so small that the weights overflow
+        factor = slope(got[usable] / bound[usable], want[usable] / bound[usable])
+    if factor is None:  # bounds so small that the weights overflow
         return None
     for rounded in roundings(factor, DIGITS):
         tolerance = tuning.SLACK * bound * max(1.0, abs(rounded))

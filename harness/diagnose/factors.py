@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.diagnose.deviations import deviations, slope
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.fitted import roundings
 from harness.diagnose.mistakes.gradient_factors import times
@@ -11,7 +12,7 @@ from harness.diagnose.mistakes.in_mode import only_in
 from harness.diagnose.suspects import Suspect
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
-from harness.observables import OBSERVABLES, Direction
+from harness.observables import OBSERVABLES, Direction, column
 
 GRADIENTS = {name for name, observable in OBSERVABLES.items() if observable.direction is Direction.backward}
 MODES = {"train": "in training", "eval": "in prediction"}
@@ -43,18 +44,12 @@ def _ids(cases: list[PlayedCase]) -> set[str]:
 
 
 def factor_in(played: PlayedCase, ops: set[str], names: list[str]) -> float | None:
-    """By least squares over the finite values of one case. None where there is nothing but zeros."""
-    products = squares = 0.0
-    for result, expected in zip(played.observation.steps, played.expected, strict=False):
-        for name in names:
-            got, want = result.values.get(name), expected.values.get(name)
-            if result.op not in ops or got is None or want is None or got.shape != want.shape:
-                continue
-            got, want = got.astype(np.float64), want.astype(np.float64)
-            finite = np.isfinite(got) & np.isfinite(want)
-            products += float((got[finite] * want[finite]).sum())
-            squares += float((want[finite] ** 2).sum())
-    return products / squares if squares else None
+    """Of one case. None where there is nothing but zeros."""
+    columns = {column(name, op) for op in ops for name in names}
+    of_case = [deviation for deviation in deviations([played]) if deviation.column in columns]
+    if not of_case:
+        return None
+    return slope(np.concatenate([d.got for d in of_case]), np.concatenate([d.want for d in of_case]))
 
 
 def layer_with(factor: float, ops: set[str], names: list[str]) -> type[OracleLayer]:

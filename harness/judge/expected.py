@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.cases.case import Script, Step
-from harness.judge.layer_bounds import Arithmetic, Bounds
+from harness.judge.layer_bounds import Assumptions, Bounds
 from harness.judge.oracle import OracleLayer
 from harness.judge.session_bounds import SessionBounds
 from reference.batch_norm import from_rows, to_rows
@@ -48,9 +48,9 @@ def expect(
     one mode for the other.
     """
     precision = precision or precision_of(script.setups[0].dtype)
-    arithmetic = Arithmetic(precision, fast_variance, any_mode, summation)
+    assumed = Assumptions(precision, fast_variance, any_mode, summation)
     layers = [OracleLayer.from_setup(setup, conventions) for setup in script.setups]
-    bounds = [SessionBounds(layer, arithmetic) for layer in layers]
+    bounds = [SessionBounds(layer, assumed) for layer in layers]
     expected: list[Expected] = []
     undeclared: set[int] = set()
     with np.errstate(all="ignore"):

@@ -16,8 +16,8 @@ Bounds = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Arithmetic:
-    """Whose errors are bounded: those of an honest implementation, unless a flag is set."""
+class Assumptions:
+    """What is assumed of the implementation whose errors are bounded: that it is honest, unless a flag is set."""
 
     precision: Precision
     fast_variance: bool = False
@@ -30,16 +30,16 @@ class Arithmetic:
 class LayerBounds:
     """Bounds that grow with the session: an error in the moving averages is carried from step to step."""
 
-    def __init__(self, layer: OracleLayer, arithmetic: Arithmetic) -> None:
+    def __init__(self, layer: OracleLayer, assumed: Assumptions) -> None:
         self.layer = layer
-        self.arithmetic = arithmetic
+        self.assumed = assumed
         self.mean_error: Any = 0.0
         self.var_error: Any = 0.0
 
     def of_training(self, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
         """Those of the training step that the oracle is about to make on (n, C) rows, which moves the averages."""
-        layer, precision = self.layer, self.arithmetic.precision
-        fast = self.arithmetic.fast_variance
+        layer, precision = self.layer, self.assumed.precision
+        fast = self.assumed.fast_variance
         extra = fast_variance_error(rows, precision) if fast else np.zeros(layer.num_features)
         bounds = train_bounds(
             rows,
@@ -50,7 +50,7 @@ class LayerBounds:
             precision,
             eps_at=layer.conventions.eps_at,
             extra_var_error=extra,
-            summation=self.arithmetic.summation,
+            summation=self.assumed.summation,
         )
         if fast and len(rows):
             lose_channels(bounds, extra >= layer.batch_statistics(rows)[1] + layer.eps)
@@ -69,18 +69,18 @@ class LayerBounds:
             layer.moving_mean,
             layer.moving_var,
             layer.eps,
-            self.arithmetic.precision,
+            self.assumed.precision,
             moving_mean_bound=moving["moving_mean"],
             moving_var_bound=moving["moving_var"],
             eps_at=layer.conventions.eps_at,
-            summation=self.arithmetic.summation,
+            summation=self.assumed.summation,
         )
         lose_channels(bounds, moving["moving_var"] > np.asarray(layer.moving_var, np.float64) + layer.eps)
         return bounds
 
     def of_moving_statistics(self) -> Bounds:
         """Those of the moving statistics as they are shown: debiasing divides the error as well, and rounds."""
-        layer, precision = self.layer, self.arithmetic.precision
+        layer, precision = self.layer, self.assumed.precision
         shape = layer.gamma.shape
         mean, var = np.broadcast_to(self.mean_error, shape), np.broadcast_to(self.var_error, shape)
         if layer.conventions.debias and layer.updates > 0:
@@ -94,7 +94,7 @@ class LayerBounds:
 
     def _carry(self, rows: np.ndarray, bounds: Bounds) -> None:
         """What the coming update adds to the error of the moving averages."""
-        layer, precision = self.layer, self.arithmetic.precision
+        layer, precision = self.layer, self.assumed.precision
         n = len(rows)
         keep, new = (float(weight) for weight in layer.weights())
         mean, var = layer.batch_statistics(rows)

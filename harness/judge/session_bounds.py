@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.judge.layer_bounds import Arithmetic, Bounds, LayerBounds
+from harness.judge.layer_bounds import Assumptions, Bounds, LayerBounds
 from harness.judge.oracle import OracleLayer
 from reference.oracle_error import OracleError, Shares, unit_of
 
@@ -18,18 +18,18 @@ class SessionBounds:
     Both are shares of the bounds of sums in any order, which are evaluated beside those of sums that are declared.
     """
 
-    def __init__(self, layer: OracleLayer, arithmetic: Arithmetic) -> None:
+    def __init__(self, layer: OracleLayer, assumed: Assumptions) -> None:
         self.layer = layer
-        self.arithmetic = arithmetic
-        self.of_layer = LayerBounds(layer, arithmetic)
-        declares = arithmetic.summation != "any"
-        self.of_any_order = LayerBounds(layer, replace(arithmetic, summation="any")) if declares else self.of_layer
+        self.assumed = assumed
+        self.of_layer = LayerBounds(layer, assumed)
+        declares = assumed.summation != "any"
+        self.of_any_order = LayerBounds(layer, replace(assumed, summation="any")) if declares else self.of_layer
         self.step_shares: dict[str, Shares] = {}
         self.moving_shares = self._oracle(1).without_scale()
 
     def of_step(self, op: str, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
         """The bounds of the step that the oracle is about to make on x, dy as (n, C) rows."""
-        trains, any_mode = op != "eval", self.arithmetic.any_mode
+        trains, any_mode = op != "eval", self.assumed.any_mode
         bounds: Bounds = {}
         if trains or any_mode:
             bounds = self._of_training(rows, dy_rows)
@@ -48,7 +48,7 @@ class SessionBounds:
         return {name: self.step_shares.get(name, self.moving_shares) for name in observables}
 
     def _oracle(self, n: int) -> OracleError:
-        return OracleError(unit_of(self.layer.gamma.dtype), self.arithmetic.precision, n)
+        return OracleError(unit_of(self.layer.gamma.dtype), self.assumed.precision, n)
 
     def _of_training(self, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
         bounds = in_any_order = self.of_layer.of_training(rows, dy_rows)
