@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.cases.case import DTYPES, Case, Parameters
+from harness.cases.case import Case, Parameters
 from harness.cases.data import exact, gaussian, leaning_gradient, relu_zeros, two_sided, wide_scales
+from harness.cases.script import DTYPES
 
 FAR = Parameters(
     gamma=(1 / 64, -1 / 64, 3 / 128, -3 / 128, 5 / 256),
