@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from harness.diagnose import tuning
+from harness.diagnose.accuracy import on_accuracy
 from harness.diagnose.twice import on_playing_twice
 from harness.findings import Note
 from harness.judge.judgement import Verdict
@@ -38,6 +39,7 @@ def notes_on(report: TargetReport) -> list[Note]:
         *_first_note(report, "one_value", _on_single_value),
         *_on_overwritten_results(report),
         *on_playing_twice(report),
+        *on_accuracy(report),
     ]
 
 
