@@ -22,9 +22,9 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The table of a million cases behind the error bounds; a quarter of an hour.
+# The table of 300,000 cases behind the error bounds; five minutes.
 bounds: .venv/ready
-	$(BIN)/python -m tests.experiments.bounds --cases 1000000 --out reference/error_bounds_table.md
+	$(BIN)/python -m tests.experiments.bounds --cases 300000 --out reference/error_bounds_table.md
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv

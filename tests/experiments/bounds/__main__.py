@@ -1,6 +1,6 @@
 """Does every honest algorithm stay within the error bounds, and does a fast variance not?
 
-    python -m tests.experiments.bounds --cases 1000000 --out reference/error_bounds_table.md
+    python -m tests.experiments.bounds --cases 300000 --out reference/error_bounds_table.md
 
 A case is one channel. What is expected is itself checked in 50 digits, on 1 % as many cases.
 """
@@ -19,7 +19,7 @@ from tests.experiments.bounds.table import Run, as_markdown
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=1_000_000)
+    parser.add_argument("--cases", type=int, default=300_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
