@@ -24,6 +24,7 @@ FAULT_WORDS = {
     "unsupported": "supports nothing that was asked",
     "not_run": "was not run",
     "not_loaded": "could not be loaded",
+    "not_installable": "could not be installed",
 }
 
 

@@ -24,6 +24,7 @@ from harness.record.read import Records, read
 from reports.agreement import DTYPES
 from reports.environments import html_environment, markdown_environment
 from reports.formats import markdown_text
+from reports.history import LibraryHistory, histories_in
 
 COLUMNS = (*OBSERVABLES, *(column(name, "eval") for name in STEP))
 FIELDS = tuple(field.name for field in fields(Conventions))
@@ -67,15 +68,19 @@ class MatrixView:
     tables: Sequence[DtypeTable]
     fields: Sequence[str]
     same: Sequence[Sameness]
+    histories: Sequence[LibraryHistory]
 
 
 def render(ledger: Path, out: Path) -> Path:
-    """Write both pages into `out`; returns the HTML one. Raises LedgerError for a ledger that is not whole."""
-    return write(read(ledger), out)
+    """Write both pages into `out`, with the histories whose ledgers stand beside the matrix's; returns the HTML one.
+
+    Raises LedgerError for a ledger that is not whole.
+    """
+    return write(read(ledger), out, histories_in(ledger.parent))
 
 
-def write(records: Records, out: Path) -> Path:
-    view = matrix_view(records)
+def write(records: Records, out: Path, histories: Sequence[LibraryHistory] = ()) -> Path:
+    view = matrix_view(records, histories)
     page = out / "index.html"
     text = markdown_environment().get_template("matrix.md").render(vars(view))
     described = [finding_as_markdown(number, finding) for number, finding in enumerate(view.findings, 1)]
@@ -84,7 +89,7 @@ def write(records: Records, out: Path) -> Path:
     return page
 
 
-def matrix_view(records: Records) -> MatrixView:
+def matrix_view(records: Records, histories: Sequence[LibraryHistory]) -> MatrixView:
     findings = [finding for finding in records.findings if finding.reproduced]
     return MatrixView(
         header=records.header,
@@ -96,6 +101,7 @@ def matrix_view(records: Records) -> MatrixView:
         tables=[dtype_table(dtype, records) for dtype in DTYPES],
         fields=FIELDS,
         same=[sameness(target.target, records.overall_pairs) for target in records.targets],
+        histories=histories,
     )
 
 

@@ -26,6 +26,7 @@ SIGNS = {
     "unsupported": Sign("–", "unsupported", "open"),
     "not_run": Sign("○", "not run", "open"),
     "not_loaded": Sign("?", "not loaded", "open"),
+    "not_installable": Sign("○", "not installable", "open"),
     "policy_only": Sign("•", "policy only", "none"),
     "not_asked": Sign("·", "not asked", "none"),
 }

@@ -118,8 +118,8 @@ def test_words_stand_for_what_is_not_finite_and_for_nothing_else():
     assert not line.is_valid({"type": "comparison"} | sample.comparison("numpy", "y") | {"ratio": "much"})
 
 
-def test_a_targets_verdict_is_any_of_a_comparison_or_that_it_was_not_loaded():
-    assert {verdict.value for verdict in TargetVerdict} == {*Verdict, NOT_LOADED}
+def test_a_targets_verdict_is_any_of_a_comparison_or_that_it_was_not_loaded_or_installed():
+    assert {verdict.value for verdict in TargetVerdict} == {*Verdict, NOT_LOADED, "not_installable"}
 
 
 # --- ledgers ---

@@ -14,7 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import bench, check, envs, list_, lockstep, matrix, probe, render, report, train, translate, wire_check
+from harness.cli import (
+    bench, check, envs, history, list_, lockstep, matrix, probe, render, report, train, translate, wire_check
+)
 
 USAGE = 2
 SIGNALLED = 128
@@ -37,6 +39,7 @@ app.command()(lockstep.lockstep)
 app.command()(train.train)
 app.command("wire-check")(wire_check.wire_check)
 app.command()(matrix.matrix)
+app.command()(history.history)
 app.add_typer(bench.bench, name="bench")
 app.add_typer(envs.envs, name="envs")
 app.command()(report.report)

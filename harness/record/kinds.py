@@ -6,7 +6,7 @@ all of them, and the vocabulary of verdicts, from here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.bench.results import LayerThroughput, Spread, TrainingThroughput, distance_range
@@ -53,6 +53,7 @@ __all__ = [
     "PairVerdict",
     "PublishedFigures",
     "Reason",
+    "ReleaseRecord",
     "Spread",
     "TargetRecord",
     "TargetVerdict",
@@ -64,7 +65,7 @@ __all__ = [
 
 
 class TargetVerdict(StrEnum):
-    """A target's verdict: one of `Verdict`, or that it could not be loaded."""
+    """A target's verdict: one of `Verdict`, or that it could not be loaded or installed."""
 
     agree = "agree"
     differ = "differ"
@@ -77,6 +78,7 @@ class TargetVerdict(StrEnum):
     noted = "noted"
     known = "known"
     not_loaded = "not_loaded"
+    not_installable = "not_installable"
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,28 @@ class LibraryFinding:
 
 
 @dataclass(frozen=True)
+class ReleaseRecord:
+    """A built-in target under one release of its library."""
+
+    library: str
+    """As pip names it."""
+    version: str
+    uploaded: str
+    """The day of the release, an ISO date; empty where it is unknown."""
+    target: str = ""
+    verdict: TargetVerdict = TargetVerdict.not_run
+    reason: str = ""
+    """Why it could not be installed or loaded."""
+    python: str = ""
+    """The version of Python that it ran on."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """All that was installed with it."""
+    diagnosis: tuple[Finding, ...] = ()
+    notes: tuple[Note, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Footer:
     """The last record of a whole ledger."""
 
@@ -236,6 +260,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "throughput": (TrainingThroughput, LayerThroughput),
     "cell": (CellRecord,),
     "finding": (LibraryFinding,),
+    "release": (ReleaseRecord,),
     "footer": (Footer,),
 }
 """What a record of each kind is; where there are two types, `harness.record.read` tells them apart."""

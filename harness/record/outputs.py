@@ -8,7 +8,7 @@ from typing import TypedDict
 from harness.bench.results import LayerThroughput, Round, SuiteTiming, TrainingThroughput
 from harness.findings import Note
 from harness.record.environment import Environment
-from harness.record.kinds import CheckedTarget, JudgedConventions
+from harness.record.kinds import CheckedTarget, JudgedConventions, ReleaseRecord
 from harness.train.results import AccuracyRecord, EquivalenceRecord, LockstepRecord, TrainingResult
 
 
@@ -33,6 +33,15 @@ class ProbeOutput:
     unseen: tuple[str, ...]
     observed: dict[str, str]
     notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class HistoryOutput:
+    """`bnproof history --json`"""
+
+    schema: str
+    environment: Environment
+    releases: tuple[ReleaseRecord, ...]
 
 
 TranslateOutput = TypedDict(
@@ -128,6 +137,7 @@ class ListOutput:
 
 OUTPUTS: tuple[type, ...] = (
     CheckOutput,
+    HistoryOutput,
     ProbeOutput,
     TranslateOutput,
     LockstepOutput,

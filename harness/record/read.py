@@ -28,6 +28,7 @@ from harness.record.kinds import (
     NotInstalled,
     OverallPair,
     Pair,
+    ReleaseRecord,
     TargetRecord,
     TrainingResult,
     TrainingThroughput,
@@ -35,7 +36,7 @@ from harness.record.kinds import (
 from harness.record.ledger import SCHEMA, LedgerError
 
 INSTALL = "pip install msgspec"
-AGAIN = "make it again with `bnproof report` or `bnproof matrix`"
+AGAIN = "make it again with `bnproof report`, `matrix` or `history`"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Records:
     layers: tuple[LayerThroughput, ...] = ()
     cells: tuple[CellRecord, ...] = ()
     findings: tuple[LibraryFinding, ...] = ()
+    releases: tuple[ReleaseRecord, ...] = ()
 
 
 def read(path: Path, whole: bool = True) -> Records:
@@ -105,6 +107,7 @@ def read(path: Path, whole: bool = True) -> Records:
         layers=tuple(held[LayerThroughput]),
         cells=tuple(held[CellRecord]),
         findings=tuple(held[LibraryFinding]),
+        releases=tuple(held[ReleaseRecord]),
     )
 
 

@@ -1,0 +1,130 @@
+"""The work of `bnproof history`: install each release, judge it there, and write down what was found.
+
+Writes history-LIBRARY.jsonl, and the pages of the matrix anew where one is in the same folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.cases.catalogue import suite
+from harness.check import CheckOptions, check_target
+from harness.cli.output import AGREED, FAULTY, NOTHING_JUDGED, Update, bar, coloured, write_json
+from harness.cli.output import out as console
+from harness.environments.environments import make as make_environment
+from harness.environments.interpreters import available
+from harness.environments.package_index import Release, releases, select, suits
+from harness.environments.requirements import NotInstallableError, Requirements, running_version
+from harness.errors import UsageError
+from harness.judge.judgement import FAULTS
+from harness.record.environment import environment
+from harness.record.kinds import ReleaseRecord, TargetVerdict
+from harness.record.ledger import SCHEMA, Ledger, plain
+from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
+from harness.targets.libraries import LIBRARIES, Library
+
+COMPANIONS_DAYS = 30
+"""A release gets what was uploaded until so many days after it: the companions that its users had."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    distribution: str
+    library: Library
+    releases: list[Release]
+    suite: str
+    seed: int
+
+
+def make(distribution: str, words: list[str], suite_name: str, seed: int, out: Path, json_file: Path | None) -> int:
+    """Judge the releases and write it down. Returns the exit status: 1 where the last release has a fault."""
+    if distribution not in LIBRARIES:
+        raise UsageError(f"there is no history of {distribution!r}: known are {', '.join(LIBRARIES)}")
+    library = LIBRARIES[distribution]
+    plan = Plan(distribution, library, select(releases(distribution), words), suite_name, seed)
+    ledger = Ledger(out / f"history-{distribution}.jsonl", header(plan))
+    records = []
+    with bar(distribution, len(plan.releases) * len(library.targets)) as update:
+        for record in judged(plan, update):
+            records.append(record)
+            ledger.add("release", record)
+            update(advance=1)
+            console.print(line_of(record), highlight=False)
+    ledger.close()
+    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "releases": plain(records)})
+    if (out / "ledger.jsonl").exists():
+        from reports.matrix import render
+
+        console.print(f"matrix: {render(out / 'ledger.jsonl', out)}", highlight=False, soft_wrap=True)
+    return status([record for record in records if record.version == plan.releases[-1].version])
+
+
+def header(plan: Plan) -> dict[str, object]:
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"made": made, "suite": plan.suite, "seed": plan.seed, "environment": environment()}
+
+
+def judged(plan: Plan, update: Update) -> Iterator[ReleaseRecord]:
+    """One record a release and target, the oldest release first."""
+    for release in plan.releases:
+        blank = ReleaseRecord(plan.distribution, release.version, release.uploaded)
+        update(description=f"{plan.distribution} {release.version}: installing")
+        try:
+            requirements = requirements_of(plan, release)
+            installed = make_environment(requirements)
+        except NotInstallableError as error:
+            for target in plan.library.targets:
+                yield replace(blank, target=target, verdict=TargetVerdict.not_installable, reason=str(error))
+            continue
+        for target in plan.library.targets:
+            update(description=f"{plan.distribution} {release.version}: {target}")
+            versions = {name: installed.versions[name] for name in sorted(installed.versions)}
+            about = replace(blank, target=target, python=requirements.python_version, versions=versions)
+            yield checked(plan, about, str(installed.python))
+
+
+def requirements_of(plan: Plan, release: Release) -> Requirements:
+    """What the release needs, on a Python that it runs on. Raises NotInstallableError where there is none here."""
+    pythons = [running_version(), *available()]
+    suitable = [python for python in pythons if suits(release, python)]
+    if not suitable:
+        raise NotInstallableError(f"wants Python {release.requires_python}; here are {', '.join(available())}")
+    return Requirements(
+        pip=plan.library.pip(plan.distribution, release.version),
+        programs=plan.library.programs,
+        python=suitable[0],
+        uploaded_before=release.days_later(COMPANIONS_DAYS),
+    )
+
+
+def checked(plan: Plan, about: ReleaseRecord, python: str) -> ReleaseRecord:
+    started = time.monotonic()
+    with IsolatedTarget(about.target, CASE_SECONDS, python=python) as isolated:
+        report = check_target(isolated, CheckOptions(suite(plan.suite), plan.seed))
+    return replace(
+        about,
+        verdict=TargetVerdict(report.verdict),
+        reason=report.load_error or "",
+        diagnosis=tuple(report.diagnosis),
+        notes=tuple(report.notes),
+        seconds=round(time.monotonic() - started, 1),
+    )
+
+
+def line_of(record: ReleaseRecord) -> str:
+    from rich.markup import escape
+
+    ids = ", ".join(finding.id for finding in record.diagnosis) or record.reason
+    release = f"{record.library} {record.version} [dim]{record.uploaded}[/]"
+    return f"{release} {record.target}: {coloured(record.verdict)} {escape(ids)}"
+
+
+def status(last: list[ReleaseRecord]) -> int:
+    verdicts = {record.verdict for record in last}
+    if verdicts & {TargetVerdict(fault) for fault in FAULTS}:
+        return FAULTY
+    return AGREED if TargetVerdict.agree in verdicts else NOTHING_JUDGED
