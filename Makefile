@@ -11,9 +11,8 @@ report: .venv/ready
 test: .venv/ready
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8
 
-# Every library that pip can get, judged and compared: reports/published/matrix.
+# Every library that pip can get, each in an environment of its own, judged and compared: reports/published/matrix.
 matrix: .venv/ready
-	$(BIN)/pip install --quiet --editable '.[matrix]'
 	$(BIN)/bnproof matrix
 
 lint: .venv/ready

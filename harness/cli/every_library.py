@@ -1,4 +1,4 @@
-"""The work of `bnproof matrix`: every installed library through the full suite, each fault with a snippet.
+"""The work of `bnproof matrix`: every library through the full suite, each fault with a snippet.
 
 Writes ledger.jsonl, index.html and matrix.md.
 """
@@ -6,9 +6,8 @@ Writes ledger.jsonl, index.html and matrix.md.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +18,8 @@ from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check_target
 from harness.cli.output import AGREED, FAULTY, bar, coloured
 from harness.cli.output import out as console
-from harness.cli.snippets import run_snippet, snippets
+from harness.cli.places import Place, places
+from harness.cli.snippets import heading, run_snippet, snippets
 from harness.cli.verdicts import target_as_dict
 from harness.judge.judgement import SEVERITY, Judgement, Kind
 from harness.judge.pair import PAIR_SEVERITY, Pair
@@ -30,7 +30,7 @@ from harness.probe.probe import Probed, probe
 from harness.record.environment import environment
 from harness.record.kinds import CellRecord, OverallPair
 from harness.record.ledger import Ledger
-from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.built_in import BUILT_IN
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 
 AT_ONCE = 2
@@ -43,21 +43,23 @@ class MatrixEntry:
 
     report: TargetReport
     probed: Probed | None
+    versions: dict[str, str]
     seconds: float
 
 
-def make(out: Path, suite_name: str, seed: int) -> int:
+def make(out: Path, suite_name: str, seed: int, only_here: bool) -> int:
     """Write the matrix into `out`. Returns the exit status: 1 where an installed target cannot be loaded."""
     from reports.matrix import render
 
-    names = [name for name in BUILT_IN if is_installed(name)]
     ledger = Ledger(out / "ledger.jsonl", header(suite_name, seed))
-    for name in BUILT_IN:
-        if name not in names:
-            ledger.add("not_installed", {"target": name, "install": BUILT_IN[name].install})
+    where = places([*BUILT_IN], only_here)
+    for name, place in where.items():
+        if place.reason:
+            ledger.add("not_installed", {"target": name, "install": BUILT_IN[name].install, "reason": place.reason})
+    to_judge = {name: place for name, place in where.items() if not place.reason}
     entries: list[MatrixEntry] = []
-    with several_at_once() as pool, bar("matrix", len(names)) as update:
-        for entry in pool.map(lambda name: check_and_probe(name, suite_name, seed), names):
+    with several_at_once() as pool, bar("matrix", len(to_judge)) as update:
+        for entry in pool.map(lambda name: check_and_probe(name, to_judge[name], suite_name, seed), to_judge):
             entries.append(entry)
             add_entry(ledger, entry)
             update(advance=1)
@@ -65,12 +67,17 @@ def make(out: Path, suite_name: str, seed: int) -> int:
     for pair in pairs([entry.report for entry in entries]):
         ledger.add("pair", pair)
     with several_at_once() as pool:
-        for finding in pool.map(run_snippet, snippets(names)):
+        for finding in pool.map(lambda path: run_snippet(path, interpreter_for(path, to_judge)), snippets([*to_judge])):
             ledger.add("finding", finding)
             console.print(f"{finding.file}: {[*finding.output[-1:]] or 'not reproduced'}", markup=False)
     ledger.close()
     console.print(f"matrix: {render(out / 'ledger.jsonl', out)}", highlight=False, soft_wrap=True)
     return FAULTY if any(entry.report.load_error for entry in entries) else AGREED
+
+
+def interpreter_for(snippet: Path, where: Mapping[str, Place]) -> str:
+    """Of the environment of the first of its targets that has one."""
+    return next(where[name].interpreter for name in heading(snippet).targets if name in where)
 
 
 @contextlib.contextmanager
@@ -90,15 +97,15 @@ def header(suite_name: str, seed: int) -> dict[str, Any]:
     return {"made": made, "suite": suite_name, "seed": seed, "environment": environment()}
 
 
-def check_and_probe(name: str, suite_name: str, seed: int) -> MatrixEntry:
+def check_and_probe(name: str, place: Place, suite_name: str, seed: int) -> MatrixEntry:
     """The suite under the declared conventions; then the conventions as they show from outside."""
     started = time.monotonic()
-    with IsolatedTarget(name, CASE_SECONDS) as isolated:
+    with IsolatedTarget(name, CASE_SECONDS, python=place.python) as isolated:
         report = check_target(isolated, CheckOptions(suite(suite_name), seed))
         probed = None
         if not report.load_error and not isolated.given_up:
             probed = probe(isolated)
-    return MatrixEntry(report, probed, time.monotonic() - started)
+    return MatrixEntry(report, probed, place.versions, time.monotonic() - started)
 
 
 def add_entry(ledger: Ledger, entry: MatrixEntry) -> None:
@@ -109,7 +116,7 @@ def add_entry(ledger: Ledger, entry: MatrixEntry) -> None:
         target_as_dict(entry.report)
         | {
             "what": BUILT_IN[name].what,
-            "versions": versions(name),
+            "versions": entry.versions,
             "probed": probed.conventions.as_dict() if probed else None,
             "unseen": probed.unseen if probed else [],
             "observed": probed.observed if probed else {},
@@ -118,16 +125,6 @@ def add_entry(ledger: Ledger, entry: MatrixEntry) -> None:
     )
     for cell in cells(entry.report):
         ledger.add("cell", cell)
-
-
-def versions(name: str) -> dict[str, str]:
-    """What the target needs, by the names under which pip installs it."""
-    distributions = importlib.metadata.packages_distributions()
-    needed = {}
-    for module in BUILT_IN[name].needs.split():
-        for distribution in distributions.get(module.partition(".")[0], [])[:1]:
-            needed[distribution] = importlib.metadata.version(distribution)
-    return needed
 
 
 def cells(report: TargetReport) -> Iterator[CellRecord]:

@@ -43,13 +43,16 @@ def code(path: Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8").splitlines()[3:])
 
 
-def run_snippet(path: Path) -> LibraryFinding:
-    """Run a snippet in an empty folder: it must end well and print a line that starts with FINDING."""
+def run_snippet(path: Path, python: str = sys.executable) -> LibraryFinding:
+    """Run a snippet by this interpreter, in an empty folder.
+
+    It must end well and print a line that starts with FINDING.
+    """
     top = heading(path)
     with tempfile.TemporaryDirectory() as folder:
         try:
             run = subprocess.run(
-                [sys.executable, str(path)], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
+                [python, str(path)], cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False
             )
             output, status = run.stdout.splitlines(), run.returncode
         except subprocess.TimeoutExpired:

@@ -106,6 +106,8 @@ class NotInstalled:
     target: str
     install: str
     """The command that installs it."""
+    reason: str = ""
+    """Why it could not be installed."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import shutil
 from dataclasses import dataclass
 
@@ -23,6 +24,11 @@ class BuiltIn:
     """A program that must be on the PATH as well."""
     in_matrix_only: bool = False
     """Checked by `bnproof matrix`; `bnproof report` and `pytest harness` leave it out."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What pip installs for it."""
+        return tuple(shlex.split(self.install)[2:])
 
 
 OURS: dict[str, BuiltIn] = {
@@ -47,6 +53,10 @@ OURS: dict[str, BuiltIn] = {
         "impls.third_party.flax_linen:BatchNorm", "flax", "flax.linen.BatchNorm as it comes", "pip install jax flax"
     ),
 }
+
+
+BESIDE_ALL = ("numpy", "ml_dtypes")
+"""What a player needs in any environment: NumPy, and for 16-bit floats ml_dtypes."""
 
 
 def _other(where: str, needs: str, what: str, install: str, program: str = "") -> BuiltIn:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.targets.built_in import BESIDE_ALL
+
 
 @dataclass(frozen=True)
 class Library:
@@ -20,9 +22,6 @@ class Library:
         extra = f"[{self.extra}]" if self.extra else ""
         return (f"{distribution}{extra}=={version}", *self.beside)
 
-
-BESIDE_ALL = ("numpy", "ml_dtypes")
-"""What a player needs: NumPy, and for 16-bit floats ml_dtypes."""
 
 LIBRARIES: dict[str, Library] = {
     "flax": Library(("flax-linen", "flax-nnx"), (*BESIDE_ALL, "jax")),

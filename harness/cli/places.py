@@ -1,0 +1,78 @@
+"""Where each built-in target of the matrix is judged: here, if it is installed, else in an environment made for it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from harness.cli.output import bar
+from harness.environments.environments import make
+from harness.environments.requirements import NotInstallableError, Requirements
+from harness.targets.built_in import BESIDE_ALL, BUILT_IN, is_installed
+
+
+@dataclass(frozen=True)
+class Place:
+    """An environment in which a target can be judged, or the reason why there is none."""
+
+    python: str | None = None
+    """The interpreter; None: the one that runs."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """What the target needs -> its version there."""
+    reason: str = ""
+
+    @property
+    def interpreter(self) -> str:
+        return self.python or sys.executable
+
+
+def places(names: Sequence[str], only_here: bool) -> dict[str, Place]:
+    """The place of every target. What is not installed here is installed elsewhere, unless `only_here`."""
+    found = {}
+    with bar("environments", len(names)) as update:
+        for name in names:
+            update(description=f"environments: {name}")
+            found[name] = place_of(name, only_here)
+            update(advance=1)
+    return found
+
+
+def place_of(name: str, only_here: bool) -> Place:
+    if is_installed(name):
+        return Place(versions=versions_here(name))
+    if only_here:
+        return Place(reason=f"not installed: {BUILT_IN[name].install}")
+    try:
+        environment = make(requirements_of(name))
+    except NotInstallableError as error:
+        return Place(reason=str(error))
+    wanted = {plain(package) for package in BUILT_IN[name].packages}
+    versions = {package: version for package, version in environment.versions.items() if plain(package) in wanted}
+    return Place(str(environment.python), versions)
+
+
+def requirements_of(name: str) -> Requirements:
+    """What an environment of its own must hold for this target."""
+    built_in = BUILT_IN[name]
+    programs = (built_in.program,) if built_in.program else ()
+    return Requirements(pip=(*built_in.packages, *BESIDE_ALL), programs=programs)
+
+
+def versions_here(name: str) -> dict[str, str]:
+    """What the target needs, by the names under which pip installs it."""
+    return dict(_versions_of_modules(BUILT_IN[name].needs.split()))
+
+
+def _versions_of_modules(modules: Sequence[str]) -> Iterator[tuple[str, str]]:
+    distributions = importlib.metadata.packages_distributions()
+    for module in modules:
+        for distribution in distributions.get(module.partition(".")[0], [])[:1]:
+            yield distribution, importlib.metadata.version(distribution)
+
+
+def plain(package: str) -> str:
+    """A requirement's name alone, as names are compared: "mlx[cpu]>=0.3" -> "mlx"."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~ ;]", package, maxsplit=1)[0]).lower()
