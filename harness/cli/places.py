@@ -58,7 +58,8 @@ def requirements_of(name: str) -> Requirements:
     """What an environment of its own must hold for this target."""
     built_in = BUILT_IN[name]
     programs = (built_in.program,) if built_in.program else ()
-    return Requirements(pip=(*built_in.packages, *BESIDE_ALL), programs=programs)
+    packages = (*built_in.packages, *BESIDE_ALL)
+    return Requirements(pip=packages, programs=programs, uploaded_before=built_in.as_of)
 
 
 def versions_here(name: str) -> dict[str, str]:

@@ -22,6 +22,8 @@ class BuiltIn:
     install: str = ""
     program: str = ""
     """A program that must be on the PATH as well."""
+    as_of: str = ""
+    """An ISO date: it needs packages as they were then."""
     in_matrix_only: bool = False
     """Checked by `bnproof matrix`; `bnproof report` and `pytest harness` leave it out."""
 
@@ -59,8 +61,10 @@ BESIDE_ALL = ("numpy", "ml_dtypes")
 """What a player needs in any environment: NumPy, and for 16-bit floats ml_dtypes."""
 
 
-def _other(where: str, needs: str, what: str, install: str, program: str = "") -> BuiltIn:
-    return BuiltIn(f"impls.third_party.{where}", needs, what, f"pip install {install}", program, in_matrix_only=True)
+def _other(where: str, needs: str, what: str, install: str, program: str = "", as_of: str = "") -> BuiltIn:
+    return BuiltIn(
+        f"impls.third_party.{where}", needs, what, f"pip install {install}", program, as_of, in_matrix_only=True
+    )
 
 
 ONNX_OPSETS = (7, 9, 14, 15)
@@ -94,6 +98,24 @@ OTHERS: dict[str, BuiltIn] = {
     ),
     "tensorflow-moments": _other(
         "tensorflow_ops:Moments", "tensorflow", "tf.nn.moments with tf.nn.batch_normalization", "tensorflow"
+    ),
+    "tf-keras": _other(
+        "tf_keras_layers:TfKerasBatchNorm", "tensorflow tf_keras", "tf_keras' BatchNormalization (Keras 2)", "tf-keras"
+    ),
+    "sonnet": _other(
+        "sonnet_layers:SonnetBatchNorm", "sonnet tensorflow", "sonnet.BatchNorm (Sonnet 2)", "dm-sonnet tensorflow"
+    ),
+    "haiku": _other("haiku_layers:HaikuBatchNorm", "haiku jax", "haiku.BatchNorm", "dm-haiku jax"),
+    "equinox": _other(
+        "equinox_layers:EquinoxBatchNorm", "equinox jax", "equinox.nn.BatchNorm, mode='batch'", "equinox jax"
+    ),
+    "objax": _other("objax_layers:ObjaxBatchNorm", "objax jax", "objax.nn.BatchNorm", "objax", as_of="2023-12-01"),
+    "paddle": _other(
+        "paddle_layers:PaddleBatchNorm", "paddle", "paddle.nn.BatchNorm1D to 3D on the CPU", "paddlepaddle"
+    ),
+    "openvino": _other("onnx_engines:OpenVino", "onnx openvino", "OpenVINO, prediction only", "onnx openvino"),
+    "opencv": _other(
+        "onnx_engines:OpenCvDnn", "onnx cv2", "OpenCV's dnn module, prediction only", "onnx opencv-python-headless"
     ),
     "mlx": _other("mlx_layers:MlxBatchNorm", "mlx.core", "mlx.nn.BatchNorm on the CPU", "'mlx[cpu]'"),
     "tinygrad": _other("tinygrad_layers:TinygradBatchNorm", "tinygrad", "tinygrad.nn.BatchNorm", "tinygrad", "clang"),

@@ -1,0 +1,58 @@
+"""equinox.nn.BatchNorm(mode="batch"): the batch axis is a vmap's, and the moving averages are debiased in prediction.
+
+Its other mode, "ema", normalizes by the moving averages in training too, and so is no batch norm in the usual sense.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+AXIS = "batch"
+
+
+class EquinoxBatchNorm:
+    conventions = {"preset": "flax", "channel_axis": 1, "debias": True}
+    dtypes = ("float64", "float32")
+    ranks = (2, 3, 4, 5)
+
+    def __init__(self, setup):
+        jax.config.update("jax_enable_x64", setup.dtype == "float64")
+        given = {name: value for name in ("eps", "momentum") if (value := getattr(setup, name)) is not None}
+        layer, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(setup.num_features, AXIS, mode="batch", **given)
+        start = jnp.asarray(setup.moving_mean), jnp.asarray(setup.moving_var)
+        self.moving = state.set(layer.batch_state_index, start)
+        self.layer = with_parameters(layer, jnp.asarray(setup.gamma), jnp.asarray(setup.beta))
+
+    def train(self, x, dy):
+        return self._step(x, dy, inference=False)
+
+    def eval(self, x, dy):
+        return self._step(x, dy, inference=True)
+
+    def stats(self):
+        averages = self.moving.get(self.layer.batch_state_index)
+        updates = int(self.moving.get(self.layer.batch_counter))
+        share = 1 - self.layer.momentum**updates if updates else 1  # as the layer itself does in prediction
+        return {
+            name: np.asarray(average / share)
+            for name, average in zip(("moving_mean", "moving_var"), averages, strict=True)
+        }
+
+    def _step(self, x, dy, inference):
+        def forward(x, weight, bias):
+            layer = with_parameters(self.layer, weight, bias)
+            of_batch = jax.vmap(
+                lambda x, moving: layer(x, moving, inference=inference),
+                axis_name=AXIS, in_axes=(0, None), out_axes=(0, None),
+            )  # fmt: skip
+            return of_batch(x, self.moving)
+
+        inputs = jnp.asarray(x), self.layer.weight, self.layer.bias
+        y, backward, self.moving = jax.vjp(forward, *inputs, has_aux=True)
+        arrays = (y, *backward(jnp.asarray(dy)))
+        return {name: np.asarray(a) for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)}
+
+
+def with_parameters(layer, weight, bias):
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, bias))

@@ -1,0 +1,39 @@
+"""tf_keras' BatchNormalization: Keras 2, kept alive beside Keras 3. A rank 4 float32 layer takes the fused kernel."""
+
+import tensorflow as tf
+import tf_keras
+
+NAMES = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+class TfKerasBatchNorm:
+    conventions = {"preset": "keras", "single_value": "any"}
+    dtypes = ("float64", "float32")
+    ranks = (2, 3, 4, 5)
+
+    def __init__(self, setup):
+        given = {"epsilon": setup.eps, "momentum": setup.momentum}
+        given = {name: value for name, value in given.items() if value is not None}
+        self.layer = tf_keras.layers.BatchNormalization(dtype=setup.dtype, **given)
+        self.layer.build((None,) * (setup.ndim - 1) + (setup.num_features,))
+        arrays = (setup.gamma, setup.beta, setup.moving_mean, setup.moving_var)
+        for name, array in zip(NAMES, arrays, strict=True):
+            getattr(self.layer, name).assign(array)
+
+    def train(self, x, dy):
+        return self._step(x, dy, True)
+
+    def eval(self, x, dy):
+        return self._step(x, dy, False)
+
+    def stats(self):
+        return {"moving_mean": self.layer.moving_mean.numpy(), "moving_var": self.layer.moving_variance.numpy()}
+
+    def _step(self, x, dy, training):
+        x = tf.constant(x)
+        inputs = [x, self.layer.gamma, self.layer.beta]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = self.layer(x, training=training)
+        arrays = (y, *tape.gradient(y, inputs, output_gradients=tf.constant(dy)))
+        return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)}
