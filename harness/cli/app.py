@@ -15,7 +15,19 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import (
-    bench, check, envs, history, list_, lockstep, matrix, probe, render, report, train, translate, wire_check
+    bench,
+    check,
+    envs,
+    history,
+    list_,
+    lockstep,
+    matrix,
+    probe,
+    render,
+    report,
+    train,
+    translate,
+    wire_check,
 )
 
 USAGE = 2
