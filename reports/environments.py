@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,15 +15,13 @@ from reports.signs import SIGNS, word
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-@cache
 def html_environment() -> Environment:
-    """Everything that a template prints is escaped. One for all pages: a page that grows is rendered many times."""
+    """Everything that a template prints is escaped."""
     return _with_filters(Environment(autoescape=True, **OPTIONS), soft=soft)
 
 
-@cache
 def markdown_environment() -> Environment:
-    """Everything that a template prints goes through `markdown_text`. One for all pages, as for HTML."""
+    """Everything that a template prints goes through `markdown_text`."""
     return _with_filters(
         Environment(autoescape=False, finalize=markdown_text, keep_trailing_newline=True, **OPTIONS)
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Batch norms in JavaScript and Perl, by players of their own: agree where right, differ with the mistake named."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ MISTAKES = {
 DIAGNOSES = {"node": "momentum_inverted", "perl": "moving_var_biased"}
 SHOWING = tuple(BY_ID[case] for case in ("rank2", "rank4", "five_steps"))
 
-pytestmark = pytest.mark.parametrize(
+each_program = pytest.mark.parametrize(
     "program",
     [
         pytest.param(program, marks=pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}"))
@@ -35,18 +36,21 @@ def checked(command, cases):
         return check_target(target, CheckOptions(cases))
 
 
+@each_program
 def test_a_right_one_agrees(program):
     report = checked(f"{program} {PROGRAMS[program]}", suite("quick"))
     assert report.verdict == "agree"
     assert sum(judgement.verdict == "agree" for judgement in report.judgements) > 400
 
 
+@each_program
 def test_it_speaks_the_wire(program):
     checks = list(conformance(f"exec:{program} {PROGRAMS[program]}"))
     assert checks[-1].id == "stop"
     assert "wrong" not in {check.outcome for check in checks}
 
 
+@each_program
 def test_a_wrong_one_differs_and_its_mistake_is_named(program, tmp_path):
     source, (right, wrong) = PROGRAMS[program].read_text(), MISTAKES[program]
     assert source.count(right) == 1
@@ -56,5 +60,19 @@ def test_a_wrong_one_differs_and_its_mistake_is_named(program, tmp_path):
     assert [finding.id for finding in report.diagnosis] == [DIAGNOSES[program]]
 
 
+@each_program
 def test_the_example_is_short(program):
     assert len(PROGRAMS[program].read_text().splitlines()) < {"node": 60, "perl": 75}[program]
+
+
+def has_tensorflow_js():
+    find = ["node", "-e", "require.resolve('@tensorflow/tfjs')"]
+    return shutil.which("node") is not None and subprocess.run(find, capture_output=True).returncode == 0
+
+
+def test_tensorflow_js_agrees():
+    if not has_tensorflow_js():
+        pytest.skip("needs npm install @tensorflow/tfjs, and NODE_PATH")
+    report = checked(f"node {PLAYERS / 'tensorflow.js'}", SHOWING)
+    assert report.verdict == "agree"
+    assert "tfjs" in report.description.versions

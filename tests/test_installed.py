@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import ledger_sample
+from tests.test_other_python import environment as environment_with_numpy
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("harness", "impls", "reference", "reports")
@@ -156,6 +157,13 @@ def test_check(run):
     done = run("check", "mine:Wrong", "--suite", "quick", script="bnproof")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "dgamma_dbeta_swapped" in done.stdout
+
+
+def test_check_in_another_environment(run, tmp_path):
+    """It has NumPy alone, and is given our player's files, not what is installed beside them."""
+    env = environment_with_numpy(tmp_path)
+    done = run("check", "mine.py:Right", "numpy", "--case", "rank2", "--python", env, script="bnproof")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("layer", "status"), [("Right", 0), ("Wrong", 1)])

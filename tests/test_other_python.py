@@ -74,7 +74,7 @@ function.ranks = (2,)
 """
 
 
-def environment(folder, with_numpy):
+def environment(folder, with_numpy=True):
     """A virtual environment. NumPy's own folders are linked into it, which takes no time and no network."""
     venv.create(folder, symlinks=True)
     (library,) = folder.glob("lib/python*/site-packages")
@@ -88,7 +88,7 @@ def environment(folder, with_numpy):
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory):
-    return environment(tmp_path_factory.mktemp("environment"), with_numpy=True)
+    return environment(tmp_path_factory.mktemp("environment"))
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,13 @@ from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
 from harness.targets import launch
 from harness.targets.conformance import conformance
+from harness.targets.in_process import InProcessTarget
 from harness.targets.isolate import IsolatedTarget
 from harness.targets.load import TargetError
 from harness.targets.player import Death
 from harness.targets.wire.arrays import DTYPES, WireError, dtype_called, from_wire, to_wire
 from harness.targets.wire.reading import answer_from, description_from
+from reference.under_test import NumpyBatchNorm
 from tests.experiments.fuzz_wire import fuzz
 
 ROOT = Path(__file__).parents[1]
@@ -205,6 +207,20 @@ def test_fifty_mutated_answers_are_verdicts():
     verdicts = fuzz(50, seed=0)
     assert verdicts.total() == 50
     assert {"crashed", "differ", "agree", "cannot be loaded"} <= {*verdicts}
+
+
+class SignallingNaN(NumpyBatchNorm):
+    """What the fuzzer found once: converting such a NaN is an invalid operation, and NumPy warns."""
+
+    dtypes = ("float32",)
+
+    def eval(self, x, dy):
+        return super().eval(x, dy) | {"y": np.full(x.shape, 0x7F800001, np.uint32).view(np.float32)}
+
+
+def test_a_signalling_nan_is_judged_without_a_warning():
+    report = check_target(InProcessTarget(SignallingNaN), CheckOptions((RANK2,), diagnosed=False))
+    assert report.verdict == "differ"
 
 
 # --- the manual ---

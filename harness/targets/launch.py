@@ -67,13 +67,13 @@ def interpreter_of(environment: str) -> str:
     """The interpreter of an environment: a folder, an interpreter, or the name of one. Raises UsageError."""
     path = Path(environment)
     if path.is_dir():
-        for place_in in INTERPRETERS:
-            if (path / place_in).is_file():
-                return str((path / place_in).absolute())  # a link to elsewhere is what makes it an environment
+        for interpreter in INTERPRETERS:
+            if (path / interpreter).is_file():
+                return str((path / interpreter).absolute())  # a link to elsewhere is what makes it an environment
         raise UsageError(
             f"--python {environment}: no interpreter in that folder (looked for {', '.join(INTERPRETERS)})"
         )
-    found = shutil.which(environment)
-    if found is None:
+    program = shutil.which(environment)
+    if program is None:
         raise UsageError(f"--python {environment}: no such folder, and no such program")
-    return str(Path(found).absolute())
+    return str(Path(program).absolute())

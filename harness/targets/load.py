@@ -44,7 +44,8 @@ def locate(name: str) -> str:
     if ":" in name and not name.startswith(":") and not name.endswith(":"):
         return name
     raise TargetError(
-        f"unknown target {name!r}: {_hint(name)}Known: {', '.join(BUILT_IN)}; or module:attr, or file.py:attr"
+        f"unknown target {name!r}: {_hint(name)}Known: {', '.join(BUILT_IN)}; or module:attr, file.py:attr, "
+        "exec:COMMAND"
     )
 
 

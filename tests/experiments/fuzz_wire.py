@@ -13,9 +13,11 @@ import json
 import random
 import warnings
 from collections import Counter
+from unittest.mock import patch
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
+from harness.targets import isolate
 from harness.targets.isolate import IsolatedTarget
 from harness.targets.wire.arrays import to_wire
 from harness.targets.worker import _started, _Worker
@@ -27,6 +29,8 @@ ODD = (
     {"dtype": "O", "shape": [2**23], "data": None}, {"preset": "torch"}, {"preset": []}, {"momentum": "new"}, "torch",
     ["float32"], ["bfloat16"], [2, 4], [10**9], "x" * 5000, {"error": "not_a_dict", "message": "no"}, ["x", "dy"],
 )  # fmt: skip
+PROBED = 0.05
+"""The share of targets whose own conventions count, or are probed where the mutation took them away."""
 BYTES = (b"\xff", b"\x00", b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\\ud800", b"1e999", b"NaN", b"\r", b"0")
 
 
@@ -76,10 +80,21 @@ class MutatedProcess:
         return True
 
 
+class NothingPrinted:
+    """In the place of the file of what a process prints."""
+
+    def text(self):
+        return ""
+
+    def remove(self):
+        pass
+
+
 class MutatedTarget(IsolatedTarget):
     def __init__(self, rng, answers, mutated_number):
         self.rng, self.answers, self.mutated_number = rng, answers, mutated_number
-        super().__init__("exec:cat")
+        with patch.object(isolate, "Printed", NothingPrinted):
+            super().__init__("exec:cat")
 
     def _start(self):
         self._process = MutatedProcess(self.rng, self.answers, self.mutated_number)
@@ -164,7 +179,8 @@ def fuzz(count, seed, diagnosed=False):
         try:
             with warnings.catch_warnings(), MutatedTarget(rng, answers, rng.choice((0, 1, 1, 2, 2))) as target:
                 warnings.simplefilter("error")
-                report = check_target(target, CheckOptions(CASES, diagnosed=diagnosed))
+                as_preset = None if rng.random() < PROBED else "d2l"  # probing takes a second where none are declared
+                report = check_target(target, CheckOptions(CASES, as_preset=as_preset, diagnosed=diagnosed))
                 target.notes()
         except Exception as error:
             raise AssertionError(f"answer {number} of seed {seed}: {error!r}") from error

@@ -1,7 +1,6 @@
 """Batch norms with a mistake in one branch: for some inputs, dtypes or steps only.
 
-Each states which id is true of it, and under which condition (`condition`, words of the finding). `cases` are enough to
-tell; a layer without them is played in all.
+Each states which id is true of it, and under which condition (`condition`, words of the finding).
 """
 
 import numpy as np
@@ -11,7 +10,6 @@ from tests.targets.mutants.right import D2l, Torch
 
 class MomentumInvertedAtRank2(D2l):
     expected, condition = "momentum_inverted", "at rank 2 only"
-    cases = ("rank2", "two_values", "rank3", "rank4")
 
     def __init__(self, setup):
         super().__init__(setup)
@@ -30,7 +28,6 @@ class GammaIgnoredInFloat32(D2l):
 
 class MomentumHardCodedInFloat64(Torch):
     expected, condition = "momentum_wrong", "in float64 only"
-    cases = ("rank2", "rank4", "five_steps", "tiny_momentum")
 
     def __init__(self, setup):
         super().__init__(setup)
@@ -75,7 +72,6 @@ class SwappedWhereNotContiguous(D2l):
 
 class FrozenFromThirdStep(D2l):
     expected, condition = "stats_frozen", "from training step 3 on"
-    cases = ("rank4", "five_steps", "eval_between", "load_into_used")
 
     steps = 0
 
@@ -87,7 +83,6 @@ class FrozenFromThirdStep(D2l):
 
 class StatsUpdatedTwiceFromSecondStep(D2l):
     expected, condition = "stats_updated_twice", "from training step 2 on, those before restoring included"
-    cases = ("rank4", "five_steps", "save_and_restore", "load_into_used")
 
     steps = 0
 
@@ -107,7 +102,6 @@ class StatsUpdatedTwiceFromSecondStep(D2l):
 
 class StatsAsStdInFirstStep(D2l):
     expected, condition = "std_averaged", "in a layer's first step only"
-    cases = ("rank2", "five_steps", "two_predictions_first")
 
     steps = 0
 
@@ -125,7 +119,6 @@ class StatsAsStdInFirstStep(D2l):
 
 class MomentumInvertedAfterRestoring(D2l):
     expected, condition = "momentum_inverted", "after restoring only"
-    cases = ("rank4", "five_steps", "save_and_restore", "load_into_used")
 
     def load_state(self, state):
         super().load_state(state)
