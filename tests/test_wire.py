@@ -17,8 +17,9 @@ from harness.targets import launch
 from harness.targets.conformance import conformance
 from harness.targets.in_process import InProcessTarget
 from harness.targets.isolate import IsolatedTarget
-from harness.targets.load import TargetError
+from harness.targets.load import TargetError, load
 from harness.targets.player import Death
+from harness.targets.process import Printed, TargetProcess, last_words
 from harness.targets.wire.arrays import DTYPES, WireError, dtype_called, from_wire, to_wire
 from harness.targets.wire.reading import answer_from, description_from
 from reference.under_test import NumpyBatchNorm
@@ -209,6 +210,29 @@ def test_fifty_mutated_answers_are_verdicts():
     assert {"crashed", "differ", "agree", "cannot be loaded"} <= {*verdicts}
 
 
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("", ""),
+        ("a" * 300 + "b", "a" * 199 + "b"),
+        ("Traceback ... ValueError: no", "ValueError: no"),
+        (
+            "node:internal throw err; Error: Cannot find module 'x' " + "at Module " * 90,
+            "Error: Cannot find module 'x' at",
+        ),
+        ("Error: one " * 40 + "TypeError: two", "TypeError: two"),
+    ],
+)
+def test_the_last_words_of_a_process_say_what_went_wrong(printed, shown):
+    assert last_words(printed).startswith(shown)
+    assert len(last_words(printed)) <= 200
+
+
+def test_a_program_is_not_loaded_as_a_module():
+    with pytest.raises(TargetError, match=r"played by `check` and `probe` alone"):
+        load("exec:node player.js")
+
+
 class SignallingNaN(NumpyBatchNorm):
     """What the fuzzer found once: converting such a NaN is an invalid operation, and NumPy warns."""
 
@@ -237,8 +261,6 @@ def conversation():
 def test_the_transcript_is_what_is_said():
     sent, received = conversation()
     target = launch.Launch(sent[0]["target"])
-    from harness.targets.process import Printed, TargetProcess
-
     printed = Printed()
     process = TargetProcess(target, printed)
     try:

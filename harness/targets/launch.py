@@ -13,9 +13,8 @@ from harness import place
 from harness.errors import UsageError
 from harness.targets import compilation_cache
 from harness.targets.device import CPU, for_device
+from harness.targets.load import EXEC
 
-EXEC = "exec:"
-"""Before the command of a program that speaks the wire itself."""
 PYTHON_PLAYER = Path(__file__).with_name("python_player.py")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """The environment variables by which libraries are told how many threads to take. XLA takes what it likes."""

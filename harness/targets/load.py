@@ -19,6 +19,9 @@ from harness.targets.play import failure
 from harness.targets.recognise import NotRecognisedError, recognise
 from reference.summation_error import SUMMATIONS
 
+EXEC = "exec:"
+"""Before the command of a program that plays itself, in any language."""
+
 ENTRY_POINTS = "bnproof.targets"
 """The group of entry points under which a package can name its targets."""
 
@@ -32,6 +35,8 @@ class TargetError(UsageError):
 
 def locate(name: str) -> str:
     """The "module:attr" or "file.py:attr" of a target's name. Raises TargetError, with the nearest name."""
+    if name.startswith(EXEC):
+        raise TargetError(f"target {name!r}: a program in another language is played by `check` and `probe` alone")
     if name in BUILT_IN:
         if not is_installed(name):
             built_in = BUILT_IN[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,6 +19,17 @@ STOP_SECONDS = 0.5
 """How long a process has to end when it is asked to."""
 PRINTED_KEPT = 2**16
 """Bytes of a target's output that are looked at, from the end."""
+
+
+LAST_WORDS = 200
+ERROR = re.compile(r"\w*Error: ")
+"""Where a language says what went wrong: Python at the end, Node before a long trace."""
+
+
+def last_words(printed: str) -> str:
+    """From the last error on, where there is one; else the end. So many characters at most."""
+    errors = [match.start() for match in ERROR.finditer(printed)]
+    return printed[errors[-1] :][:LAST_WORDS] if errors else printed[-LAST_WORDS:]
 
 
 class Printed:
@@ -76,8 +88,8 @@ class TargetProcess:
         else:
             how = f"ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
         within = " within an answer" if self.channel.ended_within_a_line else ""
-        printed = self._printed.text()
-        return f"the process {how}{within}" + (f"; it last printed: {printed[-200:]}" if printed else "")
+        printed = last_words(self._printed.text())
+        return f"the process {how}{within}" + (f"; it last printed: {printed}" if printed else "")
 
     def end(self, last_request: bytes | None = None) -> bool:
         """End it and whatever it has started. Returns whether it ended by itself, asked by a last request."""
