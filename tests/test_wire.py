@@ -24,6 +24,10 @@ from harness.targets.wire.arrays import DTYPES, WireError, dtype_called, from_wi
 from harness.targets.wire.reading import answer_from, description_from
 from reference.under_test import NumpyBatchNorm
 from tests.experiments.fuzz_wire import fuzz
+from tests.experiments.wire_verdicts import difference
+from tests.targets.honest.formulas import SixteenBits
+from tests.targets.mutants.forward import FirstAxisTaken, WritesIntoInput
+from tests.targets.mutants.modes import SharedBuffers, StateIgnored
 
 ROOT = Path(__file__).parents[1]
 PLAYER = ROOT / "tests" / "targets" / "wire_player.py"
@@ -293,3 +297,21 @@ def test_the_manual_names_the_limits_and_every_field():
 def test_a_first_answer_may_say_next_to_nothing():
     description = description_from(answer_from(b'{"ok": true, "implementation": {}}'), "cpu")
     assert (description.conventions, description.dtypes) == (None, ("float64", "float32"))
+
+
+# --- the same judgements as in process ---
+
+CARRIED = tuple(
+    BY_ID[case]
+    for case in ("moved_channels", "broadcast_gradient", "read_only_input", "load_into_used", "nan_in_one_channel")
+)
+"""What a plain player need not know: layouts of memory, saved state; and values that are not finite."""
+
+
+TARGETS = (WritesIntoInput, FirstAxisTaken, StateIgnored, SharedBuffers, SixteenBits)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__)
+def test_the_wire_changes_no_digit(target):
+    """`python -m tests.experiments.wire_verdicts` compares every mutant and honest variant on every case."""
+    assert difference(target, CARRIED) == ""
