@@ -33,10 +33,17 @@ class Channel:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._out, selectors.EVENT_READ)
 
+    def start(self, line: bytes) -> None:
+        """Send the first request. What came before it is taken for its answer."""
+        self._send(line)
+
     def send(self, line: bytes) -> None:
         """Raises ChannelError where something came that nobody asked for."""
         if self.has_more():
             raise ChannelError("it answered more than once")
+        self._send(line)
+
+    def _send(self, line: bytes) -> None:
         self._limit = BASE_LIMIT + LIMIT_PER_BYTE * len(line)
         self._outgoing = memoryview(line)
         self._selector.register(self._in, selectors.EVENT_WRITE)

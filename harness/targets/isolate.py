@@ -87,7 +87,7 @@ class IsolatedTarget:
             self._start_error = f"target {self.name!r} cannot be started: {error}"
             return
         self._number, self._warmed_up, self._is_idle = 0, WarmedUp(), False
-        self._process.channel.send(start_line(self.target, self.device, self.launch.threads, self.layer))
+        self._process.channel.start(start_line(self.target, self.device, self.launch.threads, self.layer))
 
     def narrow(self, *, ranks: tuple[int, ...], dtypes: tuple[str, ...]) -> Description:
         """Ask less of the target from now on: its description with other ranks and dtypes."""
