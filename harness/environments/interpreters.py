@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.environments.requirements import NotInstallableError, running_version
 
-OLDEST = (3, 11)
+OLDEST = (3, 9)
 """The player's files need it."""
 NEWEST_TRIED = 20
 

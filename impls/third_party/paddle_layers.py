@@ -8,7 +8,10 @@ LAYERS = {2: paddle.nn.BatchNorm1D, 3: paddle.nn.BatchNorm1D, 4: paddle.nn.Batch
 
 
 class PaddleBatchNorm:
-    conventions = {"preset": "keras", "channel_axis": 1, "default_eps": 1e-5, "default_momentum": 0.9}
+    conventions = {
+        **{"preset": "keras", "channel_axis": 1, "single_value": "any"},
+        **{"default_eps": 1e-5, "default_momentum": 0.9},
+    }
     dtypes = ("float64", "float32")
     ranks = (2, 3, 4, 5)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.diagnose.mistakes import bessel, counts, eps, power, shards, statistics
+from harness.diagnose.mistakes import bessel, counts, eps, power, rounded_settings, shards, statistics
 from harness.diagnose.mistakes.entry import Known
 
 OF_STATISTICS: tuple[Known, ...] = (
@@ -22,6 +22,11 @@ OF_STATISTICS: tuple[Known, ...] = (
             statistics.FirstBatchReplaces,
             statistics.StartsFromZero,
         ),
+    ),
+    Known(
+        "settings_rounded",
+        "eps or momentum is kept in float32 where the layer computes in float64: keep them as they are given",
+        (rounded_settings.RoundedSettings, rounded_settings.RoundedEps, rounded_settings.RoundedMomentum),
     ),
     Known(
         "moving_var_biased",

@@ -1,5 +1,7 @@
 """Wrong by so little that rounding might do it: a number of the diagnosis tells the difference."""
 
+import numpy as np
+
 from tests.targets.mutants.right import D2l
 
 
@@ -18,3 +20,21 @@ class MeanTooLargeIn16Bits(MeanTooLarge):
 
     expected, case = "unexplained", "sixteen_bits"
     dtypes = ("bfloat16",)
+
+
+class SettingsInFloat32(D2l):
+    """As a library whose attributes have 32 bits: in float64, eps and momentum lack half their digits."""
+
+    expected, case = "settings_rounded", "rank2"
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.eps, self.momentum = (float(np.float32(number)) for number in (setup.eps, setup.momentum))
+
+
+class EpsInFloat32(D2l):
+    expected, case = "settings_rounded", "rank4"
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.eps = float(np.float32(setup.eps))

@@ -1,0 +1,35 @@
+"""eps and momentum kept in float32 by a layer that computes in float64: a library's attributes often have 32 bits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness.cases.script import Setup
+from harness.judge.oracle import OracleLayer
+from reference.conventions import Conventions
+
+
+class RoundedSettings(OracleLayer):
+    rounded: tuple[str, ...] = ("eps", "momentum")
+
+    @classmethod
+    def from_setup(cls, setup: Setup, conventions: Conventions) -> OracleLayer:
+        if setup.dtype == "float64":
+            for name in cls.rounded:
+                setup = replace(setup, **{name: in_float32(getattr(setup, name))})
+        return super().from_setup(setup, conventions)
+
+
+def in_float32(number: float | None) -> Any:
+    return None if number is None else float(np.float32(number))
+
+
+class RoundedEps(RoundedSettings):
+    rounded = ("eps",)
+
+
+class RoundedMomentum(RoundedSettings):
+    rounded = ("momentum",)
