@@ -12,7 +12,7 @@ from harness.cli.every_library import cells, pairs
 from harness.cli.snippets import SNIPPETS, code, heading, run_snippet
 from harness.judge.judgement import Verdict
 from harness.record.ledger import Ledger
-from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.built_in import BUILT_IN, PLAYERS, is_installed
 from reports.matrix import render
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,17 @@ def need(name):
         pytest.skip(f"{name} is not installed: {BUILT_IN[name].install}")
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+IN_PYTHON = [name for name, built_in in BUILT_IN.items() if not built_in.is_program]
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if name not in IN_PYTHON])
+def test_a_program_is_where_it_should_be(name):
+    assert (PLAYERS / BUILT_IN[name].where.rpartition(" ")[2]).is_file()
+    assert all("@" in package[1:] for package in BUILT_IN[name].packages)  # a version, which the page shows
+    assert BUILT_IN[name].program
+
+
+@pytest.mark.parametrize("name", IN_PYTHON)
 def test_a_target_is_where_it_should_be_and_says_what_it_needs(name):
     """Whether or not the library is installed: the attribute exists, and no import or package is left out."""
     built_in = BUILT_IN[name]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from harness.cli.output import bar
 from harness.environments.environments import make
-from harness.environments.requirements import NotInstallableError, Requirements
-from harness.targets.built_in import BESIDE_ALL, BUILT_IN, is_installed
+from harness.environments.requirements import NotInstallableError
+from harness.targets.built_in import BUILT_IN, is_installed
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,20 @@ def place_of(name: str, only_here: bool) -> Place:
     if only_here:
         return Place(reason=f"not installed: {BUILT_IN[name].install}")
     try:
-        environment = make(requirements_of(name))
+        environment = make(BUILT_IN[name].requirements)
     except NotInstallableError as error:
         return Place(reason=str(error))
+    if BUILT_IN[name].is_program:
+        return Place(versions=versions_here(name))
     wanted = {plain(package) for package in BUILT_IN[name].packages}
     versions = {package: version for package, version in environment.versions.items() if plain(package) in wanted}
     return Place(str(environment.python), versions)
 
 
-def requirements_of(name: str) -> Requirements:
-    """What an environment of its own must hold for this target."""
-    built_in = BUILT_IN[name]
-    programs = (built_in.program,) if built_in.program else ()
-    packages = (*built_in.packages, *BESIDE_ALL)
-    return Requirements(pip=packages, programs=programs, uploaded_before=built_in.as_of)
-
-
 def versions_here(name: str) -> dict[str, str]:
-    """What the target needs, by the names under which pip installs it."""
+    """What the target needs, by the names under which pip or npm installs it."""
+    if BUILT_IN[name].is_program:
+        return dict(package.rsplit("@", 1) for package in BUILT_IN[name].packages)
     return dict(_versions_of_modules(BUILT_IN[name].needs.split()))
 
 

@@ -8,6 +8,12 @@ import shutil
 from dataclasses import dataclass
 
 from harness import place
+from harness.environments.requirements import Requirements
+
+EXEC = "exec:"
+"""Before the command of a program that speaks the wire itself."""
+BESIDE_ALL = ("numpy", "ml_dtypes")
+"""What a player needs in any environment: NumPy, and for 16-bit floats ml_dtypes."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,8 @@ class BuiltIn:
     """A target that comes with the project, and what it needs."""
 
     where: str
-    """module:attribute, the module as it is called in a checkout (`place.module` gives its full name)."""
+    """module:attribute, the module as it is called in a checkout (`place.module` gives its full name); or exec:PROGRAM
+    and a player's file in impls/third_party/players."""
     needs: str
     """The modules that must be importable, with spaces between them."""
     what: str
@@ -28,9 +35,21 @@ class BuiltIn:
     """Checked by `bnproof matrix`; `bnproof report` and `pytest harness` leave it out."""
 
     @property
+    def is_program(self) -> bool:
+        return self.where.startswith(EXEC)
+
+    @property
     def packages(self) -> tuple[str, ...]:
-        """What pip installs for it."""
+        """What pip or npm installs for it."""
         return tuple(shlex.split(self.install)[2:])
+
+    @property
+    def requirements(self) -> Requirements:
+        """What an environment of its own must hold for it."""
+        programs = tuple(self.program.split())
+        if self.is_program:
+            return Requirements(npm=self.packages, programs=programs)
+        return Requirements(pip=(*self.packages, *BESIDE_ALL), programs=programs, uploaded_before=self.as_of)
 
 
 OURS: dict[str, BuiltIn] = {
@@ -55,10 +74,6 @@ OURS: dict[str, BuiltIn] = {
         "impls.third_party.flax_linen:BatchNorm", "flax", "flax.linen.BatchNorm as it comes", "pip install jax flax"
     ),
 }
-
-
-BESIDE_ALL = ("numpy", "ml_dtypes")
-"""What a player needs in any environment: NumPy, and for 16-bit floats ml_dtypes."""
 
 
 def _other(where: str, needs: str, what: str, install: str, program: str = "", as_of: str = "") -> BuiltIn:
@@ -117,6 +132,14 @@ OTHERS: dict[str, BuiltIn] = {
     "opencv": _other(
         "onnx_engines:OpenCvDnn", "onnx cv2", "OpenCV's dnn module, prediction only", "onnx opencv-python-headless"
     ),
+    "tensorflow-js": BuiltIn(
+        "exec:node tensorflow.js",
+        "",
+        "TensorFlow.js' layer, in plain JavaScript under Node",
+        "npm install @tensorflow/tfjs@4.22.0",
+        "node",
+        in_matrix_only=True,
+    ),
     "mlx": _other("mlx_layers:MlxBatchNorm", "mlx.core", "mlx.nn.BatchNorm on the CPU", "'mlx[cpu]'"),
     "tinygrad": _other("tinygrad_layers:TinygradBatchNorm", "tinygrad", "tinygrad.nn.BatchNorm", "tinygrad", "clang"),
     **{
@@ -138,21 +161,36 @@ OTHERS: dict[str, BuiltIn] = {
 
 BUILT_IN = OURS | OTHERS
 
+PLAYERS = place.ROOT / "impls" / "third_party" / "players"
 OWN = ("numpy", "torch", "jax", "flax")
 """Our own implementations, which must agree in every case."""
 
 
 def location(name: str) -> str:
-    """The "module:attribute" of the built-in target `name`, to be imported."""
-    return place.module(BUILT_IN[name].where)
+    """The "module:attribute" of the built-in target `name`, to be imported, or the "exec:..." to be run."""
+    built_in = BUILT_IN[name]
+    if not built_in.is_program:
+        return place.module(built_in.where)
+    program, _, file = built_in.where.removeprefix(EXEC).partition(" ")
+    return f"{EXEC}{program} {shlex.quote(str(PLAYERS / file))}"
 
 
 def is_installed(name: str) -> bool:
     """Whether what the built-in target `name` needs is there (nothing that takes long is imported to find out)."""
     built_in = BUILT_IN[name]
-    return all(_is_importable(module) for module in built_in.needs.split()) and (
-        not built_in.program or shutil.which(built_in.program) is not None
-    )
+    if any(shutil.which(program) is None for program in built_in.program.split()):
+        return False
+    if built_in.is_program:
+        return bool(variables(name))
+    return all(_is_importable(module) for module in built_in.needs.split())
+
+
+def variables(name: str) -> dict[str, str]:
+    """Environment variables for the program of a built-in target: where Node finds what npm installed for it."""
+    from harness.environments.environments import find  # not in a player's process, whose Python may be older
+
+    environment = find(BUILT_IN[name].requirements)
+    return {"NODE_PATH": str(environment.folder / "node_modules")} if environment else {}
 
 
 def _is_importable(module: str) -> bool:

@@ -12,8 +12,8 @@ from pathlib import Path
 from harness import place
 from harness.errors import UsageError
 from harness.targets import compilation_cache
+from harness.targets.built_in import BUILT_IN, EXEC, location, variables
 from harness.targets.device import CPU, for_device
-from harness.targets.load import EXEC
 
 PYTHON_PLAYER = Path(__file__).with_name("python_player.py")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -34,12 +34,18 @@ class Launch:
     python: str | None = None
     """The interpreter of the environment in which it is played; None: this one."""
 
+    @property
+    def is_program(self) -> bool:
+        """Whether it speaks the wire itself, as a user's or a built-in program does."""
+        return self.target.startswith(EXEC) or (self.target in BUILT_IN and BUILT_IN[self.target].is_program)
+
     def command(self) -> list[str]:
         """The program and its arguments. Raises UsageError for a command that cannot be read or found."""
-        if not self.target.startswith(EXEC):
+        if not self.is_program:
             return [self.python or sys.executable, str(PYTHON_PLAYER)]
+        command = self.target if self.target.startswith(EXEC) else location(self.target)
         try:
-            words = shlex.split(self.target[len(EXEC) :])
+            words = shlex.split(command[len(EXEC) :])
         except ValueError as error:
             raise UsageError(f"target {self.target!r}: {error}") from None
         if not words:
@@ -55,9 +61,11 @@ class Launch:
             environment |= dict.fromkeys(THREADS, str(self.threads))
         if self.device == CPU:  # which of a GPU's kernels is the fastest, JAX measures anew
             environment |= compilation_cache.environment()
+        if self.target in BUILT_IN and self.is_program:
+            environment |= variables(self.target)
         if self.python:
             environment.pop("PYTHONHOME", None)  # where this Python has its library
-        elif not self.target.startswith(EXEC):
+        elif not self.is_program:
             environment |= {"PYTHONPATH": place.python_path()}  # for the processes that a target starts
         return for_device(environment, self.device)
 

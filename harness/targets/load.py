@@ -14,13 +14,10 @@ from typing import Any
 
 from harness.cases.script import DEFAULT_DTYPES, DTYPES
 from harness.errors import UsageError
-from harness.targets.built_in import BUILT_IN, is_installed, location
+from harness.targets.built_in import BUILT_IN, EXEC, is_installed, location
 from harness.targets.play import failure
 from harness.targets.recognise import NotRecognisedError, recognise
 from reference.summation_error import SUMMATIONS
-
-EXEC = "exec:"
-"""Before the command of a program that plays itself, in any language."""
 
 ENTRY_POINTS = "bnproof.targets"
 """The group of entry points under which a package can name its targets."""
@@ -35,7 +32,7 @@ class TargetError(UsageError):
 
 def locate(name: str) -> str:
     """The "module:attr" or "file.py:attr" of a target's name. Raises TargetError, with the nearest name."""
-    if name.startswith(EXEC):
+    if name.startswith(EXEC) or (name in BUILT_IN and BUILT_IN[name].is_program):
         raise TargetError(f"target {name!r}: a program in another language is played by `check` and `probe` alone")
     if name in BUILT_IN:
         if not is_installed(name):
