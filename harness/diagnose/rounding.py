@@ -86,7 +86,8 @@ def factors_of_movement(played: PlayedCase) -> Iterator[float | None]:
                 break
             start, want = before[step.session], want.astype(np.float64)
             bound = expected.bounds[name]
-            moved = Deviation(played, number, name, got.astype(np.float64) - start, want - start, bound)
+            with np.errstate(invalid="ignore"):  # what overflowed before stays so: inf - inf
+                moved = Deviation(played, number, name, got.astype(np.float64) - start, want - start, bound)
             if moved.beyond.any():
                 yield constant_factor([moved], enough=ENOUGH_CHANNELS) if result.op != "eval" else None
                 break
