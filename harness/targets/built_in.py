@@ -126,7 +126,7 @@ OTHERS: dict[str, BuiltIn] = {
     ),
     "objax": _other("objax_layers:ObjaxBatchNorm", "objax jax", "objax.nn.BatchNorm", "objax", as_of="2023-12-01"),
     "paddle": _other(
-        "paddle_layers:PaddleBatchNorm", "paddle", "paddle.nn.BatchNorm1D to 3D on the CPU", "paddlepaddle"
+        "paddle_layers:PaddleBatchNorm", "paddle", "paddle.nn.BatchNorm1D to 3D on the CPU", "paddlepaddle setuptools"
     ),
     "openvino": _other("onnx_engines:OpenVino", "onnx openvino", "OpenVINO, prediction only", "onnx openvino"),
     "opencv": _other(
