@@ -10,6 +10,7 @@ from harness.targets.in_process import InProcessTarget
 
 MANY_VALUES = tuple(case for case in CASES if case.values_per_channel > 1024)
 """They take as long as all other cases together, and few mistakes need them."""
+FEW_VALUES = tuple(case for case in CASES if case not in MANY_VALUES)
 GROWS_WITH_SIZE = {"fast_variance", "low_precision_stats"}
 """What is told by how large the errors are: of sums, which grow with the number of values."""
 
@@ -24,7 +25,7 @@ def cases_for(mutant):
     expected = {mutant.expected} if isinstance(mutant.expected, str) else {*mutant.expected}
     if expected & GROWS_WITH_SIZE or any(case.id == mutant.case for case in MANY_VALUES):
         return CASES
-    return tuple(case for case in CASES if case not in MANY_VALUES)
+    return FEW_VALUES
 
 
 @lru_cache(4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from weakref import WeakKeyDictionary
 
 import ml_dtypes
@@ -77,8 +78,8 @@ def misfit(
             if (not only or name == only[1]) and name in values:
                 deviation = Deviation(played, number, name, got, values[name])
                 worst = max(worst, deviation.in_tolerances(within, more.get(name)))
-        if worst == np.inf:
-            return worst
+                if worst == np.inf:
+                    return worst
     return worst
 
 
@@ -108,22 +109,27 @@ class Deviation:
             return np.inf
         if got is mistaken or (got.dtype == mistaken.dtype and np.array_equal(got, mistaken)):
             return 0.0
+        slack = within or tuning.SLACK
         with np.errstate(all="ignore"):
             yardstick = yardstick_of(self.played, self.name, self.expected)
             error = np.abs(got.astype(want.dtype) - mistaken)
             if yardstick.bounds_all:  # the quick way: within the honest bound there is no more to ask
-                in_bounds = float((error / yardstick.bound).max())
-                if in_bounds <= (within or tuning.SLACK):
-                    return in_bounds / (within or tuning.SLACK)
+                in_bounds = float(np.maximum.reduce(error / yardstick.bound, axis=None))
+                if in_bounds <= slack:
+                    return in_bounds / slack
             size = largest(mistaken)
             allowed = yardstick.tolerance(mistaken, size, within)
             if extra is not None:
                 allowed = allowed + tuning.SLACK * extra
-            free = self.same_or_open() | np.isinf(allowed)
-            ratio = np.where(free | (error == 0), 0.0, error / allowed).astype(np.float64)
-            ratio = np.where((ratio > 1) & (error > tuning.NOT_ROUNDING * size), np.inf, ratio)
-        ratio = np.where(yardstick.law, ratio, 0.0)
-        return float(np.where(np.isnan(ratio), np.inf, ratio).max())
+            free = np.isinf(allowed) | (error == 0)
+            if not np.maximum.reduce(size, axis=None) <= largest_finite(got.dtype) or not np.isfinite(mistaken).all():
+                free |= self.same_or_open()
+            ratio = np.where(free, 0.0, error / allowed).astype(np.float64, copy=False)
+            ratio[(ratio > 1) & (error > tuning.NOT_ROUNDING * size)] = np.inf
+        ratio[np.isnan(ratio)] = np.inf
+        if not yardstick.all_law:
+            ratio[~np.broadcast_to(yardstick.law, ratio.shape)] = 0.0
+        return float(np.maximum.reduce(ratio, axis=None))
 
     def same_or_open(self) -> np.ndarray:
         """Where what is not finite is no deviation: on both sides; or a 0/0 of a constant channel.
@@ -138,6 +144,7 @@ class Deviation:
         return same | (np.isnan(self.mistaken) & constant_channels(self.played.script.steps[self.step], self.mistaken))
 
 
+@cache
 def largest_finite(dtype: np.dtype) -> float:
     """The largest number of a floating-point type, those of ml_dtypes included; infinity for any other type."""
     try:
@@ -167,10 +174,14 @@ class Yardstick:
     """Whether there is a bound, and it is positive everywhere."""
     size: np.ndarray
     """`largest` of want."""
+    safe_size: np.ndarray
+    """The same, to divide by: 1 where it is 0."""
     proves: np.ndarray
     """Where the bound is narrow enough to prove something."""
+    proves_all: bool
     law: np.ndarray
     """In which channels the case is law, in a shape that broadcasts against `want`."""
+    all_law: bool
     u: float
     rounds_results: bool
     """Whether results are rounded to fewer bits than they are computed in: a mistaken result then errs by its own size,
@@ -183,14 +194,13 @@ class Yardstick:
         """
         if self.bound is None:
             return np.zeros(self.want.shape)
-        size = self.size
-        growth = np.where(size > 0, np.maximum(1.0, mistaken_size / np.where(size > 0, size, 1.0)), 1.0)
+        growth = np.where(self.size > 0, np.maximum(1.0, mistaken_size / self.safe_size), 1.0)
         if within:
             return within * self.bound * growth
         allowed = tuning.SLACK * self.bound * growth
         if self.rounds_results:
             allowed = allowed + self.u * np.abs(mistaken)
-        if self.proves.all():
+        if self.proves_all:
             return allowed
         vacuous = ~self.proves & ~conclusive(allowed.astype(np.float64) / tuning.SLACK, mistaken, self.u)
         return np.where(vacuous, np.inf, allowed)
@@ -206,13 +216,18 @@ def yardstick_of(played: PlayedCase, name: str, expected: Expected) -> Yardstick
         want, bound = expected.values[name], bound_of(name, expected)
         precision = precision_of(played.dtype)
         u = OBSERVABLES[name].unit_roundoff(precision)
+        size, law = largest(want), law_channels(played, want)
+        proves = np.ones(want.shape, bool) if bound is None else conclusive(bound, want, u)
         of_step[name] = Yardstick(
             want=want,
             bound=bound,
             bounds_all=bound is not None and bool(bound.all()),
-            size=largest(want),
-            proves=np.ones(want.shape, bool) if bound is None else conclusive(bound, want, u),
-            law=law_channels(played, want),
+            size=size,
+            safe_size=np.where(size > 0, size, 1.0),
+            proves=proves,
+            proves_all=bool(proves.all()),
+            law=law,
+            all_law=bool(law.all()),
             u=u,
             rounds_results=u > precision.work,
         )
