@@ -11,11 +11,17 @@ from harness.targets.device import CPU, started_on
 from harness.targets.player import ALL_RANKS, Description
 
 METHODS = ("train", "eval", "stats", "train_no_grad", "state", "load_state")
-LIBRARIES = (
-    "numpy", "torch", "jax", "jaxlib", "flax", "optax", "ml_dtypes", "torchvision", "timm", "keras",
-    "tensorflow", "tensorflow_cpu", "onnx", "onnxruntime", "tinygrad", "mlx",
-)  # fmt: skip
-"""Those whose versions are recorded, where the target has imported them."""
+LIBRARIES = {
+    name: name
+    for name in (
+        "numpy", "torch", "jax", "jaxlib", "flax", "optax", "ml_dtypes", "torchvision", "timm", "keras", "tf_keras",
+        "tensorflow", "onnx", "onnxruntime", "openvino", "tinygrad", "mlx", "equinox", "objax",
+    )
+} | {
+    "tensorflow_cpu": "tensorflow", "dm-haiku": "haiku", "dm-sonnet": "sonnet",
+    "paddlepaddle": "paddle", "opencv-python-headless": "cv2",
+}  # fmt: skip
+"""Distribution -> module: those whose versions are recorded, where the target has imported them."""
 
 
 def describe(target: Any, device: str = CPU) -> Description:
@@ -37,7 +43,7 @@ def describe(target: Any, device: str = CPU) -> Description:
 
 
 def _version_if_imported(name: str) -> str | None:
-    if name.removesuffix("_cpu") not in sys.modules:
+    if LIBRARIES[name] not in sys.modules:
         return None
     try:
         return importlib.metadata.version(name)
