@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from harness.cases.case import DEFAULT_DTYPES
-from harness.cases.catalogue import CASES
+from harness.cases.catalogue import BY_ID, CASES
 from harness.judge import oracle
 from harness.judge.expected import expect
 from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import forget_prepared
 from reference.conventions import PRESETS
-from tests.in_process import cases_for, checked
+from tests.in_process import checked
+from tests.targets.branches import EVERY_KIND
 from tests.targets.honest import LAYERS, WRITTEN_OUT
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
@@ -81,7 +82,8 @@ def test_an_honest_layer_agrees_in_float64(variant):
 @pytest.mark.parametrize("mutant", [*SINGLE[::12], PAIRS[0]], ids=lambda one: one.__name__)
 def test_a_mutant_is_named(mutant):
     pytest.importorskip("numpy_quaddtype")
-    report = checked(in_float64(mutant), cases=cases_for(mutant))
+    cases = tuple(BY_ID[case] for case in dict.fromkeys((*EVERY_KIND, mutant.case)))
+    report = checked(in_float64(mutant), cases=cases)
     assert {finding.id for finding in report.diagnosis} == expected_ids(mutant)
 
 

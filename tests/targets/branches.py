@@ -8,7 +8,8 @@ import numpy as np
 from tests.targets.mutants.right import D2l, Torch
 
 EVERY_KIND = (
-    "rank2", "rank3", "rank4", "odd_batch", "one_feature", "one_image", "small_variance", "large_mean_1e4", "tiny_eps",
+    "rank2", "rank3", "rank4", "odd_batch", "one_feature", "one_image", "small_variance", "constant_inexact",
+    "large_mean_1e4", "tiny_eps",
     "decimal_momentum", "eval_between", "five_steps", "save_and_restore", "sixteen_bits", "values_1025",
 )  # fmt: skip
 """Cases that differ in all that a condition may speak of: enough to tell a mistake that shows in most of them."""

@@ -44,11 +44,18 @@ class ChanMerges(Torch):
 
 
 class PairwiseTree(D2l):
+    """Halves are added, the first the longer by one where they are not equal; a level of the tree at a time."""
+
     def total(self, rows):
-        if len(rows) == 1:
-            return rows[0]
-        half = (len(rows) + 1) // 2
-        return self.total(rows[:half]) + self.total(rows[half:])
+        sizes = np.array([len(rows)])
+        while sizes.max() > 2:
+            sizes = np.stack([(sizes + 1) // 2, sizes // 2], axis=1).reshape(-1)
+        first = np.cumsum(sizes) - sizes
+        sums = rows[first]
+        sums[sizes == 2] += rows[first[sizes == 2] + 1]
+        while len(sums) > 1:
+            sums = sums[::2] + sums[1::2]
+        return sums[0]
 
     def statistics(self, x):
         rows = np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis])
@@ -61,10 +68,7 @@ class Sequential(Flax):
     """Sums one by one, in the working precision, everywhere."""
 
     def total(self, rows):
-        result = np.zeros_like(rows[0])
-        for row in rows:
-            result = result + row
-        return result
+        return np.add.accumulate(np.concatenate([np.zeros_like(rows[:1]), rows]))[-1]
 
     def rows(self, x):
         return np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis])
