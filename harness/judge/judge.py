@@ -212,7 +212,8 @@ def _measured(judgement: Judgement, got: np.ndarray, mask: np.ndarray, standard:
     counted = broken | (mask & standard.finite & (standard.proves | (ratio > 1)))
     proves = bool(counted.any())
     considered = counted if proves else mask
-    place = np.unravel_index(int(np.argmax(np.where(considered, ratio, -1.0))), mask.shape)
+    all_counted = bool(counted.all())  # as a rule
+    place = np.unravel_index(int(np.argmax(ratio if all_counted else np.where(considered, ratio, -1.0))), mask.shape)
     judgement = replace(
         judgement,
         index=tuple(int(i) for i in place),
@@ -221,10 +222,10 @@ def _measured(judgement: Judgement, got: np.ndarray, mask: np.ndarray, standard:
         ratio=float(ratio[place]),
         got=float(got[place]),
         want=float(standard.want[place]),
-        inconclusive_channels=_whole_channels(mask & ~counted),
-        beyond=int((considered & (ratio > 1)).sum()),
-        elements=int(considered.sum()),
-        largest_error=float(np.where(considered, error, 0.0).max()),
+        inconclusive_channels=0 if all_counted else _whole_channels(mask & ~counted),
+        beyond=int((considered & (ratio > 1)).sum()) if ratio[place] > 1 else 0,
+        elements=mask.size if all_counted else int(considered.sum()),
+        largest_error=float((error if all_counted else np.where(considered, error, 0.0)).max()),
     )
     if not proves:
         return replace(judgement, verdict=Verdict.inconclusive, reason=Reason.bound_too_wide)
@@ -241,7 +242,8 @@ def _errors(got: np.ndarray, mask: np.ndarray, standard: Standard) -> tuple[np.n
     """(|got - want|, error/bound, where a finite number is expected and none came), each of want's shape."""
     want = standard.want
     with np.errstate(all="ignore"):  # also for a signalling NaN, whose conversion is an invalid operation
-        wide, plain = got.astype(want.dtype), got.astype(np.float64)
+        wide = got.astype(want.dtype)
+        plain = wide if want.dtype == np.float64 else got.astype(np.float64)
         same = (wide == want) | (np.isnan(wide) & np.isnan(want))
         error = np.where(same, 0.0, np.abs(wide - want).astype(np.float64))
         ratio = np.where(error == 0, 0.0, error / standard.bound)
