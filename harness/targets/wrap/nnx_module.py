@@ -47,7 +47,7 @@ class NnxModule(common.Adapter):
         common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))
         self.note_mapping(self.paths)
         for ours, path in self.paths.items():
-            variables(self.layer)[path].set_value(jnp.asarray(getattr(setup, ours)).reshape(shapes[path]))
+            assign(self.layer, path, jnp.asarray(getattr(setup, ours)).reshape(shapes[path]))
         common.check_read_back(setup, {name: self._array(name) for name in self.paths})
         self.stats = self._stats if "moving_mean" in self.paths or "moving_var" in self.paths else None
 
@@ -88,6 +88,17 @@ def variables(layer_or_state: Any) -> dict[str, Any]:
     state = layer_or_state if isinstance(layer_or_state, nnx.State) else nnx.state(layer_or_state)
     flat = nnx.to_flat_state(state)
     return {".".join(map(str, path)): variable for path, variable in flat if hasattr(variable[...], "shape")}
+
+
+def assign(layer: Any, path: str, array: jax.Array) -> None:
+    """Set the variable at a path. Before flax 0.12 the state holds copies, and variables have no `set_value`."""
+    variable = layer
+    for part in path.split("."):
+        variable = variable[int(part)] if part.isdigit() else getattr(variable, part)
+    if hasattr(type(variable), "set_value"):
+        variable.set_value(array)
+    else:
+        variable.value = array
 
 
 @partial(nnx.jit, static_argnums=3)
