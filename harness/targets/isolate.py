@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness.cases.script import Script
@@ -197,7 +198,8 @@ class IsolatedTarget:
         notes = [Note(id, text) for id, text in self._notes.items()]
         printed = self.printed()
         if printed:
-            notes.append(Note("prints", f"it writes to stdout or stderr: {printed[:120]}"))
+            shown = printed.replace(str(Path.home()), "~")[:120]  # pages with it may be published
+            notes.append(Note("prints", f"it writes to stdout or stderr: {shown}"))
         return notes
 
     def _died(self, cause: DeathCause, message: str) -> Death:
