@@ -55,6 +55,10 @@ def test_every_id_is_separated_by_a_case():
     assert set(TEXTS) - separated == set(ANY_WRONG)
 
 
+SHOWS_NOT_IN = {("settings_rounded", "float32")}
+"""A number of 32 bits is all that a layer in float32 has."""
+
+
 def test_the_quick_suite_is_part_of_the_full_one():
     assert set(suite("quick")) < set(suite("full"))
     quick = {identity for case in suite("quick") for identity in case.separates}
@@ -63,8 +67,16 @@ def test_the_quick_suite_is_part_of_the_full_one():
         suite("half")
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(("known", "variant"), VARIANTS, ids=lambda v: getattr(v, "__name__", getattr(v, "id", "")))
+@pytest.mark.parametrize(
+    ("known", "variant", "dtype"),
+    [
+        (known, variant, dtype)
+        for known, variant in VARIANTS
+        for dtype in ("float64", "float32")
+        if (known.id, dtype) not in SHOWS_NOT_IN
+    ],
+    ids=lambda v: getattr(v, "__name__", getattr(v, "id", v)),
+)
 def test_a_mistake_has_a_witness_among_the_cases_that_claim_it(known, variant, dtype):
     """Some law observable of some case moves by a hundred bounds, where the bound proves anything, or is not finite."""
     claiming = [case for case in CASES if known.id in case.separates and dtype in case.dtypes]

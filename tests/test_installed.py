@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -261,6 +262,7 @@ def test_imports_are_renamed_and_nothing_else(backend):
 @pytest.fixture
 def backend(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / ".ci")
-    import one_name
+    with warnings.catch_warnings(action="ignore"):  # setuptools is the first to import distutils, if nobody else was
+        import one_name
 
     return one_name

@@ -56,8 +56,12 @@ def test_what_a_target_declares_is_not_narrowed():
     assert notes == []
 
 
-# Keras has one backend a process: its adapters are judged in processes of their own (test_third_party.py).
-HERE_AND_NOW = [name for name in BUILT_IN if not name.startswith(("keras", "torch-compiled", "tutorial"))]
+# Keras has one backend a process, and a program is another process anyway (test_third_party.py).
+HERE_AND_NOW = [
+    name
+    for name, built_in in BUILT_IN.items()
+    if not built_in.is_program and not name.startswith(("keras", "torch-compiled", "tutorial"))
+]
 
 
 @pytest.mark.parametrize("name", HERE_AND_NOW)

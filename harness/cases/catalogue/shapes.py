@@ -8,6 +8,7 @@ from harness.cases.data import gaussian
 FORMULAS = (
     "momentum_inverted",
     "momentum_wrong",
+    "settings_rounded",
     "moving_var_biased",
     "moving_var_unbiased",
     "bessel_wrong",

@@ -40,7 +40,7 @@ STEPS = (
     Case(
         "decimal_momentum",
         "a momentum that binary fractions cannot hold: 1 - 0.9 is not 0.1",
-        ("momentum_inverted", "momentum_wrong"),
+        ("momentum_inverted", "momentum_wrong", "settings_rounded"),
         ("momentum_inverted_reading",),
         new_weight=0.1,
     ),
