@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check_target
+from harness.cli.every_library import header
 from harness.cli.output import AGREED, FAULTY, NOTHING_JUDGED, Update, bar, coloured, write_json
 from harness.cli.output import out as console
 from harness.environments.environments import make as make_environment
@@ -46,7 +46,7 @@ def make(distribution: str, words: list[str], suite_name: str, seed: int, out: P
         raise UsageError(f"there is no history of {distribution!r}: known are {', '.join(LIBRARIES)}")
     library = LIBRARIES[distribution]
     plan = Plan(distribution, library, select(releases(distribution), words), suite_name, seed)
-    ledger = Ledger(out / f"history-{distribution}.jsonl", header(plan))
+    ledger = Ledger(out / f"history-{distribution}.jsonl", header(suite_name, seed))
     records = []
     with bar(distribution, len(plan.releases) * len(library.targets)) as update:
         for record in judged(plan, update):
@@ -63,11 +63,6 @@ def make(distribution: str, words: list[str], suite_name: str, seed: int, out: P
     return status([record for record in records if record.version == plan.releases[-1].version])
 
 
-def header(plan: Plan) -> dict[str, object]:
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"made": made, "suite": plan.suite, "seed": plan.seed, "environment": environment()}
-
-
 def judged(plan: Plan, update: Update) -> Iterator[ReleaseRecord]:
     """One record a release and target, the oldest release first."""
     for release in plan.releases:
@@ -82,7 +77,7 @@ def judged(plan: Plan, update: Update) -> Iterator[ReleaseRecord]:
             continue
         for target in plan.library.targets:
             update(description=f"{plan.distribution} {release.version}: {target}")
-            versions = {name: installed.versions[name] for name in sorted(installed.versions)}
+            versions = dict(sorted(installed.versions.items()))
             about = replace(blank, target=target, python=requirements.python_version, versions=versions)
             yield checked(plan, about, str(installed.python))
 
