@@ -246,8 +246,7 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
     scale = g * r
     xh = layer.d_regrouped * r
     closed = scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
-    forms = [closed, reverse_mode(layer, n, per_std)]
-    return forms if r.arithmetic.summation == "any" else [*forms, reverse_mode_by_quotients(layer, n, per_std)]
+    return [closed, reverse_mode(layer, n, per_std), reverse_mode_by_quotients(layer, n, per_std)]
 
 
 def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
