@@ -14,14 +14,15 @@ MIB = 2**20
 
 @envs.command("list")
 def list_(json_file: Json = None) -> None:
-    """What is there: requirements, size, place."""
+    """What is there: requirements, size, place. `alone`: what removing it would free; the rest is shared."""
     from rich.table import Table
 
     from harness.cli.output import out, write_json
     from harness.environments import environments
+    from harness.environments.disk_use import disk_use
 
     there = environments.made()
-    sizes = [environment.size for environment in there]
+    use = disk_use([environment.folder for environment in there])
     content = [
         {
             "key": environment.folder.name,
@@ -29,21 +30,43 @@ def list_(json_file: Json = None) -> None:
             "versions": environment.versions,
             "python": str(environment.python),
             "made": environment.made,
-            "bytes": size,
+            "bytes": whole,
+            "bytes_alone": alone,
         }
-        for environment, size in zip(there, sizes, strict=True)
+        for environment, whole, alone in zip(there, use.whole, use.alone, strict=True)
     ]
-    write_json(json_file, {"folder": str(environments.root()), "environments": content})
+    folder = {"folder": str(environments.root()), "bytes_on_disk": use.total}
+    write_json(json_file, folder | {"environments": content})
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("key", "MiB", "made", "requirements"):
+    for heading in ("key", "MiB", "alone", "made", "requirements"):
         table.add_column(heading, no_wrap=heading != "requirements")
-    for environment, size in zip(there, sizes, strict=True):
+    for environment, whole, alone in zip(there, use.whole, use.alone, strict=True):
         requirements = str(environment.requirements)
-        table.add_row(environment.folder.name, f"{size / MIB:,.0f}", environment.made[:10], requirements)
+        sizes = f"{whole / MIB:,.0f}", f"{alone / MIB:,.0f}"
+        table.add_row(environment.folder.name, *sizes, environment.made[:10], requirements)
     if there:
         out.print(table)
-    total = f"{len(there)} environments, {sum(sizes) / MIB:,.0f} MiB, in {environments.root()}"
+    total = f"{len(there)} environments, {use.total / MIB:,.0f} MiB on the disk, in {environments.root()}"
+    if sum(use.whole) > use.total:
+        total += f"; {sum(use.whole) / MIB:,.0f} MiB if they shared no files"
     out.print(total, markup=False, highlight=False, soft_wrap=True)
+
+
+@envs.command()
+def dedupe() -> None:
+    """Let environments share the files that are the same, as new ones do; remove what was broken off."""
+    from harness.cli.output import out
+    from harness.environments import environments
+    from harness.environments.sharing import Saved
+
+    saved = []
+
+    def tell(key: str, its: Saved) -> None:
+        saved.append(its.bytes)
+        out.print(f"{key}: {its.files:,} files, {its.bytes / MIB:,.0f} MiB", markup=False, highlight=False)
+
+    environments.share_all(tell)
+    out.print(f"{sum(saved) / MIB:,.0f} MiB saved in {len(saved)} environments", markup=False, highlight=False)
 
 
 @envs.command()
@@ -64,5 +87,6 @@ def clean(
     for key in keys or there:
         environments.remove(there[key])
         out.print(f"removed {key}: {there[key].requirements}", markup=False, highlight=False)
+    environments.tidy()
     if not there:
         out.print("there is nothing to remove", markup=False)

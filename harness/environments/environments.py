@@ -1,12 +1,11 @@
 """Make, find, list and remove environments.
 
 Each is a virtual environment in a folder named by its requirements. It is finished when its `environment.json` is
-there; a folder without one was broken off, and is made anew.
+there; a folder without one was broken off, and is made anew. Files that several have alike take their space once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -15,18 +14,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.environments.interpreters import interpreter
+from harness.environments import sharing
+from harness.environments.alone import Hold, alone, end
+from harness.environments.interpreters import interpreter, python_in
 from harness.environments.requirements import NotInstallableError, Requirements
 
 FOLDER = "BNPROOF_ENVIRONMENTS"
 """An environment variable: where environments are kept, in place of the user's cache."""
 RECORD = "environment.json"
+CONTENTS = "contents"
+"""The folder with a link to each file that environments share."""
 INSTALL_SECONDS = 900.0
 REASON_LENGTH = 300
 DATED = ("PIP_INDEX_URL", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_PROXY", "PIP_DEFAULT_TIMEOUT", "PIP_CACHE_DIR")
@@ -47,15 +51,6 @@ class Environment:
     @property
     def python(self) -> Path:
         return python_in(self.folder)
-
-    @property
-    def size(self) -> int:
-        """Bytes on the disk."""
-        return sum(entry.stat(follow_symlinks=False).st_size for entry in self.folder.rglob("*") if entry.is_file())
-
-
-def python_in(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def root() -> Path:
@@ -91,25 +86,53 @@ def make(
     """
     _look_for(requirements)
     folder = root() / requirements.key
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        if there := _read(folder):
-            return there
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            return _build(requirements, folder, on_line, limit)
-        except BaseException:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with alone(folder) as hold:
+            if there := _read(folder):
+                return there
             shutil.rmtree(folder, ignore_errors=True)
-            raise
+            try:
+                environment = _build(requirements, folder, on_line, limit, hold)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            sharing.share(folder, root() / CONTENTS)
+            return environment
+    except BrokenPipeError:  # whoever reads the progress is gone
+        raise
+    except OSError as error:  # a disk that is full, a folder that cannot be written to
+        raise NotInstallableError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def remove(environment: Environment) -> None:
-    with _alone(environment.folder):
+    """What it shares with others stays theirs."""
+    with alone(environment.folder):
         (environment.folder / RECORD).unlink(missing_ok=True)  # first: half of it is none
         shutil.rmtree(environment.folder, ignore_errors=True)
 
 
-def _build(requirements: Requirements, folder: Path, on_line: Callable[[str], None], limit: float) -> Environment:
+def share_all(on_each: Callable[[str, sharing.Saved], None]) -> None:
+    """Let all that are there share their files, and drop what none has any more. on_each: key, what it saved."""
+    for environment in made():
+        with alone(environment.folder):
+            on_each(environment.folder.name, sharing.share(environment.folder, root() / CONTENTS))
+    tidy()
+
+
+def tidy() -> None:
+    """Remove what is in no environment: files that none shares any more, and environments that were broken off."""
+    for folder in root().iterdir() if root().is_dir() else ():
+        if folder.is_dir() and folder.name != CONTENTS and _read(folder) is None:
+            with alone(folder):
+                if _read(folder) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
+    sharing.prune(root() / CONTENTS)
+
+
+def _build(
+    requirements: Requirements, folder: Path, on_line: Callable[[str], None], limit: float, hold: Hold
+) -> Environment:
     started = time.monotonic()
     venv = [str(interpreter(requirements.python_version)), "-m", "venv"]
     if requirements == INSTALLER:
@@ -119,8 +142,9 @@ def _build(requirements: Requirements, folder: Path, on_line: Callable[[str], No
         commands = [[*venv, "--without-pip", str(folder)]]
         pip = [str(_pips_python(requirements, on_line)), "-m", "pip", "--python", str(python_in(folder))]
         commands += _installing(requirements, folder, pip)
+    installer = Installer(on_line, started + limit, _variables(requirements), hold)
     for command in commands:
-        _run(command, on_line, started + limit, _variables(requirements))
+        installer.run(command)
     listed = subprocess.run([*pip, "list", "--format=json"], capture_output=True, text=True, check=True)
     environment = Environment(
         folder=folder,
@@ -158,27 +182,48 @@ def _variables(requirements: Requirements) -> dict[str, str]:
     return kept | {"PIP_CONFIG_FILE": os.devnull}
 
 
-def _run(command: list[str], on_line: Callable[[str], None], until: float, variables: dict[str, str]) -> None:
-    """Run to its end. Raises NotInstallableError with what it said last, where it fails or takes too long."""
-    lines = []
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=variables
-    ) as process:
-        stop = threading.Timer(max(0.0, until - time.monotonic()), process.kill)
-        stop.start()
-        try:
-            for line in process.stdout or ():
-                if line.strip():
-                    lines.append(line.strip())
-                    on_line(line.strip())
-            process.wait()
-        finally:
-            stop.cancel()
-            process.kill()
-    if time.monotonic() >= until:
-        raise NotInstallableError("the time limit for installing it was reached")
-    if process.returncode != 0:
-        raise NotInstallableError(reason(lines) or f"{command[0]} ended with exit status {process.returncode}")
+@dataclass(frozen=True)
+class Installer:
+    """What the commands that make an environment have in common."""
+
+    on_line: Callable[[str], None]
+    """Called with each line that they print."""
+    until: float
+    """By `time.monotonic`."""
+    variables: dict[str, str]
+    hold: Hold
+
+    def run(self, command: list[str]) -> None:
+        """Run to its end. Raises NotInstallableError with what it said last, where it fails or takes too long."""
+        lines = []
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=self.variables,
+            **self.hold.for_installer(),
+        ) as process:
+            kill = partial(end, process.pid) if os.name == "posix" else process.kill
+            stop = threading.Timer(max(0.0, self.until - time.monotonic()), kill)
+            stop.start()
+            try:
+                self.hold.note(process.pid)
+                for line in process.stdout or ():
+                    if line.strip():
+                        lines.append(line.strip())
+                        self.on_line(line.strip())
+                process.wait()
+            except BaseException:
+                kill()
+                raise
+            finally:
+                stop.cancel()
+        if time.monotonic() >= self.until:
+            raise NotInstallableError("the time limit for installing it was reached")
+        if process.returncode != 0:
+            raise NotInstallableError(reason(lines) or f"{command[0]} ended with exit status {process.returncode}")
 
 
 def reason(lines: list[str]) -> str:
@@ -205,15 +250,6 @@ def _is_on_debian(package: str) -> bool:
     except FileNotFoundError:  # no Debian
         return False
     return asked.stdout.endswith(" installed")
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two commands that want the same environment wait for each other."""
-    from filelock import FileLock
-
-    with FileLock(folder.with_suffix(".lock")):
-        yield
 
 
 def _write(environment: Environment) -> None:

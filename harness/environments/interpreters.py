@@ -12,6 +12,14 @@ from harness.environments.requirements import NotInstallableError, running_versi
 OLDEST = (3, 9)
 """The player's files need it."""
 NEWEST_TRIED = 20
+PLACES = ("Scripts/python.exe", "python.exe") if os.name == "nt" else ("bin/python", "bin/python3")
+"""Where an environment's folder may have its interpreter; where `venv` puts it, first."""
+
+
+def python_in(folder: Path) -> Path:
+    """The interpreter of the environment in `folder`; where there is none, the place where `venv` puts one."""
+    candidates = [folder / place for place in PLACES]
+    return next(filter(Path.is_file, candidates), candidates[0])
 
 
 def interpreter(version: str) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import place
+from harness.environments.interpreters import PLACES, python_in
 from harness.errors import UsageError
 from harness.targets import compilation_cache
 from harness.targets.built_in import BUILT_IN, EXEC, location, variables
@@ -18,8 +19,6 @@ from harness.targets.device import CPU, for_device
 PYTHON_PLAYER = Path(__file__).with_name("python_player.py")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """The environment variables by which libraries are told how many threads to take. XLA takes what it likes."""
-INTERPRETERS = ("bin/python", "bin/python3", "Scripts/python.exe", "python.exe")
-"""Where an environment's folder has its interpreter."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,10 @@ def interpreter_of(environment: str) -> str:
     """The interpreter of an environment: a folder, an interpreter, or the name of one. Raises UsageError."""
     path = Path(environment)
     if path.is_dir():
-        for interpreter in INTERPRETERS:
-            if (path / interpreter).is_file():
-                return str((path / interpreter).absolute())  # a link to elsewhere is what makes it an environment
-        raise UsageError(
-            f"--python {environment}: no interpreter in that folder (looked for {', '.join(INTERPRETERS)})"
-        )
+        python = python_in(path)
+        if not python.is_file():
+            raise UsageError(f"--python {environment}: no interpreter in that folder (looked for {', '.join(PLACES)})")
+        return str(python.absolute())  # a link to elsewhere is what makes it an environment
     program = shutil.which(environment)
     if program is None:
         raise UsageError(f"--python {environment}: no such folder, and no such program")
