@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Json, Python, Seed, Suite, TargetDevice
+from harness.cli.options import Jobs, Json, On, Python, Seed, Suite, TargetDevice
 from harness.cli.request import SECONDS, CheckRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from harness.cases.case import Case
     from harness.check import CheckOptions
     from harness.cli.output import Update
+    from harness.judge.report import TargetReport
 
 EXIT_STATUSES = """\b
 Exit status:
@@ -59,6 +62,8 @@ def check(
         int | None, typer.Option(help="How many threads a target may use (1 if not said).", min=1, metavar="N")
     ] = None,
     python: Python = None,
+    jobs: Jobs = None,
+    on: On = None,
     json_file: Json = None,
 ) -> None:
     """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
@@ -76,6 +81,8 @@ def check(
         json_file=json_file,
         threads=threads,
         python=python,
+        jobs=jobs,
+        scheduler=on,
         device=device.value,
     )
     raise typer.Exit(run(request))
@@ -83,9 +90,8 @@ def check(
 
 def run(request: CheckRequest) -> int:
     """Judge, print and write. Returns the exit status. Raises UsageError for what is wrong before any work is done."""
-    from harness.check import check as check_targets
     from harness.cli import show, verdicts
-    from harness.cli.output import bar, err, write_json
+    from harness.cli.output import err, write_json
     from harness.judge.known import excuse, read_known, stale
     from harness.record.files import ensure_writable, write_whole
 
@@ -97,10 +103,7 @@ def run(request: CheckRequest) -> int:
         if file:
             ensure_writable(file)
     reports, differed = [], set[str]()
-    with (
-        bar("starting", None) as update,
-        contextlib.closing(check_targets([*request.targets], check_options(request, cases, update))) as checked,
-    ):
+    with contextlib.closing(reports_of(request, cases)) as checked:
         for report in checked:
             reports.append(report)
             differed |= excuse(report, known)
@@ -115,6 +118,22 @@ def run(request: CheckRequest) -> int:
 
         write_whole(request.markdown_file, summary(reports, outdated))
     return verdicts.exit_status(reports, outdated)
+
+
+def reports_of(request: CheckRequest, cases: tuple[Case, ...]) -> Generator[TargetReport, None, None]:
+    """One report a target, in the order given, behind a progress bar."""
+    from harness.check import check as check_targets
+    from harness.cli.check_jobs import check_side_by_side
+    from harness.cli.output import bar
+    from harness.jobs.engines import Workers, workers_of
+
+    workers = workers_of(request.jobs, request.scheduler)
+    with bar("starting", None) as update:
+        options = check_options(request, cases, update)
+        if workers == Workers():
+            yield from check_targets([*request.targets], options)
+            return
+    yield from check_side_by_side(request.targets, options, workers)
 
 
 def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update) -> CheckOptions:

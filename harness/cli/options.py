@@ -33,6 +33,13 @@ Python = Annotated[
         help="Play targets in this environment: its folder, or an interpreter. It needs NumPy.", metavar="ENV"
     ),
 ]
+Jobs = Annotated[
+    int | None, typer.Option(help="How many processes of this machine do the work side by side.", min=1, metavar="N")
+]
+On = Annotated[
+    str | None,
+    typer.Option(help="A Dask cluster's workers do the work: tcp://HOST:PORT of its scheduler.", metavar="SCHEDULER"),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as one JSON object.", metavar="FILE")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the four Fashion-MNIST files.", metavar="DIR")]
 Seed = Annotated[int, typer.Option(help="Fixes every random number.", min=0)]

@@ -52,7 +52,7 @@ bar_console = Console(stderr=True)
 class Update(Protocol):
     def __call__(
         self,
-        completed: int | None = None,
+        completed: float | None = None,
         description: str | None = None,
         advance: int | None = None,
         total: int | None = None,
@@ -74,7 +74,7 @@ def bar(description: str, total: int | None) -> Iterator[Update]:
     task = progress.add_task(escape(description), total=total)
 
     def update(
-        completed: int | None = None,
+        completed: float | None = None,
         description: str | None = None,
         advance: int | None = None,
         total: int | None = None,

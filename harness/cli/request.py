@@ -27,5 +27,9 @@ class CheckRequest:
     threads: int | None = None
     python: str | None = None
     """The environment in which the targets are played: a folder, an interpreter, or the name of one."""
+    jobs: int | None = None
+    """How many processes check targets side by side; None: one."""
+    scheduler: str | None = None
+    """Of a Dask cluster whose workers check them instead."""
     device: str = "cpu"
     """Where the targets compute whose names do not say it."""

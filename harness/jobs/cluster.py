@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.jobs.identity import Identity, identity
-from harness.jobs.job import RETRIES, Failure, Job, Unwanted, attempt, died_too_often, failure_of
+from harness.jobs.job import Failure, Job, Unwanted, attempt, died_too_often, failure_of
 from harness.jobs.progress import OnProgress, Progress, ignore
 from harness.jobs.worker import Throttled
 
@@ -191,7 +191,7 @@ def outcome_of(future: Future) -> Any:
     try:
         return future.result()
     except KilledWorker as death:
-        return died_too_often(RETRIES + 1, f"on {death.last_worker.address}")
+        return died_too_often(death.allowed_failures + 1, f"on {death.last_worker.address}")
     except CancelledError:
         raise UsageError("the cluster has dropped its work: its scheduler ended, or somebody cancelled it") from None
     except Exception as error:

@@ -6,6 +6,9 @@ Shapes repeat on purpose: a compiling framework pays once a shape.
 
 from __future__ import annotations
 
+import copyreg
+from typing import Any
+
 from harness.cases.case import Case
 from harness.cases.catalogue.degenerate import DEGENERATE
 from harness.cases.catalogue.eps import EPS
@@ -39,3 +42,15 @@ def suite(name: str) -> tuple[Case, ...]:
     if name == "quick":
         return tuple(case for case in CASES if case.quick)
     raise ValueError(f"suite must be quick or full, got {name!r}")
+
+
+def case_by_id(case_id: str) -> Case:
+    return BY_ID[case_id]
+
+
+def _reduced(case: Case) -> str | tuple[Any, ...]:
+    """A case of the catalogue travels between processes by its id: functions that draw data cannot be pickled."""
+    return (case_by_id, (case.id,)) if BY_ID.get(case.id) is case else case.__reduce_ex__(2)
+
+
+copyreg.pickle(Case, _reduced)

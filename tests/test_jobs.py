@@ -1,0 +1,250 @@
+"""Work side by side: the same results in the same order, whichever processes do it and whichever of them die."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.cases.catalogue import CASES
+from harness.cases.user_case import user_case
+from harness.cli import check
+from harness.cli.request import CheckRequest
+from harness.errors import UsageError
+from harness.jobs import cluster
+from harness.jobs.engines import InTurn, Workers, open_engine, workers_of
+from harness.jobs.identity import identity
+from harness.jobs.job import Failure, Job, JobError, result_of
+from harness.jobs.processes import Processes
+from tests.targets import jobs
+
+ROOT = Path(__file__).parents[1]
+TARGET = """
+import os, pathlib, signal
+from reference.under_test import *
+flag = pathlib.Path(__file__).with_suffix(".flag")
+if flag.exists():
+    flag.unlink()
+    os.kill(os.getppid(), signal.SIGKILL)
+"""
+"""A target that kills, once, the process that checks it."""
+HANGS = """
+import os, pathlib, time
+for pid in (os.getpid(), os.getppid()):
+    pathlib.Path(__file__).with_name(f"{pid}.pid").touch()
+time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with closing(Processes(2)) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """The address of a cluster of two processes, in which a job may cost one of them, not two."""
+    distributed = pytest.importorskip("distributed", reason="pip install 'bnproof[dask]'")
+    import dask
+
+    settings = {"distributed.scheduler.allowed-failures": 1, "distributed.worker.daemon": False}
+    with (
+        dask.config.set(settings),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=60) as local,
+    ):
+        yield local.scheduler_address
+
+
+def outcomes(engine, function, arguments, told=None):
+    def on_progress(done, text):
+        if told is not None:
+            told.append((done, text))
+
+    return list(engine.in_order([Job(function, argument) for argument in arguments], on_progress))
+
+
+def check_an_engine(engine):
+    told = []
+    assert outcomes(engine, jobs.slow_first, range(5), told) == [0, 1, 4, 9, 16]
+    assert told[-1] == (5, "")
+    assert any(text.startswith("number") and done % 1 for done, text in told)
+    usage, fault = outcomes(engine, jobs.fail, range(2))
+    assert usage == Failure("number 0\ncannot be done", is_usage=True)
+    assert fault.reason == "ValueError: number 1 cannot be done"
+    assert "in fail" in fault.traceback
+
+
+def test_jobs_one_after_another():
+    check_an_engine(InTurn())
+
+
+def test_jobs_in_processes(processes):
+    check_an_engine(processes)
+    (failure,) = outcomes(processes, jobs.unpicklable, [0])
+    assert "pickle" in failure.reason
+
+
+def test_jobs_without_end(processes):
+    with closing(processes.in_order(Job(jobs.square, number) for number in iter(int, None))) as endless:
+        assert next(endless) == next(endless) == 0
+    check_an_engine(processes)
+
+
+def test_a_killed_process_costs_a_retry(processes, tmp_path):
+    assert outcomes(processes, jobs.die_once, [tmp_path / "a", tmp_path / "b", tmp_path / "a"]) == ["done"] * 3
+    died, lived = outcomes(processes, jobs.die, [None]) + outcomes(processes, jobs.square, [3])
+    assert died == Failure("the process that did it died 4 times, the last time by SIGKILL")
+    assert lived == 9
+
+
+def check_that_work_is_broken_off(engine, folder):
+    work = engine.in_order([Job(jobs.square, 2), Job(jobs.for_ever, folder), Job(jobs.for_ever, folder)])
+    assert next(work) == 4
+    wait_until(lambda: any(folder.iterdir()))
+    work.close()
+    wait_until(lambda: not any(folder.iterdir()))
+
+
+def wait_until(condition, seconds=20.0):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_what_is_under_way_is_broken_off(processes, tmp_path):
+    check_that_work_is_broken_off(processes, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_check_that_is_stopped_leaves_no_process(number, tmp_path):
+    """Ctrl-C, which a terminal sends to the whole group, and the end of the command alone."""
+    target = tmp_path / "target.py"
+    target.write_text(HANGS)
+    command = [sys.executable, "-m", "harness.cli", "check", f"{target}:Hangs", f"{target}:Hangs", "--jobs", "2"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        wait_until(lambda: len([*tmp_path.glob("*.pid")]) == 4)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        assert process.wait(20) == (128 + number if number == signal.SIGINT else -number)
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    wait_until(lambda: not any(map(is_alive, pids)))
+
+
+def is_alive(pid):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_a_result_that_cannot_be_done_without():
+    assert result_of(3) == 3
+    with pytest.raises(JobError, match="trace"):
+        result_of(Failure("x", "trace"))
+    with pytest.raises(UsageError, match="x"):
+        result_of(Failure("x", is_usage=True))
+
+
+def test_cases_travel(tmp_path):
+    assert all(pickle.loads(pickle.dumps(case)) is case for case in CASES)
+    np.savez(tmp_path / "x.npz", x=np.ones((4, 3)))
+    case = user_case(tmp_path / "x.npz")
+    script = pickle.loads(pickle.dumps(case)).make("float64", 0, 0.5)
+    assert (script.steps[0].x == 1).all()
+
+
+def checked(tmp_path, **how):
+    """What `check --json` has of targets, the second of which kills what checks it if the flag is there."""
+    file = tmp_path / "out.json"
+    target = tmp_path / "target.py"
+    target.write_text(TARGET)
+    names = ("nosuch", f"{target}:NumpyBatchNorm")
+    assert check.run(CheckRequest(names, case_ids=("rank2",), json_file=file, **how)) == 2
+    assert not target.with_suffix(".flag").exists()
+    return json.loads(file.read_text())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return checked(tmp_path_factory.getbasetemp())
+
+
+def test_a_check_in_processes_one_of_which_is_killed(undisturbed, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "target.flag").touch()
+    assert checked(folder, jobs=2) == undisturbed
+
+
+def test_a_check_on_a_cluster_one_of_whose_workers_is_killed(scheduler, undisturbed, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "target.flag").touch()
+    assert checked(folder, scheduler=scheduler) == undisturbed
+
+
+def test_jobs_on_a_cluster(scheduler, tmp_path):
+    with open_engine(Workers(scheduler=scheduler)) as engine:
+        check_an_engine(engine)
+        (died,) = outcomes(engine, jobs.die, [None])
+        assert died.reason.startswith("the process that did it died 2 times, the last time on tcp://127.0.0.1:")
+        check_that_work_is_broken_off(engine, tmp_path)
+
+
+def test_an_address_at_which_there_is_no_scheduler(monkeypatch):
+    pytest.importorskip("distributed", reason="pip install 'bnproof[dask]'")
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.1)
+    for address, message in [("tcp://127.0.0.1:9", "no Dask scheduler answered within 0.1 s"), ("here", "HOST:PORT")]:
+        with pytest.raises(UsageError, match=f"--on {address}: .*{message}"), open_engine(Workers(scheduler=address)):
+            pass
+
+
+def test_dask_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"pip install 'bnproof\[dask\]'"), open_engine(Workers(scheduler="tcp://x:1")):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({}, "has no workers"),
+        (
+            {"a": identity(), "b": replace(identity(), bnproof="0123")},
+            "worker b is not of the same version: bnproof 0123",
+        ),
+        ({"a": ModuleNotFoundError("No module named 'harness'")}, "worker a cannot import this bnproof"),
+        ({"a": RuntimeError("broken")}, "worker a fails: RuntimeError: broken"),
+    ],
+)
+def test_workers_that_cannot_do_the_work_are_refused(answers, message):
+    class Client:
+        def wait_for_workers(self, *_, **__):
+            raise TimeoutError
+
+        def run(self, *_, **__):
+            return answers
+
+    with pytest.raises(UsageError, match=message):
+        cluster.refuse_unfit(Client(), "tcp://x:1")
+
+
+def test_a_worker_that_joined_later_is_asked_as_well():
+    failure = cluster.perform(cluster.Task(0, Job(jobs.square, 2), "", replace(identity(), numpy="1.0")))
+    assert "not of the same version: numpy" in failure.reason
+
+
+def test_who_does_the_work():
+    assert workers_of(None, None) == Workers()
+    assert workers_of(None, None, usual=2) == Workers(2)
+    with pytest.raises(UsageError, match="--jobs is about this machine"):
+        workers_of(2, "tcp://x:1")
