@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import over_releases
+from harness.cli.over_releases import HistoryOptions
 from harness.environments.environments import Environment
 from harness.environments.package_index import Release
 from harness.environments.requirements import NotInstallableError, Requirements
@@ -44,7 +45,7 @@ def library(monkeypatch):
 
 def test_every_release_is_judged_or_says_why_not(library, tmp_path, capsys):
     file = tmp_path / "out.json"
-    status = over_releases.make("lib", ["1.0", "..", "latest"], "quick", 0, tmp_path, file)
+    status = over_releases.make("lib", ["1.0", "..", "latest"], HistoryOptions(tmp_path, "quick", json_file=file))
     records = read(tmp_path / "history-lib.jsonl").releases
     assert [record.verdict for record in records] == ["agree", "not_installable", "not_installable"]
     assert records[0].versions["numpy"] == "2.0"
@@ -58,7 +59,7 @@ def test_every_release_is_judged_or_says_why_not(library, tmp_path, capsys):
 
 def test_a_library_without_a_history():
     with pytest.raises(UsageError, match="there is no history of 'nolib': known are flax"):
-        over_releases.make("nolib", ["latest"], "quick", 0, Path(), None)
+        over_releases.make("nolib", ["latest"], HistoryOptions(Path()))
 
 
 def test_what_is_judged_is_built_in():

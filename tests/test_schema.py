@@ -13,7 +13,9 @@ import jsonschema
 import pytest
 
 from harness.bench import layer
-from harness.cli import every_library, full_report, report_runs, run_commands
+from harness.cases.catalogue import suite
+from harness.check import CheckOptions
+from harness.cli import every_library, full_report, library_jobs, report_runs, run_commands
 from harness.cli.output import write_json
 from harness.cli.places import Place
 from harness.cli.snippets import run_snippet
@@ -173,7 +175,8 @@ def test_a_quick_report_validates_and_its_page_grows_from_the_first_minute(tmp_p
 
 def test_the_matrix_validates(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl", every_library.header("quick", 0))
-    checked = [every_library.check_and_probe(name, Place(), "quick", 0) for name in ("numpy", "torch")]
+    options = CheckOptions(suite("quick"))
+    checked = [library_jobs.check_and_probe(name, Place(), options) for name in ("numpy", "torch")]
     for target in checked:
         every_library.add_entry(ledger, target)
     for pair in every_library.pairs([target.report for target in checked]):

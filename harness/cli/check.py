@@ -125,12 +125,12 @@ def reports_of(request: CheckRequest, cases: tuple[Case, ...]) -> Generator[Targ
     from harness.check import check as check_targets
     from harness.cli.check_jobs import check_side_by_side
     from harness.cli.output import bar
-    from harness.jobs.engines import Workers, workers_of
+    from harness.jobs.engines import IN_TURN, workers_of
 
     workers = workers_of(request.jobs, request.scheduler)
     with bar("starting", None) as update:
         options = check_options(request, cases, update)
-        if workers == Workers():
+        if workers == IN_TURN:
             yield from check_targets([*request.targets], options)
             return
     yield from check_side_by_side(request.targets, options, workers)

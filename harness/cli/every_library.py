@@ -6,106 +6,109 @@ Writes ledger.jsonl, index.html and matrix.md.
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.cases.catalogue import suite
-from harness.check import CheckOptions, check_target
-from harness.cli.output import AGREED, FAULTY, bar, coloured
+from harness.cli.jobs import done_behind_a_bar, show_failure
+from harness.cli.library_jobs import (
+    Expectations,
+    LibraryJob,
+    MatrixEntry,
+    NotInstalled,
+    SnippetJob,
+    judge_library,
+    not_judged,
+    show_finding,
+)
+from harness.cli.output import AGREED, FAULTY, coloured
 from harness.cli.output import out as console
-from harness.cli.places import Place, places
-from harness.cli.snippets import heading, run_snippet, snippets
+from harness.cli.snippets import heading, snippets
 from harness.cli.verdicts import target_as_dict
+from harness.errors import UsageError
+from harness.jobs.engines import IN_TURN, Engine, Workers, open_engine
+from harness.jobs.job import Failure, Job
 from harness.judge.judgement import SEVERITY, Judgement, Kind
 from harness.judge.pair import PAIR_SEVERITY, Pair
 from harness.judge.pairs import compare_pairs
 from harness.judge.report import TargetReport
 from harness.observables import column
-from harness.probe.probe import Probed, probe
 from harness.record.environment import environment
 from harness.record.kinds import CellRecord, OverallPair
 from harness.record.ledger import Ledger
 from harness.targets.built_in import BUILT_IN
-from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 
 AT_ONCE = 2
 """A target's process and the judging of another keep two cores busy."""
 
 
 @dataclass(frozen=True)
-class MatrixEntry:
-    """A library: what it was judged to do, and what conventions it shows from outside."""
+class MatrixOptions:
+    out: Path
+    suite: str = "full"
+    seed: int = 0
+    only_here: bool = False
+    """Whether nothing is installed."""
+    targets: tuple[str, ...] = tuple(BUILT_IN)
+    workers: Workers = IN_TURN
 
-    report: TargetReport
-    probed: Probed | None
-    versions: dict[str, str]
-    seconds: float
 
-
-def make(out: Path, suite_name: str, seed: int, only_here: bool) -> int:
-    """Write the matrix into `out`. Returns the exit status: 1 where an installed target cannot be loaded."""
+def make(options: MatrixOptions) -> int:
+    """Write the matrix. Returns the exit status: 1 where an installed target cannot be loaded."""
     from reports.matrix import render
 
-    ledger = Ledger(out / "ledger.jsonl", header(suite_name, seed))
-    where = places([*BUILT_IN], only_here)
-    for name, place in where.items():
-        if place.reason:
-            ledger.add("not_installed", {"target": name, "install": BUILT_IN[name].install, "reason": place.reason})
-    to_judge = {name: place for name, place in where.items() if not place.reason}
-    entries: list[MatrixEntry] = []
-    with several_at_once() as pool, bar("matrix", len(to_judge)) as update:
-        for entry in pool.map(lambda name: check_and_probe(name, to_judge[name], suite_name, seed), to_judge):
-            entries.append(entry)
-            add_entry(ledger, entry)
-            update(advance=1)
-            console.print(f"{entry.report.target}: {coloured(entry.report.verdict)} [dim]{entry.seconds:.0f} s[/]")
-    for pair in pairs([entry.report for entry in entries]):
-        ledger.add("pair", pair)
-    with several_at_once() as pool:
-        for finding in pool.map(lambda path: run_snippet(path, interpreter_for(path, to_judge)), snippets([*to_judge])):
-            ledger.add("finding", finding)
-            console.print(f"{finding.file}: {[*finding.output[-1:]] or 'not reproduced'}", markup=False)
+    for name in options.targets:
+        if name not in BUILT_IN:
+            raise UsageError(f"{name!r} is no target of the matrix; `bnproof list` names them all")
+    with open_engine(options.workers) as engine:
+        ledger = Ledger(options.out / "ledger.jsonl", header(options.suite, options.seed))
+        jobs = [LibraryJob(name, options.suite, options.seed, options.only_here) for name in options.targets]
+        entries = list(judged(engine, jobs, ledger))
+        for pair in pairs([entry.report for entry in entries]):
+            ledger.add("pair", pair)
+        add_findings(engine, ledger, [entry.report.target for entry in entries], options.only_here)
     ledger.close()
-    console.print(f"matrix: {render(out / 'ledger.jsonl', out)}", highlight=False, soft_wrap=True)
+    console.print(f"matrix: {render(ledger.path, options.out)}", highlight=False, soft_wrap=True)
     return FAULTY if any(entry.report.load_error for entry in entries) else AGREED
 
 
-def interpreter_for(snippet: Path, where: Mapping[str, Place]) -> str:
-    """Of the environment of the first of its targets that has one."""
-    return next(where[name].interpreter for name in heading(snippet).targets if name in where)
+def judged(engine: Engine, jobs: Sequence[LibraryJob], ledger: Ledger) -> Iterator[MatrixEntry]:
+    """The entries of the libraries that are installed, here or where the engine works. All go into the ledger."""
+    expectations = Expectations()
+    outcomes = done_behind_a_bar("matrix", engine, [Job(judge_library, job) for job in jobs])
+    with contextlib.closing(outcomes):
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, NotInstalled):
+                install = BUILT_IN[job.target].install
+                ledger.add("not_installed", {"target": job.target, "install": install, "reason": outcome.reason})
+                continue
+            entry = not_judged(job.target, outcome) if isinstance(outcome, Failure) else outcome
+            expectations.share(entry.report)
+            add_entry(ledger, entry)
+            console.print(f"{job.target}: {coloured(entry.report.verdict)} [dim]{entry.seconds:.0f} s[/]")
+            yield entry
 
 
-@contextlib.contextmanager
-def several_at_once() -> Iterator[ThreadPoolExecutor]:
-    """A pool that is not waited for where the work is broken off: a target may take its whole time limit."""
-    pool = ThreadPoolExecutor(AT_ONCE)
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+def add_findings(engine: Engine, ledger: Ledger, targets: Sequence[str], only_here: bool) -> None:
+    """The snippets about these targets, each run in the environment of the first of them that it is about."""
+    jobs = []
+    for path in snippets(targets):
+        target = next(name for name in heading(path).targets if name in targets)
+        jobs.append(Job(show_finding, SnippetJob(path.name, target, only_here)))
+    with contextlib.closing(done_behind_a_bar("findings", engine, jobs)) as outcomes:
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                show_failure(job.argument.file, outcome)
+                continue
+            ledger.add("finding", outcome)
+            console.print(f"{outcome.file}: {[*outcome.output[-1:]] or 'not reproduced'}", markup=False)
 
 
 def header(suite_name: str, seed: int) -> dict[str, Any]:
     made = datetime.now(UTC).isoformat(timespec="seconds")
     return {"made": made, "suite": suite_name, "seed": seed, "environment": environment()}
-
-
-def check_and_probe(name: str, place: Place, suite_name: str, seed: int) -> MatrixEntry:
-    """The suite under the declared conventions; then the conventions as they show from outside."""
-    started = time.monotonic()
-    with IsolatedTarget(name, CASE_SECONDS, python=place.python) as isolated:
-        report = check_target(isolated, CheckOptions(suite(suite_name), seed))
-        probed = None
-        if not report.load_error and not isolated.given_up:
-            probed = probe(isolated)
-    return MatrixEntry(report, probed, place.versions, time.monotonic() - started)
 
 
 def add_entry(ledger: Ledger, entry: MatrixEntry) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Json, Seed, Suite
+from harness.cli.options import Jobs, Json, On, Seed, Suite
 
 
 def history(
@@ -21,6 +21,8 @@ def history(
     out: Annotated[Path, typer.Option(help="Where the ledger goes; a matrix that is there shows the history.")] = Path(
         "reports/published/matrix"
     ),
+    jobs: Jobs = None,
+    on: On = None,
     json_file: Json = None,
 ) -> None:
     """Where each finding began and ended: a library's batch norms over its releases.
@@ -29,7 +31,9 @@ def history(
     shows and removes them.
     """
     from harness.cli.output import prepare_folder
-    from harness.cli.over_releases import make
+    from harness.cli.over_releases import HistoryOptions, make
+    from harness.jobs.engines import workers_of
 
+    options = HistoryOptions(out, suite.value, seed, json_file, workers_of(jobs, on))
     prepare_folder(out)
-    raise typer.Exit(make(library, versions or ["latest"], suite.value, seed, out, json_file))
+    raise typer.Exit(make(library, versions or ["latest"], options))

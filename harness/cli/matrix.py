@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.cli.options import Seed, Suite
+from harness.cli.options import Jobs, On, Seed, Suite
 
 
 def matrix(
+    targets: Annotated[
+        list[str] | None, typer.Argument(metavar="[TARGET...]", help="Only these, as `bnproof list` names them.")
+    ] = None,
     suite: Annotated[Suite, typer.Option(help="quick answers in a minute or two.")] = Suite.full,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Where the pages and the ledger go.")] = Path("reports/published/matrix"),
     here: Annotated[bool, typer.Option("--here", help="Only what is installed here; install nothing.")] = False,
+    jobs: Jobs = None,
+    on: On = None,
 ) -> None:
     """Every library, judged and compared: index.html, matrix.md, ledger.jsonl.
 
     What is not installed here is installed into environments in the user's cache, which `bnproof envs` shows and
-    removes.
+    removes. Two libraries are judged at a time, unless --jobs or --on says otherwise; on a cluster "here" is wherever
+    a worker is.
     """
-    from harness.cli.every_library import make
+    from harness.cli.every_library import AT_ONCE, MatrixOptions, make
     from harness.cli.output import prepare_folder
+    from harness.jobs.engines import workers_of
 
+    options = MatrixOptions(out, suite.value, seed, here, workers=workers_of(jobs, on, usual=AT_ONCE))
     prepare_folder(out)
-    raise typer.Exit(make(out, suite.value, seed, here))
+    raise typer.Exit(make(replace(options, targets=tuple(targets)) if targets else options))

@@ -5,6 +5,7 @@ Writes history-LIBRARY.jsonl, and the pages of the matrix anew where one is in t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,13 +14,16 @@ from pathlib import Path
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check_target
 from harness.cli.every_library import header
-from harness.cli.output import AGREED, FAULTY, NOTHING_JUDGED, Update, bar, coloured, write_json
+from harness.cli.jobs import done_behind_a_bar, show_failure
+from harness.cli.output import AGREED, FAULTY, NOTHING_JUDGED, coloured, write_json
 from harness.cli.output import out as console
 from harness.environments.environments import make as make_environment
 from harness.environments.interpreters import available
 from harness.environments.package_index import Release, releases, select, suits
 from harness.environments.requirements import NotInstallableError, Requirements, running_version
 from harness.errors import UsageError
+from harness.jobs.engines import IN_TURN, Engine, Workers, open_engine
+from harness.jobs.job import Failure, Job, Tell
 from harness.judge.judgement import FAULTS
 from harness.record.environment import environment
 from harness.record.kinds import ReleaseRecord, TargetVerdict
@@ -40,22 +44,36 @@ class Plan:
     seed: int
 
 
-def make(distribution: str, words: list[str], suite_name: str, seed: int, out: Path, json_file: Path | None) -> int:
+@dataclass(frozen=True)
+class HistoryOptions:
+    out: Path
+    suite: str = "full"
+    seed: int = 0
+    json_file: Path | None = None
+    workers: Workers = IN_TURN
+
+
+@dataclass(frozen=True)
+class ReleaseJob:
+    plan: Plan
+    release: Release
+
+
+def make(distribution: str, words: list[str], options: HistoryOptions) -> int:
     """Judge the releases and write it down. Returns the exit status: 1 where the last release has a fault."""
     if distribution not in LIBRARIES:
         raise UsageError(f"there is no history of {distribution!r}: known are {', '.join(LIBRARIES)}")
-    library = LIBRARIES[distribution]
-    plan = Plan(distribution, library, select(releases(distribution), words), suite_name, seed)
-    ledger = Ledger(out / f"history-{distribution}.jsonl", header(suite_name, seed))
+    library, out = LIBRARIES[distribution], options.out
+    plan = Plan(distribution, library, select(releases(distribution), words), options.suite, options.seed)
     records = []
-    with bar(distribution, len(plan.releases) * len(library.targets)) as update:
-        for record in judged(plan, update):
+    with open_engine(options.workers) as engine:
+        ledger = Ledger(out / f"history-{distribution}.jsonl", header(options.suite, options.seed))
+        for record in judged(plan, engine):
             records.append(record)
             ledger.add("release", record)
-            update(advance=1)
             console.print(line_of(record), highlight=False)
     ledger.close()
-    write_json(json_file, {"schema": SCHEMA, "environment": environment(), "releases": plain(records)})
+    write_json(options.json_file, {"schema": SCHEMA, "environment": environment(), "releases": plain(records)})
     if (out / "ledger.jsonl").exists():
         from reports.matrix import render
 
@@ -63,23 +81,40 @@ def make(distribution: str, words: list[str], suite_name: str, seed: int, out: P
     return status([record for record in records if record.version == plan.releases[-1].version])
 
 
-def judged(plan: Plan, update: Update) -> Iterator[ReleaseRecord]:
+def judged(plan: Plan, engine: Engine) -> Iterator[ReleaseRecord]:
     """One record a release and target, the oldest release first."""
-    for release in plan.releases:
+    jobs = [Job(judge_release, ReleaseJob(plan, release)) for release in plan.releases]
+    with contextlib.closing(done_behind_a_bar(plan.distribution, engine, jobs)) as outcomes:
+        for release, outcome in zip(plan.releases, outcomes, strict=True):
+            yield from not_judged(plan, release, outcome) if isinstance(outcome, Failure) else outcome
+
+
+def judge_release(job: ReleaseJob, tell: Tell) -> list[ReleaseRecord]:
+    """One record a target, in an environment that is made here unless it is there."""
+    plan, release = job.plan, job.release
+    blank = ReleaseRecord(plan.distribution, release.version, release.uploaded)
+    tell(0.0, f"{release.version}: installing")
+    try:
+        requirements = requirements_of(plan, release)
+        installed = make_environment(requirements)
+    except NotInstallableError as error:
+        verdict, reason = TargetVerdict.not_installable, str(error)
+        return [replace(blank, target=target, verdict=verdict, reason=reason) for target in plan.library.targets]
+    records = []
+    for number, target in enumerate(plan.library.targets):
+        tell(number / len(plan.library.targets), f"{release.version}: {target}")
+        versions = dict(sorted(installed.versions.items()))
+        about = replace(blank, target=target, python=requirements.python_version, versions=versions)
+        records.append(checked(plan, about, str(installed.python)))
+    return records
+
+
+def not_judged(plan: Plan, release: Release, failure: Failure) -> Iterator[ReleaseRecord]:
+    """The records of a release whose job failed."""
+    show_failure(f"{plan.distribution} {release.version}", failure)
+    for target in plan.library.targets:
         blank = ReleaseRecord(plan.distribution, release.version, release.uploaded)
-        update(description=f"{plan.distribution} {release.version}: installing")
-        try:
-            requirements = requirements_of(plan, release)
-            installed = make_environment(requirements)
-        except NotInstallableError as error:
-            for target in plan.library.targets:
-                yield replace(blank, target=target, verdict=TargetVerdict.not_installable, reason=str(error))
-            continue
-        for target in plan.library.targets:
-            update(description=f"{plan.distribution} {release.version}: {target}")
-            versions = dict(sorted(installed.versions.items()))
-            about = replace(blank, target=target, python=requirements.python_version, versions=versions)
-            yield checked(plan, about, str(installed.python))
+        yield replace(blank, target=target, verdict=TargetVerdict.not_loaded, reason=failure.reason)
 
 
 def requirements_of(plan: Plan, release: Release) -> Requirements:

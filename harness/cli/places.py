@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.cli.output import bar
 from harness.environments.environments import make
 from harness.environments.requirements import NotInstallableError
 from harness.targets.built_in import BUILT_IN, is_installed
@@ -27,17 +26,6 @@ class Place:
     @property
     def interpreter(self) -> str:
         return self.python or sys.executable
-
-
-def places(names: Sequence[str], only_here: bool) -> dict[str, Place]:
-    """The place of every target. What is not installed here is installed elsewhere, unless `only_here`."""
-    found = {}
-    with bar("environments", len(names)) as update:
-        for name in names:
-            update(description=f"environments: {name}")
-            found[name] = place_of(name, only_here)
-            update(advance=1)
-    return found
 
 
 def place_of(name: str, only_here: bool) -> Place:

@@ -23,6 +23,10 @@ class Workers:
     """The address of a Dask scheduler, "tcp://host:port", whose workers do them instead."""
 
 
+IN_TURN = Workers()
+"""One job after another."""
+
+
 class Engine(Protocol):
     def in_order(self, jobs: Iterable[Job], on_progress: OnProgress = ignore) -> Generator[Any, None, None]:
         """The outcome of each job, its result or a Failure, in the order of the jobs, which may be without end.

@@ -1,0 +1,94 @@
+"""The jobs of the matrix: a library is judged, or a snippet run, wherever an environment for it is or can be made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from harness.cases.catalogue import suite
+from harness.check import CheckOptions, check_target
+from harness.cli.check_jobs import not_checked, telling
+from harness.cli.places import Place, place_of
+from harness.cli.snippets import SNIPPETS, run_snippet
+from harness.jobs.job import Failure, Tell
+from harness.judge.report import PlayedCase, TargetReport
+from harness.probe.probe import Probed, probe
+from harness.record.kinds import LibraryFinding
+from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
+
+
+@dataclass(frozen=True)
+class LibraryJob:
+    target: str
+    suite: str
+    seed: int
+    only_here: bool
+    """Whether nothing is installed for it."""
+
+
+@dataclass(frozen=True)
+class MatrixEntry:
+    """A library: what it was judged to do, and what conventions it shows from outside."""
+
+    report: TargetReport
+    probed: Probed | None
+    versions: dict[str, str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NotInstalled:
+    target: str
+    reason: str
+
+
+def judge_library(job: LibraryJob, tell: Tell) -> MatrixEntry | NotInstalled:
+    tell(0.0, f"{job.target}: environment")
+    place = place_of(job.target, job.only_here)
+    if place.reason:
+        return NotInstalled(job.target, place.reason)
+    return check_and_probe(job.target, place, telling(CheckOptions(suite(job.suite), job.seed), tell))
+
+
+def check_and_probe(name: str, place: Place, options: CheckOptions) -> MatrixEntry:
+    """The suite under the declared conventions; then the conventions as they show from outside."""
+    started = time.monotonic()
+    with IsolatedTarget(name, CASE_SECONDS, python=place.python) as isolated:
+        report = check_target(isolated, options)
+        probed = None
+        if not report.load_error and not isolated.given_up:
+            probed = probe(isolated)
+    return MatrixEntry(report, probed, place.versions, time.monotonic() - started)
+
+
+def not_judged(target: str, failure: Failure) -> MatrixEntry:
+    """The entry of a target whose job failed."""
+    return MatrixEntry(not_checked(target, "", failure), None, {}, 0.0)
+
+
+class Expectations:
+    """What is expected of targets with the same conventions, kept once: each report from another process brings all
+    of it, some 40 MB."""
+
+    def __init__(self) -> None:
+        self._first: dict[object, PlayedCase] = {}
+
+    def share(self, report: TargetReport) -> None:
+        """Replace what the report has of it by what was kept."""
+        summation = report.description and report.description.summation
+        for number, played in enumerate(report.played):
+            key = played.case.id, played.dtype, report.conventions, summation
+            first = self._first.setdefault(key, played)
+            report.played[number] = replace(played, script=first.script, expected=first.expected)
+
+
+@dataclass(frozen=True)
+class SnippetJob:
+    file: str
+    target: str
+    """Whose environment it runs in."""
+    only_here: bool
+
+
+def show_finding(job: SnippetJob, _tell: Tell) -> LibraryFinding:
+    return run_snippet(SNIPPETS / job.file, place_of(job.target, job.only_here).interpreter)
