@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.record.kinds import FAULTS, ComparisonRecord
 from reports.agreement import Cell
-from reports.formats import day, exact, excerpt, fixed, in_words, listed, markdown_text, short, soft
+from reports.formats import anchor, day, exact, excerpt, fixed, in_words, listed, markdown_text, short, soft
 from reports.signs import SIGNS, word
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -61,6 +61,7 @@ FILTERS: dict[str, Callable] = {
     "place": place,
     "word": word,
     "listed": listed,
+    "anchor": anchor,
 }
 
 

@@ -89,6 +89,11 @@ def markdown_text(value: object) -> str:
     return re.sub(r"^([-+]|\d+[.)])(?=\s)", lambda match: f"{match[0][:-1]}\\{match[0][-1]}", text)
 
 
+def anchor(kind: str, name: str) -> str:
+    """An id for a page's element: what cannot stand in a link as it is, is written as its code."""
+    return f"{kind}-" + re.sub(r"[^\w.-]", lambda match: f"~{ord(match[0]):x}", name, flags=re.ASCII)
+
+
 def soft(value: object) -> Markup:
     """Long names may break after an underscore, a dot, a slash or a colon."""
     text = str(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.record.kinds import Header, ReleaseRecord, TargetVerdict
 from harness.record.read import Records, read
+from reports.formats import listed
 
 LEDGERS = "history-*.jsonl"
 """The ledgers of `bnproof history`, in the matrix's folder."""
@@ -46,6 +47,8 @@ class LibraryHistory:
     header: Header
     versions: tuple[Version, ...]
     targets: tuple[TargetHistory, ...]
+    absent: tuple[tuple[str, str], ...]
+    """Version and target that could not be judged, and the reason."""
 
 
 def histories_in(folder: Path) -> list[LibraryHistory]:
@@ -68,7 +71,18 @@ def library_history(records: Records) -> LibraryHistory | None:
             target_history(target, [record for record in records.releases if record.target == target])
             for target in targets
         ),
+        tuple(absences(records.releases)),
     )
+
+
+def absences(releases: Iterable[ReleaseRecord]) -> Iterable[tuple[str, str]]:
+    """Each release with a reason, which its targets share where it could not be installed."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for record in releases:
+        if record.reason:
+            reasons.setdefault((record.version, record.reason), []).append(record.target)
+    for (version, reason), targets in reasons.items():
+        yield f"{version}, {listed(targets)}", reason
 
 
 def target_history(target: str, records: Sequence[ReleaseRecord]) -> TargetHistory:

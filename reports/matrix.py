@@ -9,32 +9,17 @@ from pathlib import Path
 
 from harness.observables import OBSERVABLES, STEP, column
 from harness.record.files import write_whole
-from harness.record.kinds import (
-    CellRecord,
-    Conventions,
-    Environment,
-    Header,
-    LibraryFinding,
-    NotInstalled,
-    OverallPair,
-    PairVerdict,
-    TargetRecord,
-)
+from harness.record.kinds import CellRecord, Conventions, Environment, Header, LibraryFinding, NotInstalled
 from harness.record.read import Records, read
 from reports.agreement import DTYPES
 from reports.environments import html_environment, markdown_environment
 from reports.formats import markdown_text
 from reports.history import LibraryHistory, histories_in
+from reports.matrix_targets import Mistake, TargetRow, headline, mistakes, target_rows
 
 COLUMNS = (*OBSERVABLES, *(column(name, "eval") for name in STEP))
+FENCES = {".py": "python", ".js": "javascript", ".cpp": "cpp"}
 FIELDS = tuple(field.name for field in fields(Conventions))
-
-
-@dataclass(frozen=True)
-class TargetRow:
-    target: TargetRecord
-    findings: tuple[int, ...]
-    """The numbers, from 1, of the findings about it."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +27,32 @@ class DtypeTable:
     """One dtype: a row a target that plays it, its worst error/bound by observable."""
 
     dtype: str
-    rows: tuple[tuple[str, tuple[CellRecord | None, ...]], ...]
+    rows: tuple[tuple[TargetRow, tuple[CellRecord | None, ...]], ...]
 
 
 @dataclass(frozen=True)
-class Sameness:
-    """How a target compares with each of the others."""
+class Choices:
+    """What the list of targets can be filtered by, beside words."""
 
-    target: str
-    agree: tuple[str, ...]
-    declared: tuple[str, ...]
-    differ: tuple[str, ...]
-    fields: tuple[str, ...]
-    """The conventions that set it apart from the declared ones."""
+    library: Sequence[str]
+    language: Sequence[str]
+    verdict: Sequence[str]
+    mistake: Sequence[str]
 
 
 @dataclass(frozen=True)
 class MatrixView:
     header: Header
     environment: Environment
+    headline: str
     targets: Sequence[TargetRow]
+    choices: Choices
+    mistakes: Sequence[Mistake]
     not_installed: Sequence[NotInstalled]
     findings: Sequence[LibraryFinding]
     observables: Sequence[str]
     tables: Sequence[DtypeTable]
     fields: Sequence[str]
-    same: Sequence[Sameness]
     histories: Sequence[LibraryHistory]
 
 
@@ -91,17 +76,29 @@ def write(records: Records, out: Path, histories: Sequence[LibraryHistory] = ())
 
 def matrix_view(records: Records, histories: Sequence[LibraryHistory]) -> MatrixView:
     findings = [finding for finding in records.findings if finding.reproduced]
+    rows = target_rows(records.targets, findings, records.overall_pairs)
     return MatrixView(
         header=records.header,
         environment=records.header.environment,
-        targets=[TargetRow(target, numbers(findings, target.target)) for target in records.targets],
+        headline=headline(rows),
+        targets=rows,
+        choices=choices(rows),
+        mistakes=mistakes(rows),
         not_installed=records.not_installed,
         findings=findings,
         observables=COLUMNS,
-        tables=[dtype_table(dtype, records) for dtype in DTYPES],
+        tables=[dtype_table(dtype, rows, records.cells) for dtype in DTYPES],
         fields=FIELDS,
-        same=[sameness(target.target, records.overall_pairs) for target in records.targets],
         histories=histories,
+    )
+
+
+def choices(rows: Sequence[TargetRow]) -> Choices:
+    return Choices(
+        library=sorted({row.library for row in rows} - {""}, key=str.lower),
+        language=sorted({row.language for row in rows} - {""}),
+        verdict=list(dict.fromkeys(row.target.verdict for row in rows)),
+        mistake=sorted({id_ for row in rows for id_ in row.ids}),
     )
 
 
@@ -111,32 +108,18 @@ def finding_as_markdown(number: int, finding: LibraryFinding) -> str:
     output = "\n".join(finding.output)
     return (
         f"### {number}. {markdown_text(finding.title)}\n\n{markdown_text(about)}\n\n"
-        f"```python\n{finding.code}\n```\n\nprints\n\n```\n{output}\n```\n"
+        f"```{FENCES.get(Path(finding.file).suffix, '')}\n{finding.code}\n```\n\nprints\n\n```\n{output}\n```\n"
     )
 
 
-def numbers(findings: Sequence[LibraryFinding], target: str) -> tuple[int, ...]:
-    return tuple(number for number, finding in enumerate(findings, 1) if target in finding.targets)
-
-
-def dtype_table(dtype: str, records: Records) -> DtypeTable:
-    cells = {(cell.target, cell.observable): cell for cell in records.cells if cell.dtype == dtype}
-    played = {target for target, _ in cells}
-    names = (target.target for target in records.targets if target.target in played)
-    return DtypeTable(dtype, tuple((name, tuple(cells.get((name, column)) for column in COLUMNS)) for name in names))
-
-
-def sameness(target: str, pairs: Sequence[OverallPair]) -> Sameness:
-    of_target = [pair for pair in pairs if target in (pair.a, pair.b)]
-
-    def others(verdict: PairVerdict) -> tuple[str, ...]:
-        return tuple(pair.b if pair.a == target else pair.a for pair in of_target if pair.verdict is verdict)
-
-    declared = {name for pair in of_target if pair.verdict is PairVerdict.declared for name in pair.declared_by}
-    return Sameness(
-        target,
-        others(PairVerdict.agree),
-        others(PairVerdict.declared),
-        others(PairVerdict.differ),
-        tuple(sorted(declared)),
+def dtype_table(dtype: str, rows: Sequence[TargetRow], cells: Sequence[CellRecord]) -> DtypeTable:
+    of_dtype = {(cell.target, cell.observable): cell for cell in cells if cell.dtype == dtype}
+    played = {target for target, _ in of_dtype}
+    return DtypeTable(
+        dtype,
+        tuple(
+            (row, tuple(of_dtype.get((row.target.target, column)) for column in COLUMNS))
+            for row in rows
+            if row.target.target in played
+        ),
     )

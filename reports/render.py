@@ -10,6 +10,7 @@ from harness.record.kinds import PublishedFigures
 from harness.record.read import Records, read
 from reports import matrix
 from reports.environments import html_environment, markdown_environment
+from reports.history import histories_in
 from reports.page import report_view
 
 
@@ -22,7 +23,9 @@ def render(ledger: Path, out: Path, finished: bool = True) -> Path:
     """
     records = read(ledger, whole=finished)
     published = records.header.published
-    return matrix.write(records, out) if published is None else write(records, published, out, finished)
+    if published is None:
+        return matrix.write(records, out, histories_in(ledger.parent))
+    return write(records, published, out, finished)
 
 
 def write(records: Records, published: PublishedFigures, out: Path, finished: bool) -> Path:

@@ -124,7 +124,7 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
     ledger = Ledger(
         tmp_path / "ledger.jsonl", {"made": "today", "suite": "full", "seed": 0, "environment": ENVIRONMENT}
     )
-    target = {"target": "numpy", "what": "a <b> | c", "versions": {"numpy": "2"}, "verdict": "agree", "seconds": 1.0}
+    target = {"target": "numpy", "what": "a <b> | c", "versions": {"numpy": "2"}, "verdict": "differ", "seconds": 1.0}
     finding = {"id": "eps_wrong", "text": "eps is <not> added", "cases": ["rank2"]}
     judged = {"conventions": None, "error": None, "counts": {}, "diagnosis": [finding], "notes": []}
     ledger.add("target", target | judged | {"probed": None, "unseen": []})
@@ -141,8 +141,8 @@ def test_the_pages_come_from_the_ledger_alone(tmp_path):
     assert "a &lt;b&gt;" in page
     assert "x &lt; 1" in page
     assert "a <b>" not in page
-    assert 'title="eps is &lt;not&gt; added">eps_wrong' in page
-    assert "| eps_wrong |" in markdown.replace("\\_", "_")
+    assert "eps is &lt;not&gt; added" in page
+    assert "- eps_wrong: numpy" in markdown.replace("\\_", "_")
     lines = markdown.splitlines()
     rules = [n for n, line in enumerate(lines) if line.startswith("|---")]
     assert rules

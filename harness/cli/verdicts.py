@@ -41,6 +41,7 @@ def target_as_dict(report: TargetReport) -> dict[str, Any]:
         "error": report.load_error,
         "device": report.description.device if report.description else None,
         "summation": report.description.summation if report.description else None,
+        "language": report.description.language if report.description else "",
         "versions": report.description.versions if report.description else {},
         "counts": counts(report.judgements),
         "diagnosis": [asdict(finding) for finding in report.diagnosis],

@@ -120,7 +120,7 @@ class JudgedConventions(Conventions):
 
 @dataclass(frozen=True)
 class TargetRecord:
-    """One target, without its comparisons. The last five fields are the matrix's."""
+    """One target, without its comparisons. Those of the matrix have defaults."""
 
     target: str
     conventions: JudgedConventions | None
@@ -149,6 +149,10 @@ class TargetRecord:
     """Where it computed: "cpu", or "cuda:0 NAME"; None where that was not recorded."""
     summation: str | None = None
     """How it says that it sums: "any", "pairwise" or "wide"."""
+    language: str = ""
+    """What plays it is written in that: "Python 3.13.1"."""
+    library: str = ""
+    """Whose it is, as pip or npm names it; the matrix's."""
 
 
 @dataclass(frozen=True)

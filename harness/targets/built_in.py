@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from harness.environments.requirements import Requirements
 
 EXEC = "exec:"
 """Before the command of a program that speaks the wire itself."""
+OUR_ROOMS = ("reference.", "impls.pytorch.", "impls.jax_flax.")
 BESIDE_ALL = ("numpy", "ml_dtypes")
 """What a player needs in any environment: NumPy, and for 16-bit floats ml_dtypes."""
 
@@ -27,6 +29,7 @@ class BuiltIn:
     """The modules that must be importable, with spaces between them."""
     what: str
     install: str = ""
+    """The command. The first package is the library that it is judged for."""
     program: str = ""
     """A program that must be on the PATH as well."""
     as_of: str = ""
@@ -42,6 +45,13 @@ class BuiltIn:
     def packages(self) -> tuple[str, ...]:
         """What pip or npm installs for it."""
         return tuple(shlex.split(self.install)[2:])
+
+    @property
+    def library(self) -> str:
+        """Whose it is, as pip or npm names it: "flax", "@tensorflow/tfjs"."""
+        if self.where.startswith(OUR_ROOMS) or not self.packages:
+            return "bnproof"
+        return re.split(r"[\[<>=!~ ]|(?<=.)@", self.packages[0], maxsplit=1)[0]
 
     @property
     def requirements(self) -> Requirements:
@@ -68,10 +78,10 @@ OURS: dict[str, BuiltIn] = {
         "impls.third_party.torch_layers:batch_norm", "torch", "torch.nn.BatchNorm1d to 3d", "pip install torch"
     ),
     "flax-nnx": BuiltIn(
-        "impls.third_party.flax_nnx:BatchNorm", "flax", "flax.nnx.BatchNorm as it comes", "pip install jax flax"
+        "impls.third_party.flax_nnx:BatchNorm", "flax", "flax.nnx.BatchNorm as it comes", "pip install flax jax"
     ),
     "flax-linen": BuiltIn(
-        "impls.third_party.flax_linen:BatchNorm", "flax", "flax.linen.BatchNorm as it comes", "pip install jax flax"
+        "impls.third_party.flax_linen:BatchNorm", "flax", "flax.linen.BatchNorm as it comes", "pip install flax jax"
     ),
 }
 
@@ -94,9 +104,9 @@ OTHERS: dict[str, BuiltIn] = {
         "torchvision_frozen:Frozen", "torchvision", "torchvision.ops.FrozenBatchNorm2d, prediction only", "torchvision"
     ),
     "timm": _other("timm_layers:batch_norm_act", "timm", "timm.layers.BatchNormAct2d, its activation off", "timm"),
-    "flax-nnx-two-pass": _other("flax_nnx:TwoPass", "flax", "flax.nnx.BatchNorm, use_fast_variance=False", "jax flax"),
+    "flax-nnx-two-pass": _other("flax_nnx:TwoPass", "flax", "flax.nnx.BatchNorm, use_fast_variance=False", "flax jax"),
     "flax-linen-two-pass": _other(
-        "flax_linen:TwoPass", "flax", "flax.linen.BatchNorm, use_fast_variance=False", "jax flax"
+        "flax_linen:TwoPass", "flax", "flax.linen.BatchNorm, use_fast_variance=False", "flax jax"
     ),
     "keras-torch": _other(
         "keras_torch:BatchNormalization", "keras torch", "Keras' BatchNormalization on torch", "keras torch"
@@ -128,9 +138,9 @@ OTHERS: dict[str, BuiltIn] = {
     "paddle": _other(
         "paddle_layers:PaddleBatchNorm", "paddle", "paddle.nn.BatchNorm1D to 3D on the CPU", "paddlepaddle setuptools"
     ),
-    "openvino": _other("onnx_engines:OpenVino", "onnx openvino", "OpenVINO, prediction only", "onnx openvino"),
+    "openvino": _other("onnx_engines:OpenVino", "onnx openvino", "OpenVINO, prediction only", "openvino onnx"),
     "opencv": _other(
-        "onnx_engines:OpenCvDnn", "onnx cv2", "OpenCV's dnn module, prediction only", "onnx opencv-python-headless"
+        "onnx_engines:OpenCvDnn", "onnx cv2", "OpenCV's dnn module, prediction only", "opencv-python-headless onnx"
     ),
     "tensorflow-js": BuiltIn(
         "exec:node tensorflow.js",
@@ -147,7 +157,7 @@ OTHERS: dict[str, BuiltIn] = {
             f"onnx_operator:Runtime{opset}",
             "onnx onnxruntime",
             f"ONNX Runtime, opset {opset}",
-            "onnx onnxruntime",
+            "onnxruntime onnx",
         )
         for opset in ONNX_OPSETS
     },

@@ -36,6 +36,8 @@ class Description:
     """Where it computes: "cpu", or "cuda:0 NAME"."""
     summation: str = "any"
     """How it says that it sums, one of `summation_error.SUMMATIONS`: sharper bounds hold for what it promises."""
+    language: str = ""
+    """What it is written in, as far as the wire tells, and the version: "Python 3.13.1"."""
 
 
 @dataclass(frozen=True)

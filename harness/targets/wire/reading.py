@@ -70,6 +70,7 @@ def description_from(answer: dict[str, Any], device: str) -> Description:
         inherits=fields.text("inherits"),
         device=computes_on,
         summation=fields.choice("summation", SUMMATIONS),
+        language=fields.text("language"),
     )
 
 
