@@ -246,24 +246,21 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
     scale = g * r
     xh = layer.d_regrouped * r
     closed = scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
-    return [closed, reverse_mode(layer, n, per_std), reverse_mode_by_quotients(layer, n, per_std)]
+    return [closed, reverse_mode(layer, n, per_std)]
 
 
 def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
-    """dx by way of dr, dv and dm, as autodiff does it for y = gamma (x - m) r + beta, or for x scale + shift."""
+    """dx by way of dr, dv and dm, as autodiff does it.
+
+    For y = gamma (x - m) r + beta or x scale + shift; and for y = gamma (x - m)/std + beta, which divides each value,
+    within an ulp, in the sum as well.
+    """
     g, r, d = layer.gamma, layer.r, layer.d
     upstream = g * layer.dy
     dr = (upstream * d).sum().or_worse((layer.sum_dy_x - layer.m * layer.sum_dy) * g)
-    cube = r * r * r
-    dv = layer.r.arithmetic.rounded(dr * cube.times(-0.5), 6.0)  # six more for the other ways to get r^3
-    return through_statistics(layer, dv, upstream * r, n, per_std)
-
-
-def reverse_mode_by_quotients(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
-    """The same for y = gamma (x - m)/std + beta, each value over std: divisions within an ulp, in the sum as well."""
-    r, upstream = layer.r, layer.gamma * layer.dy
-    quotient = divided(divided(layer.d, r), r)
-    dv = r.arithmetic.rounded((upstream * quotient).sum() * r.times(-0.5), 6.0)
+    by_products = dr * (r * r * r).times(-0.5)
+    by_quotients = (upstream * divided(divided(d, r), r)).sum() * r.times(-0.5)
+    dv = r.arithmetic.rounded(by_products.or_worse(by_quotients), 6.0)  # six more for the other ways to get r^3
     return through_statistics(layer, dv, divided(upstream, r), n, per_std)
 
 

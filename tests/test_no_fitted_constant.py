@@ -15,7 +15,7 @@ FILES = {
     name: ROOT / folder / f"{name}.py"
     for folder, names in {
         "reference": ("summation_error", "quantity", "statistics_error", "error_bounds", "oracle_error"),
-        "harness/judge": ("session_bounds", "layer_bounds"),
+        "harness/judge": ("session_bounds", "layer_bounds", "kept_bounds"),
     }.items()
     for name in names
 }

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from harness.judge.fast_variance import fast_variance_error, lose_channels
+from harness.judge.kept_bounds import kept_train_bounds
 from harness.judge.oracle import OracleLayer
-from reference.error_bounds import Precision, eval_bounds, moving_bound, train_bounds
+from reference.error_bounds import Precision, eval_bounds, moving_bound
 
 Bounds = dict[str, np.ndarray]
 """Bounds by observable: of y and dx in x's shape or as (n, C) rows, of the rest (C,)."""
@@ -41,17 +42,7 @@ class LayerBounds:
         layer, precision = self.layer, self.assumed.precision
         fast = self.assumed.fast_variance
         extra = fast_variance_error(rows, precision) if fast else np.zeros(layer.num_features)
-        bounds = train_bounds(
-            rows,
-            dy_rows,
-            layer.gamma,
-            layer.beta,
-            layer.eps,
-            precision,
-            eps_at=layer.conventions.eps_at,
-            extra_var_error=extra,
-            summation=self.assumed.summation,
-        )
+        bounds = kept_train_bounds(rows, dy_rows, layer, precision, extra, self.assumed.summation)
         if fast and len(rows):
             lose_channels(bounds, extra >= layer.batch_statistics(rows)[1] + layer.eps)
         if len(rows):  # an empty batch moves nothing
