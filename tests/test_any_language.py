@@ -1,4 +1,4 @@
-"""Batch norms in JavaScript and Perl, by players of their own: agree where right, differ with the mistake named."""
+"""Batch norms in JavaScript, Perl and C++, by their own players: agree where right, differ with the mistake named."""
 
 import shutil
 import subprocess
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.cases.catalogue import BY_ID, suite
-from harness.check import CheckOptions, check_target
+from harness.check import CheckOptions, check, check_target
+from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.conformance import conformance
 from harness.targets.isolate import IsolatedTarget
 
@@ -63,6 +64,34 @@ def test_a_wrong_one_differs_and_its_mistake_is_named(program, tmp_path):
 @each_program
 def test_the_example_is_short(program):
     assert len(PROGRAMS[program].read_text().splitlines()) < {"node": 60, "perl": 75}[program]
+
+
+def built(name):
+    """A built-in target whose player has been built. It is not built here: that takes a compiler ten seconds."""
+    if not is_installed(name):
+        pytest.skip(f"{name} has not been built: {BUILT_IN[name].install}, then bnproof check {name}")
+    return name
+
+
+@pytest.mark.parametrize("name", ["onednn", "onednn-channels-last", "onednn-blocked", "onednn-no-parameters"])
+def test_onednn_agrees(name):
+    (report,) = check([built(name)], CheckOptions(SHOWING))
+    assert report.verdict == "agree"
+    assert "onednn" in report.description.versions
+
+
+@pytest.mark.parametrize("name", ["dlib-con", "dlib-fc"])
+def test_dlib_agrees_but_for_its_fast_variance(name):
+    (report,) = check([built(name)], CheckOptions((*SHOWING, *map(BY_ID.get, ("far_mean_y", "far_mean_large_eps")))))
+    assert {j.case for j in report.judgements if j.counts_against} == {"far_mean_y", "far_mean_large_eps"}
+    assert [finding.id for finding in report.diagnosis] == ["fast_variance"]
+
+
+@pytest.mark.parametrize("name", ["onednn", "dlib-fc"])
+def test_a_built_player_speaks_the_wire(name):
+    checks = list(conformance(built(name)))
+    assert checks[-1].id == "stop"
+    assert "wrong" not in {check.outcome for check in checks}
 
 
 def has_tensorflow_js():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from harness.environments.environments import make
 from harness.environments.requirements import NotInstallableError
-from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.built_in import BUILT_IN, JSON_FOR_CPP, environment_of, is_installed
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,14 @@ def place_of(name: str, only_here: bool) -> Place:
 
 
 def versions_here(name: str) -> dict[str, str]:
-    """What the target needs, by the names under which pip or npm installs it."""
+    """What the target needs, by the names under which pip, npm or apt-get installs it."""
+    if BUILT_IN[name].is_built:
+        environment = environment_of(name)
+        return (
+            {package: v for package, v in environment.versions.items() if package != JSON_FOR_CPP}
+            if environment
+            else {}
+        )
     if BUILT_IN[name].is_program:
         return dict(package.rsplit("@", 1) for package in BUILT_IN[name].packages)
     return dict(_versions_of_modules(BUILT_IN[name].needs.split()))

@@ -24,6 +24,7 @@ from typing import Any
 from harness.environments import sharing
 from harness.environments.alone import Hold, alone, end
 from harness.environments.interpreters import interpreter, python_in
+from harness.environments.programs import COMPILERS, PROGRAM, build_command, compiler, debian_versions
 from harness.environments.requirements import NotInstallableError, Requirements
 
 FOLDER = "BNPROOF_ENVIRONMENTS"
@@ -44,13 +45,18 @@ class Environment:
     folder: Path
     requirements: Requirements
     versions: dict[str, str]
-    """Distribution -> version, of all that pip put there."""
+    """Distribution -> version, of all that pip put there; of a built program, Debian package -> version."""
     made: str
     seconds: float
 
     @property
     def python(self) -> Path:
         return python_in(self.folder)
+
+    @property
+    def program(self) -> Path:
+        """Of requirements that have sources."""
+        return self.folder / PROGRAM
 
 
 def root() -> Path:
@@ -134,27 +140,38 @@ def _build(
     requirements: Requirements, folder: Path, on_line: Callable[[str], None], limit: float, hold: Hold
 ) -> Environment:
     started = time.monotonic()
+    installer = Installer(on_line, started + limit, _variables(requirements), hold)
+    if requirements.sources:
+        folder.mkdir()
+        installer.run(build_command(requirements.sources, requirements.flags, folder))
+        versions = debian_versions(requirements.debian)
+    else:
+        versions = _build_with_pip(requirements, folder, installer)
+    environment = Environment(
+        folder=folder,
+        requirements=requirements,
+        versions=versions,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - started, 1),
+    )
+    _write(environment)
+    return environment
+
+
+def _build_with_pip(requirements: Requirements, folder: Path, installer: Installer) -> dict[str, str]:
+    """Returns distribution -> version."""
     venv = [str(interpreter(requirements.python_version)), "-m", "venv"]
     if requirements == INSTALLER:
         commands = [[*venv, str(folder)], [str(python_in(folder)), "-m", "pip", "install", *INSTALLER.pip]]
         pip = [str(python_in(folder)), "-m", "pip"]
     else:
         commands = [[*venv, "--without-pip", str(folder)]]
-        pip = [str(_pips_python(requirements, on_line)), "-m", "pip", "--python", str(python_in(folder))]
+        pip = [str(_pips_python(requirements, installer.on_line)), "-m", "pip", "--python", str(python_in(folder))]
         commands += _installing(requirements, folder, pip)
-    installer = Installer(on_line, started + limit, _variables(requirements), hold)
     for command in commands:
         installer.run(command)
     listed = subprocess.run([*pip, "list", "--format=json"], capture_output=True, text=True, check=True)
-    environment = Environment(
-        folder=folder,
-        requirements=requirements,
-        versions={each["name"]: each["version"] for each in json.loads(listed.stdout)},
-        made=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(time.monotonic() - started, 1),
-    )
-    _write(environment)
-    return environment
+    return {each["name"]: each["version"] for each in json.loads(listed.stdout)}
 
 
 def _installing(requirements: Requirements, folder: Path, pip: list[str]) -> list[list[str]]:
@@ -227,9 +244,10 @@ class Installer:
 
 
 def reason(lines: list[str]) -> str:
-    """The line that says most: the last error, or else the last line."""
-    errors = [line for line in lines if line.lower().startswith(("error:", "npm error", "npm err!"))]
-    text = (errors or lines or [""])[-1]
+    """The line that says most: a compiler's first error, an installer's last, or else the last line."""
+    compilers = [line for line in lines if ": error: " in line or ": fatal error: " in line]
+    installers = [line for line in lines if line.lower().startswith(("error:", "npm error", "npm err!"))]
+    text = (compilers[:1] or installers or lines or [""])[-1]
     return text.removeprefix("ERROR: ").removeprefix("error: ")[:REASON_LENGTH]
 
 
@@ -239,17 +257,12 @@ def _look_for(requirements: Requirements) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         raise NotInstallableError(f"needs {' and '.join(missing)}, which is not on the PATH")
-    absent = [package for package in requirements.debian if not _is_on_debian(package)]
+    if requirements.sources and compiler() is None:
+        raise NotInstallableError(f"needs a C++ compiler, {', '.join(COMPILERS)}: none is on the PATH")
+    there = debian_versions(requirements.debian) if requirements.debian else {}
+    absent = [package for package in requirements.debian if package not in there]
     if absent:
         raise NotInstallableError(f"needs Debian packages: apt-get install {' '.join(absent)}")
-
-
-def _is_on_debian(package: str) -> bool:
-    try:
-        asked = subprocess.run(["dpkg-query", "-W", "-f=${Status}", package], capture_output=True, text=True)
-    except FileNotFoundError:  # no Debian
-        return False
-    return asked.stdout.endswith(" installed")
 
 
 def _write(environment: Environment) -> None:

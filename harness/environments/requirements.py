@@ -7,6 +7,9 @@ import json
 import platform
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.environments.programs import fingerprint
 
 KEY_DIGITS = 16
 
@@ -27,6 +30,10 @@ class Requirements:
     """Debian packages. They are looked for, never installed: that takes an administrator."""
     programs: tuple[str, ...] = ()
     """Programs that must be on the PATH: "node", "g++"."""
+    sources: tuple[str, ...] = ()
+    """Paths of C++ files. The first is built into a program by itself, with what it includes of the others."""
+    flags: tuple[str, ...] = ()
+    """For its compiler, after the file: "-ldnnl"."""
     python: str = ""
     """"3.10"; empty: the version that runs."""
     uploaded_before: str = ""
@@ -40,11 +47,16 @@ class Requirements:
     def key(self) -> str:
         """Names the environment's folder: the same for equal requirements on the same kind of machine."""
         content = asdict(self) | {"pip": sorted(self.pip), "npm": sorted(self.npm), "python": self.python_version}
-        del content["debian"], content["programs"]  # nothing of these is in the folder
+        for name in ("debian", "programs", "sources", "flags"):
+            del content[name]  # nothing of these is in the folder, but for a program that is built from them
+        if self.sources:
+            content["program"] = fingerprint(self.sources, self.flags, self.debian)
         content["machine"] = f"{platform.system()} {platform.machine()}"
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
 
     def __str__(self) -> str:
+        if self.sources:
+            return f"{Path(self.sources[0]).name}, built with {' '.join(self.debian) or 'no package'}"
         parts = [*self.pip, *(f"{name} (npm)" for name in self.npm)]
         by = f" of {self.uploaded_before[:10]}" if self.uploaded_before else ""
         return f"{' '.join(parts) or 'nothing'}{by}, Python {self.python_version}"

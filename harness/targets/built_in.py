@@ -7,13 +7,21 @@ import re
 import shlex
 import shutil
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness import place
 from harness.environments.requirements import Requirements
 
+if TYPE_CHECKING:
+    from harness.environments.environments import Environment
+
 EXEC = "exec:"
 """Before the command of a program that speaks the wire itself."""
 OUR_ROOMS = ("reference.", "impls.pytorch.", "impls.jax_flax.")
+COMPILED = "c++"
+PLAYERS = place.ROOT / "impls" / "third_party" / "players"
+SHARED_BY_BUILT = "wire.hpp"
+JSON_FOR_CPP = "nlohmann-json3-dev"
 BESIDE_ALL = ("numpy", "ml_dtypes")
 """What a player needs in any environment: NumPy, and for 16-bit floats ml_dtypes."""
 
@@ -23,8 +31,8 @@ class BuiltIn:
     """A target that comes with the project, and what it needs."""
 
     where: str
-    """module:attribute, the module as it is called in a checkout (`place.module` gives its full name); or exec:PROGRAM
-    and a player's file in impls/third_party/players."""
+    """module:attribute, the module as it is called in a checkout (`place.module` gives its full name); or exec:PROGRAM,
+    a player's file in impls/third_party/players, and its arguments. With c++ for the program it is built first."""
     needs: str
     """The modules that must be importable, with spaces between them."""
     what: str
@@ -32,6 +40,8 @@ class BuiltIn:
     """The command. The first package is the library that it is judged for."""
     program: str = ""
     """A program that must be on the PATH as well."""
+    flags: str = ""
+    """For the compiler of a player that is built: "-ldnnl"."""
     as_of: str = ""
     """An ISO date: it needs packages as they were then."""
     in_matrix_only: bool = False
@@ -42,13 +52,23 @@ class BuiltIn:
         return self.where.startswith(EXEC)
 
     @property
+    def words(self) -> list[str]:
+        """Of a program: what runs it, its file, and its arguments."""
+        return self.where.removeprefix(EXEC).split()
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it is a program that a compiler makes first."""
+        return self.is_program and self.words[0] == COMPILED
+
+    @property
     def packages(self) -> tuple[str, ...]:
-        """What pip or npm installs for it."""
+        """What pip, npm or apt-get installs for it."""
         return tuple(shlex.split(self.install)[2:])
 
     @property
     def library(self) -> str:
-        """Whose it is, as pip or npm names it: "flax", "@tensorflow/tfjs"."""
+        """Whose it is, as pip, npm or Debian names it: "flax", "@tensorflow/tfjs", "libdnnl-dev"."""
         if self.where.startswith(OUR_ROOMS) or not self.packages:
             return "bnproof"
         return re.split(r"[\[<>=!~ ]|(?<=.)@", self.packages[0], maxsplit=1)[0]
@@ -57,6 +77,9 @@ class BuiltIn:
     def requirements(self) -> Requirements:
         """What an environment of its own must hold for it."""
         programs = tuple(self.program.split())
+        if self.is_built:
+            sources = tuple(str(PLAYERS / file) for file in (self.words[1], SHARED_BY_BUILT))
+            return Requirements(debian=self.packages, sources=sources, flags=tuple(self.flags.split()))
         if self.is_program:
             return Requirements(npm=self.packages, programs=programs)
         return Requirements(pip=(*self.packages, *BESIDE_ALL), programs=programs, uploaded_before=self.as_of)
@@ -90,6 +113,15 @@ def _other(where: str, needs: str, what: str, install: str, program: str = "", a
     return BuiltIn(
         f"impls.third_party.{where}", needs, what, f"pip install {install}", program, as_of, in_matrix_only=True
     )
+
+
+def _cpp(words: str, what: str, package: str, flags: str) -> BuiltIn:
+    install = f"apt-get install {package} {JSON_FOR_CPP}"
+    return BuiltIn(f"exec:{COMPILED} {words}", "", what, install, flags=flags, in_matrix_only=True)
+
+
+def _one_dnn(words: str, what: str) -> BuiltIn:
+    return _cpp(f"onednn.cpp {words}", f"oneDNN's primitive, {what}", "libdnnl-dev", "-ldnnl")
 
 
 ONNX_OPSETS = (7, 9, 14, 15)
@@ -143,13 +175,19 @@ OTHERS: dict[str, BuiltIn] = {
         "onnx_engines:OpenCvDnn", "onnx cv2", "OpenCV's dnn module, prediction only", "opencv-python-headless onnx"
     ),
     "tensorflow-js": BuiltIn(
-        "exec:node tensorflow.js",
+        "exec:node tensorflow.js cpu",
         "",
         "TensorFlow.js' layer, in plain JavaScript under Node",
         "npm install @tensorflow/tfjs@4.22.0",
         "node",
         in_matrix_only=True,
     ),
+    "onednn": _one_dnn("plain", "x in C++ order"),
+    "onednn-channels-last": _one_dnn("channels-last", "the channels last in memory"),
+    "onednn-blocked": _one_dnn("blocked", "the channels in blocks of 16, as its convolutions give them"),
+    "onednn-no-parameters": _one_dnn("plain no-parameters", "without scale and shift, which are the player's"),
+    "dlib-con": _cpp("dlib.cpp con", "dlib's bn_con; its affine layer in prediction", "libdlib-dev", "-ldlib"),
+    "dlib-fc": _cpp("dlib.cpp fc", "dlib's bn_fc; its affine layer in prediction", "libdlib-dev", "-ldlib"),
     "mlx": _other("mlx_layers:MlxBatchNorm", "mlx.core", "mlx.nn.BatchNorm on the CPU", "'mlx[cpu]'"),
     "tinygrad": _other("tinygrad_layers:TinygradBatchNorm", "tinygrad", "tinygrad.nn.BatchNorm", "tinygrad", "clang"),
     **{
@@ -171,36 +209,52 @@ OTHERS: dict[str, BuiltIn] = {
 
 BUILT_IN = OURS | OTHERS
 
-PLAYERS = place.ROOT / "impls" / "third_party" / "players"
 OWN = ("numpy", "torch", "jax", "flax")
 """Our own implementations, which must agree in every case."""
 
 
 def location(name: str) -> str:
-    """The "module:attribute" of the built-in target `name`, to be imported, or the "exec:..." to be run."""
+    """The "module:attribute" of the built-in target `name`, to be imported, or the "exec:..." to be run.
+
+    A program that must be built is built. Raises NotInstallableError where it cannot be.
+    """
     built_in = BUILT_IN[name]
     if not built_in.is_program:
         return place.module(built_in.where)
-    program, _, file = built_in.where.removeprefix(EXEC).partition(" ")
-    return f"{EXEC}{program} {shlex.quote(str(PLAYERS / file))}"
+    program, file, *arguments = built_in.words
+    words = [program, str(PLAYERS / file), *arguments]
+    if built_in.is_built:
+        from harness.environments.environments import make  # not in a player's process, whose Python may be older
+
+        words = [str(make(built_in.requirements).program), *arguments]
+    return EXEC + shlex.join(words)
 
 
 def is_installed(name: str) -> bool:
-    """Whether what the built-in target `name` needs is there (nothing that takes long is imported to find out)."""
+    """Whether what the built-in target `name` needs is there (nothing that takes long is imported to find out).
+
+    A program that must be built is there once it has been.
+    """
     built_in = BUILT_IN[name]
     if any(shutil.which(program) is None for program in built_in.program.split()):
         return False
     if built_in.is_program:
-        return bool(variables(name))
+        return environment_of(name) is not None
     return all(_is_importable(module) for module in built_in.needs.split())
 
 
-def variables(name: str) -> dict[str, str]:
-    """Environment variables for the program of a built-in target: where Node finds what npm installed for it."""
-    from harness.environments.environments import find  # not in a player's process, whose Python may be older
+def environment_of(name: str) -> Environment | None:
+    """Where npm installed or a compiler built what a built-in program needs, if it has."""
+    from harness.environments.environments import find  # as above
 
-    environment = find(BUILT_IN[name].requirements)
-    return {"NODE_PATH": str(environment.folder / "node_modules")} if environment else {}
+    return find(BUILT_IN[name].requirements)
+
+
+def variables(name: str) -> dict[str, str]:
+    """Environment variables for a built-in program: where Node finds what npm installed for it."""
+    environment = environment_of(name)
+    is_for_node = BUILT_IN[name].requirements.npm
+    return {"NODE_PATH": str(environment.folder / "node_modules")} if environment and is_for_node else {}
 
 
 def _is_importable(module: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness import place
 from harness.environments.interpreters import PLACES, python_in
+from harness.environments.requirements import NotInstallableError
 from harness.errors import UsageError
 from harness.targets import compilation_cache
 from harness.targets.built_in import BUILT_IN, EXEC, location, variables
@@ -39,13 +40,13 @@ class Launch:
         return self.target.startswith(EXEC) or (self.target in BUILT_IN and BUILT_IN[self.target].is_program)
 
     def command(self) -> list[str]:
-        """The program and its arguments. Raises UsageError for a command that cannot be read or found."""
+        """The program and its arguments. Raises UsageError for a command that cannot be read, found or built."""
         if not self.is_program:
             return [self.python or sys.executable, str(PYTHON_PLAYER)]
-        command = self.target if self.target.startswith(EXEC) else location(self.target)
         try:
+            command = self.target if self.target.startswith(EXEC) else location(self.target)
             words = shlex.split(command[len(EXEC) :])
-        except ValueError as error:
+        except (ValueError, NotInstallableError) as error:
             raise UsageError(f"target {self.target!r}: {error}") from None
         if not words:
             raise UsageError(f"target {self.target!r}: no command; write exec:PROGRAM ARGUMENTS ...")
