@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 from harness.targets.load import TargetError
 from harness.targets.player import Death, Description, Player
 from harness.targets.smoke import smoke
+from harness.targets.wrap.common import DECLARED
 from reference.conventions import conventions_from
 
 OnPlan = Callable[[str, int], None]
@@ -77,9 +79,7 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
     report = TargetReport(player.name)
     try:
         player.describe()
-        report.description, refusals = smoke(player)
-        report.notes += refusals
-        settle_conventions(player, report, options.as_preset)
+        report.description = settle(player, report, options.as_preset)
     except (TargetError, ValueError) as error:
         report.load_error = str(error)
         return report
@@ -100,13 +100,30 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
     return report
 
 
-def settle_conventions(player: Player, report: TargetReport, as_preset: str | None) -> None:
+def settle(player: Player, report: TargetReport, as_preset: str | None) -> Description:
+    """What the target takes, which is returned, and by which conventions it is judged: as without a transformation.
+
+    Probed through one, statistics that move twice would pass for a convention.
+    """
+    plain = None if set(DECLARED) <= set(player.describe().declared) else player.untransformed()
+    if plain is None:
+        description, refusals = (player.describe(), []) if player.transformation else smoke(player)
+        settle_conventions(player, description, report, as_preset)
+    else:
+        with contextlib.closing(plain):
+            fits, refusals = smoke(plain)
+            description = player.narrow(ranks=fits.ranks, dtypes=fits.dtypes)
+            settle_conventions(plain, fits, report, as_preset)
+    report.notes += refusals
+    return description
+
+
+def settle_conventions(player: Player, description: Description, report: TargetReport, as_preset: str | None) -> None:
     """Those that --as names, else those that are declared, else those that are probed."""
-    assert report.description is not None
     if as_preset:
         report.conventions, report.source = conventions_from(as_preset), f"--as {as_preset}"
-    elif report.description.conventions is not None:
-        report.conventions, report.source = conventions_from(report.description.conventions), "declared"
+    elif description.conventions is not None:
+        report.conventions, report.source = conventions_from(description.conventions), "declared"
     else:
         probed = probe(player)
         report.conventions, report.source = probed.conventions, "probed"

@@ -64,6 +64,10 @@ def check(
     python: Python = None,
     jobs: Jobs = None,
     on: On = None,
+    through: Annotated[
+        str | None,
+        typer.Option(help="Play it through these transformations (`bnproof list`).", metavar="NAME[,NAME...]"),
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
@@ -83,6 +87,7 @@ def check(
         python=python,
         jobs=jobs,
         scheduler=on,
+        through=tuple(through.split(",")) if through else (),
         device=device.value,
     )
     raise typer.Exit(run(request))
@@ -97,7 +102,7 @@ def run(request: CheckRequest) -> int:
 
     known = read_known(request.known_file) if request.known_file else {}
     ensure_preset(request.as_preset)
-    request = replace(request, targets=targets_on(request.device, request.targets))
+    request = replace(request, targets=targets_to_play(request))
     cases = chosen_cases(request)
     for file in (request.json_file, request.markdown_file):
         if file:
@@ -139,10 +144,9 @@ def reports_of(request: CheckRequest, cases: tuple[Case, ...]) -> Generator[Targ
 def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update) -> CheckOptions:
     """The options of a suite, its progress on a bar: for each target anew, since only a loaded target has a total."""
     from harness.check import CheckOptions
-    from harness.targets.device import on_device, split_device
     from harness.targets.launch import interpreter_of
 
-    shown = [on_device(*split_device(target), request.layer) for target in request.targets]
+    shown = [shown_name(target, request.layer) for target in request.targets]
     number = {name: place for place, name in enumerate(shown, 1)}
 
     def titled(name: str, text: str) -> str:
@@ -160,6 +164,42 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
         threads=request.threads,
         python=interpreter_of(request.python) if request.python else None,
     )
+
+
+def targets_to_play(request: CheckRequest) -> tuple[str, ...]:
+    """The targets on their devices, each through every transformation that was asked for. Raises UsageError."""
+    from harness.targets.through.names import join_through, split_through
+    from harness.targets.through.through import ensure_known
+
+    named = [split_through(target) for target in request.targets]
+    for transformation in (*request.through, *(given for _, given in named if given)):
+        ensure_known(transformation)
+    targets = targets_on(request.device, tuple(target for target, _ in named))
+    ensure_transformable(targets, request.through)
+    return tuple(
+        join_through(target, transformation)
+        for target, (_, given) in zip(targets, named, strict=True)
+        for transformation in ((given,) if given else request.through or ("",))
+    )
+
+
+def ensure_transformable(targets: tuple[str, ...], through: tuple[str, ...]) -> None:
+    """Raises UsageError for a program in another language, whose layers are out of reach."""
+    from harness.errors import UsageError
+    from harness.targets.launch import Launch
+
+    for target in targets:
+        if through and Launch(target).is_program:
+            raise UsageError(f"target {target!r} is a program: --through is for layers of Python's frameworks")
+
+
+def shown_name(target: str, layer: str) -> str:
+    """A target's name in its report."""
+    from harness.targets.device import on_device, split_device
+    from harness.targets.through.names import join_through, split_through
+
+    whole, transformation = split_through(target)
+    return join_through(on_device(*split_device(whole), layer), transformation)
 
 
 def targets_on(device: str, names: tuple[str, ...]) -> tuple[str, ...]:

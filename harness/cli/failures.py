@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness.cli.request import SECONDS, CheckRequest
 from harness.judge.judgement import Judgement
 from harness.judge.report import TargetReport, worst_of_each_case
+from harness.targets.through.names import split_through
 
 SHOWN = 5
 FEWEST_DIGITS, MOST_DIGITS = 9, 17
@@ -55,10 +56,13 @@ def distinct(a: float, b: float) -> tuple[str, str]:
 
 def command(target: str, case_ids: Sequence[str], request: CheckRequest) -> str:
     """The line that plays these cases again, for a shell. target: the name of its report."""
-    words = ["bnproof", "check", target]
+    whole, transformation = split_through(target)
+    words = ["bnproof", "check", whole]
     if request.layer:
-        words[-1] = target.removesuffix(f"#{request.layer}")
+        words[-1] = whole.removesuffix(f"#{request.layer}")
         words += ["--layer", request.layer]
+    if transformation:
+        words += ["--through", transformation]
     if request.as_preset:
         words += ["--as", request.as_preset]
     if request.input_file:

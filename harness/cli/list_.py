@@ -23,6 +23,7 @@ def as_dict() -> dict[str, Any]:
     from harness.cases.traps import source_of
     from harness.targets.built_in import BUILT_IN, is_installed
     from harness.targets.load import ENTRY_POINTS
+    from harness.targets.through.table import TABLE
 
     return {
         "targets": [
@@ -32,6 +33,18 @@ def as_dict() -> dict[str, Any]:
         + [
             {"target": entry.name, "what": entry.value, "installed": True, "install": ""}
             for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)
+        ],
+        "transformations": [
+            {
+                "transformation": transformation.name,
+                "framework": transformation.framework,
+                "what": transformation.what,
+                "keeps": list(transformation.keeps),
+                "needs": [*transformation.needs, *([transformation.program] if transformation.program else [])],
+                "lacks": transformation.lacks,
+                "source": transformation.source,
+            }
+            for transformation in TABLE
         ],
         "cases": [
             {
@@ -51,10 +64,11 @@ def as_dict() -> dict[str, Any]:
 
 
 def show(content: dict[str, Any]) -> None:
-    """Two tables."""
+    """Three tables."""
     from rich.table import Table
 
     from harness.cli.output import out
+    from harness.targets.through.transformation import EVERYTHING
 
     targets = Table(title="targets", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading in ("target", "installed", "what"):
@@ -64,6 +78,17 @@ def show(content: dict[str, Any]) -> None:
         targets.add_row(target["target"], mark, target["what"])
     out.print(targets)
     out.print("any other: module:attr or file.py:attr\n")
+    through = Table(title="transformations, for --through", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading in ("framework", "name", "keeps", "what"):
+        through.add_column(heading, no_wrap=heading in ("framework", "name"))
+    for transformation in content["transformations"]:
+        keeps = "all" if len(transformation["keeps"]) == len(EVERYTHING) else ", ".join(transformation["keeps"])
+        needs = f" (needs {', '.join(transformation['needs'])})" if transformation["needs"] else ""
+        through.add_row(
+            transformation["framework"], transformation["transformation"], keeps, transformation["what"] + needs
+        )
+    out.print(through)
+    out.print()
     cases = Table(title=f"{len(content['cases'])} cases", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading in ("case", "suite", "kind", "why"):
         cases.add_column(heading, no_wrap=heading != "why")

@@ -31,5 +31,7 @@ class CheckRequest:
     """How many processes check targets side by side; None: one."""
     scheduler: str | None = None
     """Of a Dask cluster whose workers check them instead."""
+    through: tuple[str, ...] = ()
+    """The transformations through which each target is played, one after the other; none: as it is."""
     device: str = "cpu"
     """Where the targets compute whose names do not say it."""

@@ -13,6 +13,7 @@ from harness.judge.judgement import Judgement, Verdict, counts
 from harness.judge.report import TargetReport
 from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
+from harness.targets.through.names import split_through
 
 
 def exit_status(reports: Sequence[TargetReport], outdated: Sequence[str] = ()) -> int:
@@ -48,6 +49,7 @@ def target_as_dict(report: TargetReport) -> dict[str, Any]:
         "notes": [asdict(note) for note in report.notes],
         "basis": basis(report),
         "not_judged": not_judged(report),
+        "through": split_through(report.target)[1] or None,
     }
 
 

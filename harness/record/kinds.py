@@ -153,6 +153,8 @@ class TargetRecord:
     """What plays it is written in that: "Python 3.13.1"."""
     library: str = ""
     """Whose it is, as pip or npm names it; the matrix's."""
+    through: str | None = None
+    """The transformation that it was played through, which `target` names as well; None: as it is."""
 
 
 @dataclass(frozen=True)

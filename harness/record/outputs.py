@@ -128,11 +128,27 @@ class ListedCase:
 
 
 @dataclass(frozen=True)
+class ListedTransformation:
+    transformation: str
+    framework: str
+    """Whose layers it transforms."""
+    what: str
+    keeps: tuple[str, ...]
+    """What is judged through it: some of training, prediction, gradients, statistics."""
+    needs: tuple[str, ...]
+    """Modules and programs besides the framework."""
+    lacks: str
+    """Why something is not judged."""
+    source: str
+
+
+@dataclass(frozen=True)
 class ListOutput:
     """`bnproof list --json`"""
 
     targets: tuple[ListedTarget, ...]
     cases: tuple[ListedCase, ...]
+    transformations: tuple[ListedTransformation, ...] = ()
 
 
 OUTPUTS: tuple[type, ...] = (

@@ -12,6 +12,7 @@ from harness.findings import Note
 from harness.targets.describe import describe
 from harness.targets.play import play
 from harness.targets.player import Death, Description, Observation
+from harness.targets.through.names import split_through
 
 
 class InProcessTarget:
@@ -23,6 +24,7 @@ class InProcessTarget:
 
     def __init__(self, factory: Any) -> None:
         self.name: str = factory.__name__
+        self.transformation = split_through(self.name)[1]
         self.factory = factory
         self._description = describe(factory)
 
@@ -32,6 +34,10 @@ class InProcessTarget:
     def narrow(self, *, ranks: tuple[int, ...], dtypes: tuple[str, ...]) -> Description:
         self._description = replace(self._description, ranks=ranks, dtypes=dtypes)
         return self._description
+
+    def untransformed(self) -> InProcessTarget | None:
+        factory = getattr(self.factory, "untransformed", None)
+        return None if factory is None else InProcessTarget(factory)
 
     def play(self, script: Script, channel_axis: int) -> Observation:
         with np.errstate(all="ignore"):

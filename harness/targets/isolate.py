@@ -24,6 +24,7 @@ from harness.targets.load import TargetError
 from harness.targets.play_twice import WarmedUp, play_twice
 from harness.targets.player import Death, DeathCause, Description, Observation
 from harness.targets.process import Printed, TargetProcess
+from harness.targets.through.names import join_through, split_through
 from harness.targets.wire.arrays import WireError
 from harness.targets.wire.reading import answer_from, description_from, notes_from, observation_from, one_line
 from harness.targets.wire.request import play_body, play_line, start_line, stop_line
@@ -57,9 +58,10 @@ class IsolatedTarget:
         python: str | None = None,
     ) -> None:
         self.layer = layer
-        self.target, self.device = split_device(target)
+        whole, self.transformation = split_through(target)
+        self.target, self.device = split_device(whole)
         self.launch = Launch(self.target, self.device, layer, threads, python)
-        self.name = on_device(self.target, self.device, layer)
+        self.name = join_through(on_device(self.target, self.device, layer), self.transformation)
         self.timeout = timeout
         self.memory_growth = memory_growth
         self.deaths = 0
@@ -88,13 +90,28 @@ class IsolatedTarget:
             self._start_error = f"target {self.name!r} cannot be started: {error}"
             return
         self._number, self._warmed_up, self._is_idle = 0, WarmedUp(), False
-        self._process.channel.start(start_line(self.target, self.device, self.launch.threads, self.layer))
+        self._process.channel.start(
+            start_line(self.target, self.device, self.launch.threads, self.layer, self.transformation)
+        )
 
     def narrow(self, *, ranks: tuple[int, ...], dtypes: tuple[str, ...]) -> Description:
         """Ask less of the target from now on: its description with other ranks and dtypes."""
         self._narrowed = {"ranks": ranks, "dtypes": dtypes}
         self._description = replace(self.describe(), **self._narrowed)
         return self._description
+
+    def untransformed(self) -> IsolatedTarget | None:
+        """Another player, of the same target without the transformation; None where there is none."""
+        if not self.transformation:
+            return None
+        return IsolatedTarget(
+            f"{self.target}@{self.device}",
+            self.timeout,
+            self.layer,
+            memory_growth=self.memory_growth,
+            threads=self.launch.threads,
+            python=self.launch.python,
+        )
 
     @property
     def given_up(self) -> bool:

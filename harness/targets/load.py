@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.targets.built_in import BUILT_IN, EXEC, is_installed, location
 from harness.targets.play import failure
 from harness.targets.recognise import NotRecognisedError, recognise
+from harness.targets.through.through import ThroughError, through
 from reference.summation_error import SUMMATIONS
 
 ENTRY_POINTS = "bnproof.targets"
@@ -66,11 +67,11 @@ def _hint(name: str) -> str:
     return f"did you mean {near[0]!r}? " if near else ""
 
 
-def load(name: str, layer: str = "") -> Any:
+def load(name: str, layer: str = "", transformation: str = "") -> Any:
     """The factory of a target: a class of the contract, or what a wrapper makes of a framework's layer.
 
-    layer: where in the target, a model, the layer is ("1", "block.norm"). Raises TargetError; imports whatever the
-    target imports.
+    layer: where in the target, a model, the layer is ("1", "block.norm"). transformation: what its layers are called
+    through, by name. Raises TargetError; imports whatever the target imports.
     """
     where, _, attribute = locate(name).rpartition(":")
     prepare_keras()
@@ -97,7 +98,10 @@ def load(name: str, layer: str = "") -> Any:
     if summation not in SUMMATIONS:
         known = ", ".join(SUMMATIONS)
         raise TargetError(f"target {name!r}: summation may be {known}; it is {summation!r}")
-    return factory
+    try:
+        return through(factory, transformation) if transformation else factory
+    except ThroughError as error:
+        raise TargetError(f"target {name!r}: {error}") from error
 
 
 def _nearest_attribute(module: ModuleType, where: str, attribute: str) -> str:

@@ -131,6 +131,8 @@ class Player(Protocol):
     name: str
     deaths: int
     last_death: Death | None
+    transformation: str
+    """The name of the one through which the target is played; "" where it is played as it is."""
 
     @property
     def given_up(self) -> bool:
@@ -141,6 +143,9 @@ class Player(Protocol):
 
     def narrow(self, *, ranks: tuple[int, ...], dtypes: tuple[str, ...]) -> Description:
         """Ask less of the target from now on."""
+
+    def untransformed(self) -> Player | None:
+        """Another player, of the same target without the transformation that this one is played through, if any."""
 
     def play(self, script: Script, channel_axis: int) -> Observation | Death: ...
 

@@ -55,7 +55,7 @@ def _started(start: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """(the target's factory, the first answer). Raises TargetError."""
     name, device = start["target"], start["device"]
     try:
-        factory = load(name, start.get("layer", ""))
+        factory = load(name, start.get("layer", ""), start.get("through", ""))
         description = describe(factory, device)
     except DeviceError as error:
         raise TargetError(f"target {on_device(name, device)!r}: {error}") from error

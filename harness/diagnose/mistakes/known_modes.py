@@ -61,7 +61,7 @@ OF_MODES: tuple[Known, ...] = (
     Known(
         "stats_updated_twice",
         "each training step moves the statistics twice (as recomputation does): update them once",
-        (statistics.StatsUpdatedTwice,),
+        (statistics.StatsUpdatedTwice, statistics.StatsUpdatedTwiceByBackward),
     ),
     Known(
         "debiased",

@@ -162,6 +162,24 @@ class StatsUpdatedTwice(OracleLayer):
         super().update(mean, var, n)
 
 
+class StatsUpdatedTwiceByBackward(OracleLayer):
+    """The backward calls the layer again, as activation checkpointing does; without a backward they move once."""
+
+    has_backward = False
+
+    def train_step(self, x, dy):
+        self.has_backward = True
+        try:
+            return super().train_step(x, dy)
+        finally:
+            self.has_backward = False
+
+    def update(self, mean, var, n):
+        super().update(mean, var, n)
+        if self.has_backward:
+            super().update(mean, var, n)
+
+
 class CountedTwice(OracleLayer):
     """The averages move once, and the counter that debiasing divides by moves twice."""
 

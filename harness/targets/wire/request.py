@@ -14,9 +14,10 @@ VERSION = 1
 PARAMETERS = ("gamma", "beta", "moving_mean", "moving_var")
 
 
-def start_line(target: str, device: str, threads: int | None, layer: str = "") -> bytes:
+def start_line(target: str, device: str, threads: int | None, layer: str = "", through: str = "") -> bytes:
     request = {"cmd": "start", "wire": VERSION, "target": target, "device": device, "threads": threads or 1}
-    return _line(request | ({"layer": layer} if layer else {}))
+    optional = {"layer": layer, "through": through}
+    return _line(request | {name: value for name, value in optional.items() if value})
 
 
 def stop_line() -> bytes:

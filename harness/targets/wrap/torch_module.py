@@ -46,7 +46,7 @@ class TorchModule(common.Adapter):
     library = "torch"
 
     def __init__(self, setup: Any) -> None:
-        self.dtype, self.device = DTYPES[setup.dtype], setup.device
+        self.setup, self.dtype, self.device = setup, DTYPES[setup.dtype], setup.device
         wide = torch.promote_types(self.dtype, torch.float32)
         arguments = common.arguments(self.target, setup, {"dtype": wide, "device": self.device}, self.given)
         self.layer = self.target(**arguments)
@@ -77,9 +77,13 @@ class TorchModule(common.Adapter):
         with torch.no_grad():
             return {"y": to_numpy(self._call(self._on_device(x), True))}
 
-    def _call(self, x: Tensor, training: bool) -> Tensor:
+    def forward(self, x: Tensor, training: bool) -> Any:
+        """The layer's call, unchecked: what a transformation (../through) replaces."""
         self.layer.train(training)
-        y = self.layer(x, **common.mode_argument(self.layer.forward, training))
+        return self.layer(x, **common.mode_argument(self.layer.forward, training))
+
+    def _call(self, x: Tensor, training: bool) -> Tensor:
+        y = self.forward(x, training)
         if not isinstance(y, Tensor):
             raise common.AdapterError(f"the module returned a {type(y).__name__}, not a tensor")
         if y.shape != x.shape:

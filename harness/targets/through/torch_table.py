@@ -1,0 +1,63 @@
+"""The transformations of torch modules; each is the function of its name in torch_module.py."""
+
+from __future__ import annotations
+
+from harness.targets.through.transformation import (
+    GRADIENTS,
+    PREDICTION,
+    STATISTICS,
+    TRAINING,
+    Transformation,
+)
+
+DOCS = "https://docs.pytorch.org/docs/stable"
+FORWARD = (TRAINING, PREDICTION, STATISTICS)
+NO_BACKWARD = "no gradient is taken through it"
+
+
+def _torch(name: str, what: str, source: str, keeps: tuple[str, ...] = (), **others: object) -> Transformation:
+    given = {"keeps": keeps} if keeps else {}
+    return Transformation(name, "torch", what, source, **given, **others)  # type: ignore[arg-type]
+
+
+TORCH = (
+    _torch("compile", "torch.compile with Inductor, one graph", f"{DOCS}/generated/torch.compile.html", program="g++"),
+    _torch("export", "torch.export, run on the layer's state", f"{DOCS}/export.html"),
+    _torch("script", "torch.jit.script, saved and loaded", f"{DOCS}/generated/torch.jit.script.html"),
+    _torch("trace", "torch.jit.trace in each mode", f"{DOCS}/generated/torch.jit.trace.html"),
+    _torch(
+        "onnx",
+        "torch.onnx.export, run in ONNX Runtime",
+        f"{DOCS}/onnx.html",
+        (PREDICTION,),
+        needs=("onnx", "onnxruntime"),
+        lacks="ONNX Runtime is given the exported prediction; it has no backward",
+    ),
+    _torch("vmap", "an ensemble of two under torch.func.vmap", f"{DOCS}/func.batch_norm.html"),
+    _torch("functional-call", "torch.func.functional_call", f"{DOCS}/generated/torch.func.functional_call.html"),
+    _torch("checkpoint", "activation checkpointing, not reentrant", f"{DOCS}/checkpoint.html"),
+    _torch("checkpoint-reentrant", "activation checkpointing, reentrant", f"{DOCS}/checkpoint.html"),
+    _torch("autocast", "torch.autocast to bfloat16", f"{DOCS}/amp.html"),
+    _torch("autocast-float16", "torch.autocast to float16", f"{DOCS}/amp.html"),
+    _torch("to-dtype", ".to(float64) and back", f"{DOCS}/generated/torch.nn.Module.html#torch.nn.Module.to"),
+    _torch("channels-last", "module and x in channels_last memory", f"{DOCS}/tensor_attributes.html"),
+    _torch("deepcopy", "copy.deepcopy; the original trains on", "https://docs.python.org/3/library/copy.html"),
+    _torch("state-dict", "its state_dict in a new layer", f"{DOCS}/notes/serialization.html"),
+    _torch(
+        "fuse",
+        "fuse_conv_bn_eval with an identity 1x1 convolution",
+        f"{DOCS}/generated/torch.nn.utils.fusion.fuse_conv_bn_eval.html",
+        (PREDICTION, GRADIENTS),
+        lacks="a fold is for prediction, and has no gamma or beta left",
+    ),
+    _torch("ddp", "DistributedDataParallel, one process", f"{DOCS}/notes/ddp.html"),
+    _torch("accumulate", "other batches forward and back between", f"{DOCS}/notes/amp_examples.html"),
+    _torch("no-grad", "forward under torch.no_grad", f"{DOCS}/notes/autograd.html", FORWARD, lacks=NO_BACKWARD),
+    _torch(
+        "inference-mode",
+        "forward under torch.inference_mode",
+        f"{DOCS}/notes/autograd.html",
+        FORWARD,
+        lacks=NO_BACKWARD,
+    ),
+)

@@ -1,0 +1,69 @@
+"""torch layers through transformations: what each must keep, and a layer for each that does not."""
+
+import importlib.util
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cases.catalogue import BY_ID
+from harness.check import CheckOptions, check_target
+from harness.judge.judgement import Verdict
+from harness.targets.in_process import InProcessTarget
+from harness.targets.load import load
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch: pip install torch")
+LAYERS = str(Path(__file__).parent / "targets" / "through_torch.py")
+CASES = tuple(replace(BY_ID[name], dtypes=("float32",)) for name in ("rank4", "gradients_off"))
+RIGHT = {"script": "BatchNorm2d", "fuse": "BatchNorm2d"}
+"""A layer that is right through each transformation, where it is not `MovesOnce`."""
+MUTANTS = (
+    ("checkpoint", "BatchNorm2d", "stats_updated_twice"),
+    ("checkpoint-reentrant", "BatchNorm2d", "stats_updated_twice"),
+    ("deepcopy", "SharesBuffers", ""),
+    ("state-dict", "LosesVariance", ""),
+    ("script", "ModeInPython", ""),
+    ("trace", "MeansAsNumbers", ""),
+    ("vmap", "MixesCopies", ""),
+    ("autocast", "MeansByMatmul", ""),
+    ("autocast-float16", "MeansByMatmul", ""),
+    ("to-dtype", "HoldsBuffers", ""),
+    ("functional-call", "HoldsBuffers", ""),
+    ("channels-last", "ReadsMemory", ""),
+    ("export", "OtherWhenCompiled", "momentum_wrong"),
+    ("accumulate", "KeepsOnItself", ""),
+    ("no-grad", "ModeFollowsGrad", "stats_frozen"),
+    ("inference-mode", "ModeFollowsGrad", "stats_frozen"),
+    ("fuse", "EpsOutside", ""),
+    ("ddp", "TwiceInParallel", ""),
+)
+"""Transformation, the layer that it breaks, and the mistake that is named where the list of mistakes has it."""
+
+
+def checked(name, transformation="", cases=CASES[:1], diagnosed=False):
+    with warnings.catch_warnings(action="ignore"):
+        return check_target(
+            InProcessTarget(load(f"{LAYERS}:{name}", "", transformation)), CheckOptions(cases, diagnosed=diagnosed)
+        )
+
+
+@pytest.mark.parametrize("transformation", [name for name, _, _ in MUTANTS])
+def test_a_right_layer_agrees(transformation):
+    report = checked(RIGHT.get(transformation, "MovesOnce"), transformation)
+    assert report.verdict == "agree", [judgement.message for judgement in report.judgements]
+    assert report.target.endswith(f" through {transformation}")
+
+
+@pytest.mark.parametrize(("transformation", "layer", "mistake"), MUTANTS)
+def test_a_wrong_one_is_flagged(transformation, layer, mistake):
+    report = checked(layer, transformation, CASES if mistake else CASES[:1], bool(mistake))
+    assert report.verdict in (Verdict.differ, Verdict.raised), report.load_error
+    if mistake:
+        assert mistake in [finding.id for finding in report.diagnosis]
+
+
+@pytest.mark.parametrize("layer", sorted({layer for _, layer, _ in MUTANTS}))
+def test_as_it_is_each_agrees(layer):
+    if layer != "TwiceInParallel":  # processes may be started already
+        assert checked(layer).verdict == "agree"
