@@ -20,12 +20,17 @@ from harness.cases.catalogue import CASES
 from harness.cases.user_case import user_case
 from harness.cli import check
 from harness.cli.request import CheckRequest
+from harness.cli.run_commands import run_trainings
+from harness.cli.training_jobs import train_side_by_side
 from harness.errors import UsageError
 from harness.jobs import cluster
 from harness.jobs.engines import InTurn, Workers, open_engine, workers_of
 from harness.jobs.identity import identity
 from harness.jobs.job import Failure, Job, JobError, result_of
 from harness.jobs.processes import Processes
+from harness.train import idx_files
+from harness.train.fashion_mnist import load_sample, of_parts
+from harness.train.options import TrainingOptions
 from tests.targets import jobs
 
 ROOT = Path(__file__).parents[1]
@@ -83,6 +88,8 @@ def check_an_engine(engine):
     assert usage == Failure("number 0\ncannot be done", is_usage=True)
     assert fault.reason == "ValueError: number 1 cannot be done"
     assert "in fail" in fault.traceback
+    shared = np.arange(3)
+    assert list(engine.in_order(Job(jobs.element, number, shared) for number in range(3))) == [0, 1, 2]
 
 
 def test_jobs_one_after_another():
@@ -200,6 +207,28 @@ def test_jobs_on_a_cluster(scheduler, tmp_path):
         check_that_work_is_broken_off(engine, tmp_path)
 
 
+def trained(seeds, workers):
+    """The weights' traces that trainings of NumPy leave in their results, without the seconds."""
+    sample = load_sample()
+    few = {name: getattr(sample, name)[:64] for name in idx_files.FILES}
+    runs = [TrainingOptions("numpy", epochs=1, seed=3)]
+    (results,) = run_trainings(of_parts(few, "a few"), runs, seeds, workers)
+    return [(result.seed, result.loss, result.gamma, result.beta) for result in results]
+
+
+def test_trainings_side_by_side():
+    assert trained(2, Workers(2)) == trained(2, Workers())
+
+
+def test_a_training_that_fails_does_not_end_the_others(capsys):
+    runs = [TrainingOptions("numpy", epochs=1), TrainingOptions("numpy", epochs=1, dtype="float61")]
+    sample = load_sample()
+    few = of_parts({name: getattr(sample, name)[:64] for name in idx_files.FILES}, "a few")
+    with pytest.raises(UsageError, match="trainings that failed: numpy, seed 0; numpy, seed 1"):
+        list(train_side_by_side(few, runs, 2, Workers()))
+    assert capsys.readouterr().out.count("numpy on cpu") == 2
+
+
 def test_an_address_at_which_there_is_no_scheduler(monkeypatch):
     pytest.importorskip("distributed", reason="pip install 'bnproof[dask]'")
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.1)
@@ -239,7 +268,8 @@ def test_workers_that_cannot_do_the_work_are_refused(answers, message):
 
 
 def test_a_worker_that_joined_later_is_asked_as_well():
-    failure = cluster.perform(cluster.Task(0, Job(jobs.square, 2), "", replace(identity(), numpy="1.0")))
+    task = cluster.Task(0, Job(jobs.square, 2), "", replace(identity(), numpy="1.0"))
+    failure = cluster.Performer(None)(pickle.dumps(task))
     assert "not of the same version: numpy" in failure.reason
 
 

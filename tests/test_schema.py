@@ -217,7 +217,8 @@ def test_commands_validate(tmp_path, name, arguments):
 def test_lockstep_and_train_validate(tmp_path, few_images):
     run_commands.lockstep(LockstepOptions(("numpy", "torch"), steps=2), None, tmp_path / "lockstep.json")
     validator("LockstepOutput").validate(json.loads((tmp_path / "lockstep.json").read_text()))
-    run_commands.train(TrainingOptions("numpy", epochs=2), 2, None, tmp_path, tmp_path / "train.json")
+    request = run_commands.TrainRequest(2, folder=tmp_path, json_file=tmp_path / "train.json")
+    run_commands.train(TrainingOptions("numpy", epochs=2), request)
     output = json.loads((tmp_path / "train.json").read_text())
     validator("TrainOutput").validate(output)
     assert output["accuracy"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Data, Device, Seed
+from harness.cli.options import Data, Device, Jobs, On, Seed
 
 
 def report(
@@ -18,19 +18,28 @@ def report(
     resume: Annotated[
         Path | None, typer.Option(help="Keep what is done in this folder, and continue from it.", metavar="DIR")
     ] = None,
+    jobs: Jobs = None,
+    on: On = None,
     device: Device = Device.auto,
     data: Data = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Where index.html, report.md and ledger.jsonl go.")] = Path("reports/out"),
 ) -> None:
-    """Everything: agreement, pairs, lockstep, training, throughput; as HTML, Markdown and a ledger."""
+    """Everything: agreement, pairs, lockstep, training, throughput; as HTML, Markdown and a ledger.
+
+    With --jobs or --on the trainings, and they alone, are done side by side.
+    """
     from harness.cli.full_report import make
     from harness.cli.output import prepare_folder
     from harness.cli.report_runs import Extent
     from harness.cli.run_commands import load_data
+    from harness.jobs.engines import open_engine, workers_of
 
+    workers = workers_of(jobs, on)
+    with open_engine(workers):  # a scheduler that does not answer is an error now, not after the checks
+        pass
     prepare_folder(out)
-    extent = Extent(quick, seeds, steps, resume)
+    extent = Extent(quick, seeds, steps, resume, workers)
     page, status = make(out, extent=extent, device=device.value, data=load_data(data), seed=seed)
     if open_:
         import webbrowser

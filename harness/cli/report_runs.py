@@ -14,6 +14,7 @@ from harness.bench.options import ROUNDS, ThroughputOptions
 from harness.bench.results import TrainingThroughput
 from harness.cli import show_runs
 from harness.cli.run_commands import run_lockstep, run_throughput, run_trainings
+from harness.jobs.engines import IN_TURN, Workers
 from harness.record.environment import environment
 from harness.record.files import write_whole
 from harness.record.ledger import Ledger, plain
@@ -36,6 +37,8 @@ class Extent:
     steps: int = LOCKSTEP_STEPS
     resume: Path | None = None
     """Where trainings, lockstep and throughput are kept, so that an interrupted report can continue."""
+    workers: Workers = IN_TURN
+    """Who trains."""
 
     @property
     def epochs(self) -> int:
@@ -60,8 +63,9 @@ def add_runs(
     apart = add_lockstep(ledger, extent, device, data, seed)
     on_part()
     results: list[TrainingResult] = []
-    for name in installed():
-        results += add_trainings(ledger, extent, name, device, data, seed)
+    for of_one in run_trainings(data, runs_of(extent, device, seed), extent.seeds, extent.workers):
+        add_all(ledger, "training", of_one)
+        results += of_one
         on_part()
     if extent.seeds > 1:
         add_accuracy(ledger, results)
@@ -83,14 +87,13 @@ def add_lockstep(ledger: Ledger, extent: Extent, device: str, data: FashionMnist
     return apart
 
 
-def add_trainings(
-    ledger: Ledger, extent: Extent, name: str, device: str, data: FashionMnist, seed: int
-) -> tuple[TrainingResult, ...]:
+def runs_of(extent: Extent, device: str, seed: int) -> list[TrainingOptions]:
+    """A training of each framework that is installed."""
     several = extent.seeds > 1
-    options = TrainingOptions(name, extent.epochs, seed, device, resume=extent.resume, population=several)
-    results = run_trainings(data, options, extent.seeds)
-    add_all(ledger, "training", results)
-    return results
+    return [
+        TrainingOptions(name, extent.epochs, seed, device, resume=extent.resume, population=several)
+        for name in installed()
+    ]
 
 
 def add_accuracy(ledger: Ledger, results: Sequence[TrainingResult]) -> None:

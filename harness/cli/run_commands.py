@@ -5,14 +5,15 @@ A measurement is written before anything is decided by it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import show_runs
 from harness.cli.output import AGREED, FAULTY, bar, out, prepare_folder, write_json
 from harness.errors import UsageError
+from harness.jobs.engines import IN_TURN, Workers
 from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
 
@@ -58,8 +59,21 @@ def run_lockstep(data: FashionMnist, options: LockstepOptions) -> tuple[Lockstep
         return lockstep_module.lockstep(data, options, progress)
 
 
-def train(options: TrainingOptions, seeds: int, data: Path | None, folder: Path, json_file: Path | None) -> int:
-    """options.implementation may be "all": those that are installed. seeds: how many, from the options' own on."""
+@dataclass(frozen=True)
+class TrainRequest:
+    """What is asked of `bnproof train` besides the options of a training."""
+
+    seeds: int = 1
+    """How many, from the options' own on."""
+    data: Path | None = None
+    folder: Path = Path("reports/out")
+    """For the picture of the curves."""
+    json_file: Path | None = None
+    workers: Workers = IN_TURN
+
+
+def train(options: TrainingOptions, request: TrainRequest) -> int:
+    """options.implementation may be "all": those that are installed."""
     from harness.train.accuracy import accuracy, equivalence
     from harness.train.implementations import installed, resolve_device
     from reports.curves import curves
@@ -67,28 +81,39 @@ def train(options: TrainingOptions, seeds: int, data: Path | None, folder: Path,
     names = installed() if options.implementation == ALL else installed((options.implementation,))
     if not names:
         raise UsageError(f"{options.implementation} is not installed: pip install 'bnproof[all]'")
-    for name in names:
-        resolve_device(name, options.device)
-    picture = folder / "training.png"
-    prepare_folder(folder)
-    examples = load_data(data)
-    results = [
-        result for name in names for result in run_trainings(examples, replace(options, implementation=name), seeds)
-    ]
+    if request.workers.scheduler is None:
+        for name in names:
+            resolve_device(name, options.device)
+    picture = request.folder / "training.png"
+    prepare_folder(request.folder)
+    examples = load_data(request.data)
+    runs = [replace(options, implementation=name) for name in names]
+    results = [result for of_one in run_trainings(examples, runs, request.seeds, request.workers) for result in of_one]
     curves(results, picture, examples.is_sample)
     out.print(f"curves: {picture}", highlight=False)
     content = head() | {"data": examples.source, "trainings": as_dicts(results)}
-    if seeds == 1:
-        write_json(json_file, content)
+    if request.seeds == 1:
+        write_json(request.json_file, content)
         return AGREED
     over_seeds, pairs = accuracy(results), equivalence(results)
-    write_json(json_file, content | {"accuracy": as_dicts(over_seeds), "equivalence": as_dicts(pairs)})
+    write_json(request.json_file, content | {"accuracy": as_dicts(over_seeds), "equivalence": as_dicts(pairs)})
     show_runs.accuracy(over_seeds, pairs)
     return AGREED
 
 
-def run_trainings(data: FashionMnist, options: TrainingOptions, seeds: int) -> tuple[TrainingResult, ...]:
-    """`seeds` trainings from the options' seed on: together where the framework can, else one after the other."""
+def run_trainings(
+    data: FashionMnist, runs: Sequence[TrainingOptions], seeds: int, workers: Workers = IN_TURN
+) -> Iterator[tuple[TrainingResult, ...]]:
+    """For each of `runs`, in order, `seeds` trainings from its seed on."""
+    if workers == IN_TURN:
+        return (run_over_seeds(data, options, seeds) for options in runs)
+    from harness.cli.training_jobs import train_side_by_side
+
+    return train_side_by_side(data, runs, seeds, workers)
+
+
+def run_over_seeds(data: FashionMnist, options: TrainingOptions, seeds: int) -> tuple[TrainingResult, ...]:
+    """Together where the framework can, else one after the other."""
     from harness.train.implementations import SEEDS_MODULES
 
     each = tuple(range(options.seed, options.seed + seeds))

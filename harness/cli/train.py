@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Data, Device, Json, Seed
+from harness.cli.options import Data, Device, Jobs, Json, On, Seed
 
 
 class Impl(StrEnum):
@@ -34,13 +34,20 @@ def train(
     population: Annotated[
         bool, typer.Option("--population", help="Test accuracy also by statistics of the whole training set.")
     ] = False,
+    jobs: Jobs = None,
+    on: On = None,
     json_file: Json = None,
 ) -> None:
-    """Train LeNet on Fashion-MNIST: loss, accuracies, examples a second, and the curves as a picture."""
+    """Train LeNet on Fashion-MNIST: loss, accuracies, examples a second, and the curves as a picture.
+
+    With --jobs or --on the seeds are trained side by side; their examples a second are then not those of one alone.
+    """
     from harness.cli import run_commands
+    from harness.jobs.engines import workers_of
     from harness.train.options import TrainingOptions
 
     options = TrainingOptions(
         impl.value, epochs, seed, device.value, resume=resume, compiled=compiled, population=population
     )
-    raise typer.Exit(run_commands.train(options, seeds, data, out, json_file))
+    request = run_commands.TrainRequest(seeds, data, out, json_file, workers_of(jobs, on))
+    raise typer.Exit(run_commands.train(options, request))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import operator
 import pickle
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.jobs.identity import Identity, identity
-from harness.jobs.job import Failure, Job, Unwanted, attempt, died_too_often, failure_of
+from harness.jobs.job import Failure, Job, Tell, Unwanted, attempt, died_too_often, failure_of
 from harness.jobs.progress import OnProgress, Progress, ignore
 from harness.jobs.worker import Throttled
 
@@ -62,12 +63,19 @@ def refuse_unfit(client: Client, address: str) -> None:
     """Raises UsageError where there is no worker, or one whose results could be others."""
     with contextlib.suppress(TimeoutError):
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    answers = client.run(pickle.loads, pickle.dumps(Call(identity)), on_error="return")
+    answers = client.run(pickle.loads, pickle.dumps(Introduction()), on_error="return")
     if not answers:
         raise UsageError(f"--on {address}: the scheduler has no workers; start some: dask worker {address}")
     for worker, answer in answers.items():
         if problem := unfit(answer):
             raise UsageError(f"--on {address}: worker {worker} {problem}")
+
+
+class Introduction:
+    """Unpickled, it is the identity of whoever did so; where there is no bnproof, that is an ImportError."""
+
+    def __reduce__(self) -> tuple[Callable[[], Identity], tuple[()]]:
+        return identity, ()
 
 
 def unfit(answer: Identity | Exception) -> str:
@@ -80,35 +88,38 @@ def unfit(answer: Identity | Exception) -> str:
     return f"is not of the same version: {differences}" if differences else ""
 
 
-class Call:
-    """Unpickled, it is what the function returns.
-
-    `pickle.loads` and bytes are all that a scheduler sees of our work, so that it can do without bnproof; and a worker
-    that has none says so by the ImportError that it answers.
-    """
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self._reduced = function, arguments
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self._reduced
-
-
 @dataclass(frozen=True)
 class Task:
     """What a worker is sent."""
 
     number: int
     job: Job
+    """Without what it shares."""
     topic: str
     """Under which it tells its progress."""
     expected: Identity
 
 
-def perform(task: Task) -> Any:
-    """Run on a worker, in one of its threads: the result of the job, or a Failure."""
-    if problem := task.expected.differences(identity()):  # it may have joined the cluster after all were asked
-        return Failure(f"a worker is not of the same version: {problem}")
+@dataclass(frozen=True)
+class Performer:
+    """Does tasks on a worker, in one of its threads, and has what their jobs share.
+
+    It is sent as bytes to be unpickled there, and so are the tasks: a scheduler, which looks at what it passes on, can
+    do without bnproof.
+    """
+
+    shared: Any
+
+    def __call__(self, pickled: bytes) -> Any:
+        """The result of the job, or a Failure."""
+        task: Task = pickle.loads(pickled)
+        if problem := task.expected.differences(identity()):  # it may have joined the cluster after all were asked
+            return Failure(f"a worker is not of the same version: {problem}")
+        return attempt(replace(task.job, shared=self.shared), telling(task))
+
+
+def telling(task: Task) -> Tell:
+    """Called on the worker that does it."""
     from distributed import get_worker
 
     worker = get_worker()
@@ -121,7 +132,7 @@ def perform(task: Task) -> Any:
             raise Unwanted
         log(share, text)
 
-    return attempt(task.job, tell)
+    return tell
 
 
 class Cluster:
@@ -130,6 +141,7 @@ class Cluster:
     def __init__(self, client: Client, address: str) -> None:
         self._client, self._address = client, address
         self._workerless_since: float | None = None
+        self._performers: dict[int, tuple[Any, Future]] = {}
 
     def in_order(self, jobs: Iterable[Job], on_progress: OnProgress = ignore) -> Generator[Any, None, None]:
         topic = f"bnproof-{uuid.uuid4().hex}"
@@ -156,9 +168,20 @@ class Cluster:
             self._client.cancel([*under_way.values()], force=True)
 
     def _submit(self, task: Task) -> Future:
+        performer = self._performer(task.job.shared)
+        sent = pickle.dumps(replace(task, job=replace(task.job, shared=None)))
         key = f"{task.topic}-{task.number}"
-        sent = pickle.dumps(Call(perform, task))
-        return self._client.submit(pickle.loads, sent, key=key, priority=-task.number, pure=False)
+        return self._client.submit(operator.call, performer, sent, key=key, priority=-task.number, pure=False)
+
+    def _performer(self, shared: Any) -> Future:
+        if id(shared) not in self._performers:
+            import dask
+
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+                sent = pickle.dumps(Performer(shared))
+                future = self._client.submit(pickle.loads, sent, key=f"bnproof-{uuid.uuid4().hex}", pure=False)
+            self._performers[id(shared)] = shared, future  # kept with its future: no other object gets its id
+        return self._performers[id(shared)][1]
 
     def _wait_for(self, future: Future, told: SimpleQueue[tuple[int, float, str]], progress: Progress) -> None:
         while not future.done():

@@ -29,10 +29,14 @@ class Unwanted(BaseException):
 
 @dataclass(frozen=True)
 class Job:
-    """`run(argument, tell)`, where `run` is a function of a module and `argument` can be pickled."""
+    """`run(argument, tell)`, where `run` is a function of a module and `argument` can be pickled.
 
-    run: Callable[[Any, Tell], Any]
+    With something large that many jobs share, `run(argument, shared, tell)`: a machine of a cluster gets it once.
+    """
+
+    run: Callable[..., Any]
     argument: Any
+    shared: Any = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Failure:
 def attempt(job: Job, tell: Tell) -> Any:
     """The result of a job, or a Failure."""
     try:
-        return job.run(job.argument, tell)
+        return job.run(job.argument, tell) if job.shared is None else job.run(job.argument, job.shared, tell)
     except UsageError as error:
         return Failure(str(error), is_usage=True)
     except Exception as error:
