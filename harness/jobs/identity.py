@@ -11,7 +11,8 @@ from functools import cache
 
 from harness import place
 
-ROOMS = ("harness", "impls", "reference")
+ROOMS = ("harness", "impls", "reference", "tests")
+"""The last is in a checkout alone, whose experiments are jobs as well."""
 DIGITS = 12
 
 

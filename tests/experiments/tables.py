@@ -3,7 +3,8 @@ r"""TABLES.md: every mutant over several seeds, every honest variant over many.
     python -m tests.experiments.tables --mutant-seeds 20 --honest-seeds 200 --jobs 2 --keep rows \
         > tests/experiments/TABLES.md
 
-With `--keep` the runs of each seed stay in a folder, and an interrupted command resumes from them.
+With `--keep` the runs of each seed stay in a folder, and an interrupted command resumes from them. With `--on` the
+seeds are a Dask cluster's work, whose workers run in a checkout.
 A mutant counts as flagged if law makes its verdict `differ`, as claimed if the case that it names is among the
 failures, as right if the ids of the diagnosis are exactly the true ones. Cases of many values are played on the
 mutants that need them (`cases_for`), and on every honest variant at the first `WHOLE_SEEDS` seeds: they take two
@@ -11,17 +12,18 @@ thirds of the time.
 """
 
 import argparse
-import json
 import sys
 import warnings
 from collections import Counter, defaultdict
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 
 from harness.cases.catalogue import CASES
+from harness.jobs.engines import open_engine, workers_of
+from harness.jobs.job import Job
 from harness.judge.prepare import forget_prepared
+from tests.experiments.kept import kept_or_done
 from tests.in_process import FEW_VALUES, cases_for, checked
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
@@ -71,16 +73,18 @@ def run_honest(seed):
         yield HonestRun(variant.__name__, seed, len(agreeing), greatest, failures)
 
 
-def runs_at(seed, run, kind, keep):
-    """The runs of a seed, from the folder `keep` if they are there."""
-    path = keep / f"{run.__name__}-{seed}.json" if keep else None
-    if path and path.exists():
-        return [from_json(kind, fields) for fields in json.loads(path.read_text())]
+def mutants_at(seed, _tell):
+    return runs_at(seed, run_mutants)
+
+
+def honest_at(seed, _tell):
+    return runs_at(seed, run_honest)
+
+
+def runs_at(seed, run):
     with warnings.catch_warnings(action="ignore"):
         runs = list(run(seed))
     forget_prepared()  # expected values are shared by the targets of one seed, and of no use to the next
-    if path:
-        path.write_text(json.dumps([asdict(each) for each in runs]))
     return runs
 
 
@@ -88,16 +92,22 @@ def from_json(kind, fields):
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
-def runs_by_name(pool, run, kind, seeds, keep):
+def runs_by_name(engine, at_seed, kind, seeds, keep):
     """{name: its runs, by seed}"""
-    runs = []
-    at_seed = partial(runs_at, run=run, kind=kind, keep=keep)
-    for done, part in enumerate(pool.imap_unordered(at_seed, range(seeds)), 1):
-        runs += part
-        print(f"{run.__name__}: {done} of {seeds} seeds", file=sys.stderr)
+    name = {MutantRun: "run_mutants", HonestRun: "run_honest"}[kind]
+    results = kept_or_done(
+        engine,
+        [(f"{name}-{seed}.json", Job(at_seed, seed)) for seed in range(seeds)],
+        keep,
+        to_json=lambda runs: [asdict(run) for run in runs],
+        from_json=lambda runs: [from_json(kind, run) for run in runs],
+    )
     by_name = defaultdict(list)
-    for each in sorted(runs, key=lambda run: run.seed):
-        by_name[each.name].append(each)
+    with closing(results):
+        for done, runs in enumerate(results, 1):
+            for run in runs:
+                by_name[run.name].append(run)
+            print(f"{name}: {done} of {seeds} seeds", file=sys.stderr)
     return by_name
 
 
@@ -159,21 +169,24 @@ def main():
     parser = argparse.ArgumentParser(description="Mutants and honest variants over many seeds, as Markdown.")
     parser.add_argument("--mutant-seeds", type=int, default=20)
     parser.add_argument("--honest-seeds", type=int, default=200)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=int, help="how many processes")
+    parser.add_argument("--on", metavar="SCHEDULER", help="of a Dask cluster: tcp://HOST:PORT")
     parser.add_argument("--keep", type=Path, help="a folder for the runs of each seed")
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
     lines = ["# Mutants and honest variants over many seeds", "", "Made by `python -m tests.experiments.tables`.", ""]
-    with Pool(options.jobs) as pool:
+    with open_engine(workers_of(options.jobs, options.on)) as engine:
         if options.mutant_seeds:
-            by_name = runs_by_name(pool, run_mutants, MutantRun, options.mutant_seeds, options.keep)
+            by_name = runs_by_name(engine, mutants_at, MutantRun, options.mutant_seeds, options.keep)
             lines += table_of_mutants(by_name, options.mutant_seeds)
         if options.honest_seeds:
-            by_name = runs_by_name(pool, run_honest, HonestRun, options.honest_seeds, options.keep)
+            by_name = runs_by_name(engine, honest_at, HonestRun, options.honest_seeds, options.keep)
             lines += table_of_honest(by_name, options.honest_seeds)
     print("\n".join(lines).rstrip())
 
 
 if __name__ == "__main__":
-    main()
+    from tests.experiments.tables import main as main_by_name  # jobs are sent by the names of their functions
+
+    main_by_name()
