@@ -28,7 +28,7 @@ from tests.in_process import FEW_VALUES, cases_for, checked
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
-WHOLE_SEEDS = 20
+WHOLE_SEEDS = 10
 
 
 @dataclass(frozen=True)
