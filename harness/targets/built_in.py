@@ -115,6 +115,10 @@ def _other(where: str, needs: str, what: str, install: str, program: str = "", a
     )
 
 
+def _node(words: str, what: str, packages: str) -> BuiltIn:
+    return BuiltIn(f"exec:node {words}", "", what, f"npm install {packages}", "node", in_matrix_only=True)
+
+
 def _cpp(words: str, what: str, package: str, flags: str) -> BuiltIn:
     install = f"apt-get install {package} {JSON_FOR_CPP}"
     return BuiltIn(f"exec:{COMPILED} {words}", "", what, install, flags=flags, in_matrix_only=True)
@@ -174,14 +178,22 @@ OTHERS: dict[str, BuiltIn] = {
     "opencv": _other(
         "onnx_engines:OpenCvDnn", "onnx cv2", "OpenCV's dnn module, prediction only", "opencv-python-headless onnx"
     ),
-    "tensorflow-js": BuiltIn(
-        "exec:node tensorflow.js cpu",
-        "",
-        "TensorFlow.js' layer, in plain JavaScript under Node",
-        "npm install @tensorflow/tfjs@4.22.0",
-        "node",
-        in_matrix_only=True,
+    "tensorflow-js": _node(
+        "tensorflow.js cpu", "TensorFlow.js' layer, in plain JavaScript under Node", "@tensorflow/tfjs@4.22.0"
     ),
+    "tensorflow-js-wasm": _node(
+        "tensorflow.js wasm",
+        "TensorFlow.js' layer, in WebAssembly under Node",
+        "@tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0",
+    ),
+    **{
+        f"onnxruntime-web-{opset}": _node(
+            f"onnxruntime_web.js {opset}",
+            f"ONNX Runtime in WebAssembly under Node, opset {opset}",
+            "onnxruntime-web@1.30.0",
+        )
+        for opset in (9, 15)
+    },
     "onednn": _one_dnn("plain", "x in C++ order"),
     "onednn-channels-last": _one_dnn("channels-last", "the channels last in memory"),
     "onednn-blocked": _one_dnn("blocked", "the channels in blocks of 16, as its convolutions give them"),

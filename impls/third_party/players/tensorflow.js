@@ -1,11 +1,13 @@
-// TensorFlow.js: tf.layers.batchNormalization on its plain JavaScript backend, and its player.
+// TensorFlow.js: tf.layers.batchNormalization on its backend in plain JavaScript, "cpu", or in WebAssembly, and its player.
 //
-//     npm install @tensorflow/tfjs
-//     NODE_PATH=node_modules bnproof check "exec:node tensorflow.js"
+//     npm install @tensorflow/tfjs @tensorflow/tfjs-backend-wasm
+//     NODE_PATH=node_modules bnproof check "exec:node tensorflow.js cpu"     (or wasm)
 'use strict';
 
 console.log = console.warn = console.error; // standard output is the wire's; TensorFlow.js greets
 const tf = require('@tensorflow/tfjs');
+const backend = process.argv[2] ?? 'cpu';
+if (backend === 'wasm') require('@tensorflow/tfjs-backend-wasm');
 
 function read(array) {
   const bytes = Buffer.from(array.data, 'base64');
@@ -69,7 +71,8 @@ const implementation = {
   name: 'tfjs', version: tf.version.tfjs, language: `JavaScript, Node ${process.version}`, device: 'cpu', conventions: 'keras', dtypes: ['float32'],
   ranks: [2, 3, 4], // at rank 5 its prediction "is not implemented yet"
 };
-tf.setBackend('cpu').then(() => {
+tf.setBackend(backend).then((isThere) => {
+  if (!isThere) throw new Error(`no backend ${backend}`);
   require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
     const request = JSON.parse(line);
     if (request.cmd === 'stop') process.exit();
