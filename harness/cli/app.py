@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import (
+    badge,
     bench,
     check,
     envs,
@@ -56,6 +57,7 @@ app.add_typer(bench.bench, name="bench")
 app.add_typer(envs.envs, name="envs")
 app.command()(report.report)
 app.command()(render.render)
+app.command()(badge.badge)
 
 
 def show_version(wanted: bool) -> None:

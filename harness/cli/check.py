@@ -55,6 +55,9 @@ def check(
     markdown: Annotated[
         Path | None, typer.Option(help="Write a summary in Markdown, for a CI to show.", metavar="FILE")
     ] = None,
+    badge: Annotated[
+        Path | None, typer.Option(help="Write the verdict as an SVG, for a README to show.", metavar="FILE")
+    ] = None,
     device: Annotated[
         TargetDevice, typer.Option(help="Where targets compute; TARGET@cuda says it of one.")
     ] = TargetDevice.cpu,
@@ -82,6 +85,7 @@ def check(
         layer or "",
         known_file=known,
         markdown_file=markdown,
+        badge_file=badge,
         json_file=json_file,
         threads=threads,
         python=python,
@@ -104,7 +108,7 @@ def run(request: CheckRequest) -> int:
     ensure_preset(request.as_preset)
     request = replace(request, targets=targets_to_play(request))
     cases = chosen_cases(request)
-    for file in (request.json_file, request.markdown_file):
+    for file in (request.json_file, request.markdown_file, request.badge_file):
         if file:
             ensure_writable(file)
     reports, differed = [], set[str]()
@@ -122,6 +126,10 @@ def run(request: CheckRequest) -> int:
         from harness.cli.summary import summary
 
         write_whole(request.markdown_file, summary(reports, outdated))
+    if request.badge_file:
+        from harness.cli.badge import badge_of
+
+        write_whole(request.badge_file, badge_of(reports))
     return verdicts.exit_status(reports, outdated)
 
 

@@ -119,7 +119,6 @@ def add_entry(ledger: Ledger, entry: MatrixEntry) -> None:
         target_as_dict(entry.report)
         | {
             "what": BUILT_IN[name].what,
-            "library": BUILT_IN[name].library,
             "versions": entry.versions,
             "probed": probed.conventions.as_dict() if probed else None,
             "unseen": probed.unseen if probed else [],

@@ -24,6 +24,7 @@ class CheckRequest:
     known_file: Path | None = None
     markdown_file: Path | None = None
     json_file: Path | None = None
+    badge_file: Path | None = None
     threads: int | None = None
     python: str | None = None
     """The environment in which the targets are played: a folder, an interpreter, or the name of one."""

@@ -13,6 +13,8 @@ from harness.judge.judgement import Judgement, Verdict, counts
 from harness.judge.report import TargetReport
 from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
+from harness.targets.built_in import BUILT_IN
+from harness.targets.device import split_device
 from harness.targets.through.names import split_through
 
 
@@ -43,6 +45,7 @@ def target_as_dict(report: TargetReport) -> dict[str, Any]:
         "device": report.description.device if report.description else None,
         "summation": report.description.summation if report.description else None,
         "language": report.description.language if report.description else "",
+        "library": library_of(report.target),
         "versions": report.description.versions if report.description else {},
         "counts": counts(report.judgements),
         "diagnosis": [asdict(finding) for finding in report.diagnosis],
@@ -51,6 +54,12 @@ def target_as_dict(report: TargetReport) -> dict[str, Any]:
         "not_judged": not_judged(report),
         "through": split_through(report.target)[1] or None,
     }
+
+
+def library_of(target: str) -> str:
+    """Whose a built-in target is, on whatever device; empty for any other."""
+    name = split_device(target)[0]
+    return BUILT_IN[name].library if name in BUILT_IN else ""
 
 
 def comparison_as_dict(report: TargetReport, judgement: Judgement) -> dict[str, Any]:

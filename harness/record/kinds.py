@@ -152,7 +152,7 @@ class TargetRecord:
     language: str = ""
     """What plays it is written in that: "Python 3.13.1"."""
     library: str = ""
-    """Whose it is, as pip or npm names it; the matrix's."""
+    """Whose a built-in target is, as pip or npm names it."""
     through: str | None = None
     """The transformation that it was played through, which `target` names as well; None: as it is."""
 

@@ -1,0 +1,141 @@
+"""A badge for a README: an SVG with a verdict and the version that it holds for."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.record.kinds import FAULTS, TargetRecord, TargetVerdict
+from harness.record.ledger import SCHEMA
+from harness.record.outputs import CheckOutput
+from harness.record.read import converter, read, read_lines
+from reports.environments import html_environment
+from reports.formats import excerpt
+from reports.signs import SIGNS
+
+LABEL = "batch norm"
+LONGEST = 60
+"""Characters of a name or version; more is cut."""
+BESIDE = ("numpy", "ml_dtypes", "jaxlib", "optax")
+"""Packages that are there with others, and whose version says nothing of what was judged."""
+WORDS = {
+    TargetVerdict.agree: "agrees",
+    TargetVerdict.differ: "differs",
+    TargetVerdict.raised: "raises",
+    TargetVerdict.crashed: "crashes",
+    TargetVerdict.timed_out: "hangs",
+}
+"""As a verb; the other verdicts read as they are."""
+COLOURS = {"good": "#1f6b43", "bad": "#a81818", "told": "#2b5c94", "open": "#6b500e", "none": "#55585c"}
+"""White text has a contrast of 6 and more on each."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a badge tells of: one target, and its verdict."""
+
+    target: str
+    verdict: TargetVerdict
+    versions: dict[str, str]
+    library: str = ""
+    """The package that is meant; empty: the only one that can be."""
+
+    @property
+    def version(self) -> str:
+        """ "timm 1.0.31"; empty where it is unknown whose version counts."""
+        main = [self.library] if self.library in self.versions else [n for n in self.versions if n not in BESIDE]
+        return f"{main[0]} {self.versions[main[0]]}" if len(main) == 1 else ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One half of the badge."""
+
+    text: str
+    width: float
+    """Of the text, in pixels."""
+
+
+def subjects_in(path: Path) -> list[Subject]:
+    """The targets of a ledger, or of what `bnproof check --json` wrote. Raises UsageError."""
+    lines = read_lines(path)
+    try:
+        content = json.loads("".join(lines))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or content.get("type") == "header":
+        targets: Sequence[TargetRecord] = read(path).targets
+    elif content.get("schema") != SCHEMA or "targets" not in content:
+        raise UsageError(f"{path} is neither a ledger nor what `bnproof check --json` wrote, schema {SCHEMA}")
+    else:
+        targets = converter()(content, CheckOutput, f"{path}").targets
+    return [Subject(each.target, each.verdict, each.versions, each.library) for each in targets]
+
+
+def chosen(subjects: Sequence[Subject], target: str | None, path: Path) -> list[Subject]:
+    """That one, or all where none is named. Raises UsageError where there is none."""
+    if not subjects:
+        raise UsageError(f"{path} holds no verdict on a target")
+    kept = [subject for subject in subjects if target in (None, subject.target)]
+    if not kept:
+        names = ", ".join(subject.target for subject in subjects)
+        raise UsageError(f"{path} holds no target {target!r}; it has {excerpt(names)}")
+    return kept
+
+
+def badge(subjects: Sequence[Subject], version: str = "") -> str:
+    """The SVG. Of several targets it says how many agree. version: in place of what was recorded."""
+    word, style = told(subjects)
+    mark = {"good": "✓", "bad": "✗"}.get(style, "?")
+    version = clean(version or (subjects[0].version if len(subjects) == 1 else ""))
+    right = f"{mark} {word}" + (f" · {version}" if version else "")
+    name = clean(subjects[0].target) if len(subjects) == 1 else f"{len(subjects)} targets"
+    return (
+        html_environment()
+        .get_template("badge.svg")
+        .render(
+            left=Part(LABEL, width(LABEL)),
+            right=Part(right, width(right)),
+            colour=COLOURS[style],
+            title=f"{LABEL} checked by bnproof: {name}: {word}" + (f", {version}" if version else ""),
+        )
+    )
+
+
+def told(subjects: Sequence[Subject]) -> tuple[str, str]:
+    """The verdict in words, and the style of its sign."""
+    if len(subjects) == 1:
+        sign = SIGNS[subjects[0].verdict]
+        return WORDS.get(subjects[0].verdict, sign.word), sign.style
+    verdicts = [subject.verdict for subject in subjects]
+    agree = sum(verdict in (TargetVerdict.agree, TargetVerdict.known) for verdict in verdicts)
+    style = "bad" if any(verdict in FAULTS for verdict in verdicts) else "good" if agree == len(verdicts) else "open"
+    return f"{agree} of {len(subjects)} agree", style
+
+
+def clean(text: str) -> str:
+    """On one line, without what XML forbids or what would turn the reading direction."""
+    return excerpt("".join(character if character.isprintable() else " " for character in text), LONGEST)
+
+
+def width(text: str) -> float:
+    """About what the text takes in 11 pixels of a sans-serif; the badge then sets it to exactly that."""
+    return round(sum(map(advance, text)), 1)
+
+
+def advance(character: str) -> float:
+    if unicodedata.combining(character):
+        return 0.0
+    if unicodedata.east_asian_width(character) in "WF":
+        return 11.5
+    if character in "ijl.,:;'|!()[] ":
+        return 4.0
+    if character in 'frt-/"':
+        return 5.0
+    if character in "mwMW@%":
+        return 10.5
+    return 8.0 if character.isupper() else 7.0
