@@ -10,7 +10,7 @@ from harness.diagnose.evidence import Evidence
 from harness.diagnose.search import by_envelope
 from harness.diagnose.suspects import single_suspects
 from tests.in_process import FEW_VALUES, checked
-from tests.targets.branches import BRANCHES
+from tests.targets.branches import BRANCHES, OneMistakeInEachType
 from tests.targets.nameless import PREDICT_ANYTHING, SMALL_BUT_NOT_ROUNDING, YTimes1001, Zeros
 
 
@@ -61,3 +61,9 @@ def test_a_mistake_in_one_branch_is_named_with_its_condition(target):
     assert finding.id == target.expected
     assert finding.condition.startswith(target.condition)
     assert finding.condition in finding.text
+
+
+def test_a_mistake_in_one_type_and_another_in_the_other_are_both_named():
+    cases = tuple(BY_ID[case] for case in OneMistakeInEachType.cases)
+    diagnosis = checked(OneMistakeInEachType, cases=cases).diagnosis
+    assert {finding.id: finding.condition for finding in diagnosis} == OneMistakeInEachType.expected

@@ -8,10 +8,10 @@ first, by the reason that the judgement gives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from harness.diagnose.conditional import reserve, right_cases
 from harness.diagnose.evidence import Evidence, input_size
+from harness.diagnose.explanation import Explanation, only_in
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
 from harness.diagnose.search import search
 from harness.diagnose.suspects import Suspect
@@ -42,32 +42,14 @@ def diagnose(report: TargetReport) -> list[Finding]:
         if failed_here:
             explanation = explain(played_here, failed_here, report.conventions, settled, suspects)
             if sixteen_bits and not any(judgement.dtype not in SIXTEEN_BITS for judgement in failed):
-                explanation = replace(explanation, findings=in_sixteen_bits_only(explanation, report))
+                wide = [played for played in report.played if played.dtype not in SIXTEEN_BITS]
+                explanation = only_in("16 bits", explanation, wide, report.conventions)
+            elif explanation.is_missing:
+                explanation = by_dtype(played_here, failed_here, report.conventions, settled) or explanation
             findings, suspects = merged(findings, explanation.findings), explanation.suspects
     if any(finding.id == "wrong_axis" for finding in findings):  # a result of another shape is what that leads to
         findings = [finding for finding in findings if finding.id != "wrong_form"]
     return findings
-
-
-def in_sixteen_bits_only(explanation: Explanation, report: TargetReport) -> list[Finding]:
-    """The findings of a target that is right in wider types, where its mistake would show in those: so they say."""
-    assert report.conventions is not None
-    wide = [played for played in report.played if played.dtype not in SIXTEEN_BITS and played.case.policy != "all"]
-    evidence = Evidence([played for played in wide if not played.raised], report.conventions)
-    findings = list(explanation.findings)
-    for suspect in explanation.suspects:
-        right = set() if suspect.envelope else right_cases(suspect, evidence.played, evidence)
-        for number, finding_here in enumerate(findings):
-            if right and finding_here.id in suspect.ids and "16 bits" not in finding_here.condition:
-                findings[number] = conditional_on_sixteen_bits(finding_here, right)
-    return findings
-
-
-def conditional_on_sixteen_bits(finding_here: Finding, right: set[str]) -> Finding:
-    earlier = finding_here.condition
-    condition = f"in 16 bits and {earlier}" if earlier else f"in 16 bits only{reserve(set(finding_here.cases), right)}"
-    text = finding_here.text.removesuffix(f"; {earlier}") if earlier else finding_here.text
-    return replace(finding_here, text=f"{text}; {condition}", condition=condition)
 
 
 def merged(findings: list[Finding], more: list[Finding]) -> list[Finding]:
@@ -109,14 +91,6 @@ def gave_wrong_form(played: PlayedCase) -> bool:
     return any(judgement.reason is Reason.wrong_shape for judgement in played.judgements)
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What explains the failures of some dtypes: the findings, and the suspects behind them."""
-
-    findings: list[Finding]
-    suspects: list[Suspect] = field(default_factory=list)
-
-
 def explain(
     played: list[PlayedCase],
     failed: list[Judgement],
@@ -154,6 +128,25 @@ def explain(
     if stray and not any(finding.id == "wrong_axis" for finding in findings):  # wrong axes may fit no shape
         findings.append(unexplained(stray, law))
     return Explanation(findings, suspects)
+
+
+def by_dtype(
+    played: list[PlayedCase], failed: list[Judgement], conventions: Conventions, settled: set[str]
+) -> Explanation | None:
+    """Each type by itself, where one mistake is made in one and another in the other, and both are known."""
+    cases_of = {dtype: {j.case for j in failed if j.dtype == dtype} for dtype in distinct([j.dtype for j in failed])}
+    if len(set(map(frozenset, cases_of.values()))) < 2:  # where they fail alike it is one mistake, which is not known
+        return None
+    whole = Explanation([])
+    for dtype in cases_of:
+        here = [case for case in played if case.dtype == dtype]
+        elsewhere = [case for case in played if case.dtype != dtype]
+        alone = explain(here, [j for j in failed if j.dtype == dtype], conventions, settled, [])
+        if alone.is_missing:
+            return None
+        alone = only_in(dtype, alone, elsewhere, conventions)
+        whole = Explanation(merged(whole.findings, alone.findings), [*whole.suspects, *alone.suspects])
+    return whole
 
 
 def covers_single_value(

@@ -271,4 +271,20 @@ class BetaIgnoredAtRank4OneOther(D2l):
         return self.along(self.gamma, x_hat) * x_hat if x_hat.ndim == 4 else super().output(x_hat)
 
 
+class OneMistakeInEachType(D2l):
+    """As Keras 2: the new value's weight has 32 bits in float64, the fused kernel of float32 takes Bessel's factor."""
+
+    expected = {"settings_rounded": "in float64 only", "moving_var_unbiased": "in float32 and at rank 4 only"}
+    cases = ("rank2", "rank3", "rank4", "odd_batch", "decimal_momentum", "tiny_momentum", "all_axes_equal")
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.fused = setup.dtype == "float32" and setup.ndim == 4
+        if setup.dtype == "float64":
+            self.momentum = 1 - float(np.float32(1 - self.momentum))
+
+    def track(self, mean, var, n):
+        super().track(mean, var * n / (n - 1) if self.fused else var, n)
+
+
 BRANCHES = tuple(value for value in vars().copy().values() if isinstance(value, type) and "condition" in vars(value))

@@ -54,6 +54,8 @@ OF_MODES: tuple[Known, ...] = (
         (
             statistics.StatsUpdatedInEval,
             statistics.StatsUpdatedBeforeEval,
+            statistics.StatsUpdatedForEval,
+            statistics.StatsUpdatedForEvalByDefault,
             modes.EvalIsTraining,
             modes.EvalIsTrainingForward,
         ),

@@ -26,7 +26,12 @@ OF_STATISTICS: tuple[Known, ...] = (
     Known(
         "settings_rounded",
         "eps or momentum is kept in float32 where the layer computes in float64: keep them as they are given",
-        (rounded_settings.RoundedSettings, rounded_settings.RoundedEps, rounded_settings.RoundedMomentum),
+        (
+            rounded_settings.RoundedSettings,
+            rounded_settings.RoundedEps,
+            rounded_settings.RoundedMomentum,
+            rounded_settings.RoundedNewWeight,
+        ),
     ),
     Known(
         "moving_var_biased",

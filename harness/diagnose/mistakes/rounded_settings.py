@@ -33,3 +33,13 @@ class RoundedEps(RoundedSettings):
 
 class RoundedMomentum(RoundedSettings):
     rounded = ("momentum",)
+
+
+class RoundedNewWeight(OracleLayer):
+    """The weight of the new value is what is rounded, whichever of the two momentum is."""
+
+    @classmethod
+    def from_setup(cls, setup: Setup, conventions: Conventions) -> OracleLayer:
+        if setup.dtype == "float64" and setup.momentum is not None:
+            setup = replace(setup, momentum=1 - float(np.float32(1 - setup.momentum)))
+        return super().from_setup(setup, conventions)

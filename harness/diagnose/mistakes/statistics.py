@@ -205,3 +205,31 @@ class StatsUpdatedBeforeEval(OracleLayer):
         rows = to_rows(x, 1)
         self.update(*self.batch_statistics(rows), len(rows))
         return super().eval(x)
+
+
+class StatsUpdatedForEval(OracleLayer):
+    """Prediction uses statistics that have moved towards its batch, and does not keep them."""
+
+    keep: float | None = None
+    """The weight of the old value; None: by the layer's momentum."""
+
+    def eval(self, x):
+        kept = self.average_mean, self.average_var, self.updates
+        rows = to_rows(x, 1)
+        self.update(*self.batch_statistics(rows), len(rows))
+        try:
+            return super().eval(x)
+        finally:
+            self.average_mean, self.average_var, self.updates = kept
+
+    def weights(self):
+        if self.keep is None or self.playing == "train":
+            return super().weights()
+        number = self.average_mean.dtype.type
+        return number(self.keep), 1 - number(self.keep)
+
+
+class StatsUpdatedForEvalByDefault(StatsUpdatedForEval):
+    """The same by ONNX's default momentum, which a graph for prediction has no reason to set."""
+
+    keep = float(np.float32(0.9))

@@ -230,6 +230,19 @@ class UpdatedBeforeEvalHidden(Torch):
         return super().statistics_for_prediction(x)
 
 
+class UpdatedForPrediction(D2l):
+    """As ONNX's reference did for operators of version 9: what prediction uses has moved, and is not kept."""
+
+    expected, case = "stats_updated_in_eval", "rank3"
+
+    def eval(self, x, dy):
+        kept = self.moving_mean, self.moving_var
+        self.track(*self.statistics(self.wide(x)), self.count(x))
+        result = super().eval(x, dy)
+        self.moving_mean, self.moving_var = kept
+        return result
+
+
 class UpdatedTwice(D2l):
     """As checkpointing does: the forward pass runs once more for the backward."""
 
