@@ -66,4 +66,4 @@ def test_a_mistake_in_one_branch_is_named_with_its_condition(target):
 def test_a_mistake_in_one_type_and_another_in_the_other_are_both_named():
     cases = tuple(BY_ID[case] for case in OneMistakeInEachType.cases)
     diagnosis = checked(OneMistakeInEachType, cases=cases).diagnosis
-    assert {finding.id: finding.condition for finding in diagnosis} == OneMistakeInEachType.expected
+    assert {finding.id: finding.condition for finding in diagnosis} == dict(OneMistakeInEachType.expected)

@@ -274,7 +274,7 @@ class BetaIgnoredAtRank4OneOther(D2l):
 class OneMistakeInEachType(D2l):
     """As Keras 2: the new value's weight has 32 bits in float64, the fused kernel of float32 takes Bessel's factor."""
 
-    expected = {"settings_rounded": "in float64 only", "moving_var_unbiased": "in float32 and at rank 4 only"}
+    expected = (("settings_rounded", "in float64 only"), ("moving_var_unbiased", "in float32 and at rank 4 only"))
     cases = ("rank2", "rank3", "rank4", "odd_batch", "decimal_momentum", "tiny_momentum", "all_axes_equal")
 
     def __init__(self, setup):
