@@ -79,9 +79,9 @@ def test_values_to_check_in_the_head(name):
     predicted, trained = (play(factory, script(op, rank, dtype), axis).steps[0] for op in ("eval", "train"))
     if name == "onnx-reference-7":
         assert predicted.error  # a finding
-    else:
+    elif not predicted.unsupported:
         moved = weight if name == "onnx-reference-9" else 0.0  # it moves the mean before it predicts: a finding
         assert np.allclose(predicted.values["y"], x - (1 - 0.125 if moved else 0), atol=1e-4)
     if not trained.unsupported:
         assert np.allclose(trained.values["y"], x - 1, atol=1e-4)
-        assert np.allclose(trained.values["moving_mean"], weight)
+        assert name == "jax-stax" or np.allclose(trained.values["moving_mean"], weight)  # that keeps none

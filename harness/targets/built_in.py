@@ -136,10 +136,29 @@ OTHERS: dict[str, BuiltIn] = {
         "torch_layers:ChannelsLast", "torch", "torch.nn.BatchNorm2d on channels_last memory", "torch"
     ),
     "torch-compiled": _other("torch_layers:compiled", "torch", "torch.compile of torch.nn.BatchNorm2d", "torch", "g++"),
+    "torch-decomposed": _other(
+        "torch_programs:decomposed", "torch", "the operators into which torch.compile takes the layer apart", "torch"
+    ),
+    "torch-script": _other(
+        "torch_programs:scripted", "torch", "torch.jit.script of torch.nn.BatchNorm1d to 3d", "torch"
+    ),
+    "torch-export": _other(
+        "torch_programs:Exported", "torch", "torch.export of torch.nn.functional.batch_norm", "torch"
+    ),
+    "torch-mkldnn": _other(
+        "torch_programs:Mkldnn",
+        "torch",
+        "torch.nn.BatchNorm2d on oneDNN's tensors, whose prediction has no backward",
+        "torch",
+    ),
+    "torch-folded": _other(
+        "torch_programs:Folded", "torch", "torch's folding into a convolution, prediction only", "torch"
+    ),
     "torchvision-frozen": _other(
         "torchvision_frozen:Frozen", "torchvision", "torchvision.ops.FrozenBatchNorm2d, prediction only", "torchvision"
     ),
     "timm": _other("timm_layers:batch_norm_act", "timm", "timm.layers.BatchNormAct2d, its activation off", "timm"),
+    "jax-stax": _other("jax_stax:StaxBatchNorm", "jax", "jax.example_libraries.stax.BatchNorm, training only", "jax"),
     "flax-nnx-two-pass": _other("flax_nnx:TwoPass", "flax", "flax.nnx.BatchNorm, use_fast_variance=False", "flax jax"),
     "flax-linen-two-pass": _other(
         "flax_linen:TwoPass", "flax", "flax.linen.BatchNorm, use_fast_variance=False", "flax jax"
@@ -156,6 +175,9 @@ OTHERS: dict[str, BuiltIn] = {
     ),
     "tensorflow-fused": _other(
         "tensorflow_ops:Fused", "tensorflow", "tf.raw_ops.FusedBatchNormV3, the fused kernel", "tensorflow"
+    ),
+    "tensorflow-xla": _other(
+        "tensorflow_ops:Xla", "tensorflow", "tf.raw_ops.FusedBatchNormV3 compiled by XLA", "tensorflow"
     ),
     "tensorflow-moments": _other(
         "tensorflow_ops:Moments", "tensorflow", "tf.nn.moments with tf.nn.batch_normalization", "tensorflow"
@@ -174,6 +196,40 @@ OTHERS: dict[str, BuiltIn] = {
     "paddle": _other(
         "paddle_layers:PaddleBatchNorm", "paddle", "paddle.nn.BatchNorm1D to 3D on the CPU", "paddlepaddle setuptools"
     ),
+    "paddle-channels-last": _other(
+        "paddle_layers:ChannelsLast",
+        "paddle",
+        "paddle.nn.BatchNorm1D to 3D, data_format='NHWC' and the like",
+        "paddlepaddle setuptools",
+    ),
+    "brainstate": _other(
+        "brainstate_layers:BrainstateBatchNorm", "brainstate jax", "brainstate.nn.BatchNorm0d to 3d", "brainstate"
+    ),
+    "brainpy": _other("brainpy_layers:BrainpyBatchNorm", "brainpy jax", "brainpy.dnn.BatchNorm1d to 3d", "brainpy"),
+    "chainer": _other(
+        "chainer_layers:ChainerBatchNorm",
+        "chainer",
+        "chainer.links.BatchNormalization",
+        "chainer 'numpy<1.24'",
+        as_of="2023-06-01",
+    ),
+    "mxnet": _other("mxnet_layers:MxnetBatchNorm", "mxnet", "mxnet.gluon.nn.BatchNorm", "mxnet 'numpy<1.24'"),
+    "aesara": _other(
+        "aesara_ops:AesaraBatchNorm",
+        "aesara",
+        "Aesara's batch_normalization_train and _test, run by NumPy",
+        "aesara 'setuptools<74'",
+    ),
+    "numpy-ml": _other(
+        "numpy_ml_layers:NumpyMlBatchNorm", "numpy_ml", "numpy_ml's BatchNorm1D and 2D", "numpy-ml scipy"
+    ),
+    "neuralnetlib": _other(
+        "neuralnetlib_layers:NeuralnetlibBatchNorm", "neuralnetlib", "neuralnetlib's BatchNormalization", "neuralnetlib"
+    ),
+    "minigrad": _other(
+        "minigrad_layers:MinigradBatchNorm", "minigrad", "minigrad.nn.BatchNorm1D and 2D", "minigrad-framework"
+    ),
+    "mayini": _other("mayini_layers:MayiniBatchNorm", "mayini", "mayini.nn.BatchNorm1d", "mayini-framework"),
     "openvino": _other("onnx_engines:OpenVino", "onnx openvino", "OpenVINO, prediction only", "openvino onnx"),
     "opencv": _other(
         "onnx_engines:OpenCvDnn", "onnx cv2", "OpenCV's dnn module, prediction only", "opencv-python-headless onnx"

@@ -13,17 +13,20 @@ class PaddleBatchNorm:
         **{"default_eps": 1e-5, "default_momentum": 0.9},
     }
     dtypes = ("float64", "float32")
-    ranks = (2, 3, 4, 5)
+    ranks: tuple[int, ...] = (2, 3, 4, 5)
 
     def __init__(self, setup):
         paddle.set_default_dtype(setup.dtype)
         given = {"epsilon": setup.eps, "momentum": setup.momentum}
         given = {name: value for name, value in given.items() if value is not None}
-        self.layer = LAYERS[setup.ndim](setup.num_features, **given)
+        self.layer = LAYERS[setup.ndim](setup.num_features, **given, **self.layout(setup.ndim))
         self.layer.weight.set_value(setup.gamma)
         self.layer.bias.set_value(setup.beta)
         self.layer._mean.set_value(setup.moving_mean)
         self.layer._variance.set_value(setup.moving_var)
+
+    def layout(self, rank):  # noqa: ARG002
+        return {}
 
     def train(self, x, dy):
         self.layer.train()
@@ -43,3 +46,11 @@ class PaddleBatchNorm:
         gradients = paddle.grad(y, inputs, paddle.to_tensor(np.ascontiguousarray(dy)))
         arrays = (y, *gradients)
         return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)}
+
+
+class ChannelsLast(PaddleBatchNorm):
+    conventions = {**PaddleBatchNorm.conventions, "channel_axis": -1}
+    ranks = (3, 4, 5)
+
+    def layout(self, rank):
+        return {"data_format": {3: "NLC", 4: "NHWC", 5: "NDHWC"}[rank]}

@@ -1,4 +1,4 @@
-"""TensorFlow's fused kernel, and its moments with its batch_normalization: tensorflow-fused, tensorflow-moments."""
+"""TensorFlow's fused kernel, and its moments with its batch_normalization: tensorflow-fused, -xla, -moments."""
 
 import numpy as np
 import tensorflow as tf
@@ -34,13 +34,39 @@ class Fused:
         return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), (y, *gradients), strict=True)}
 
     def _call(self, x, training):
-        out = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=self.gamma, offset=self.beta, mean=self.mean, variance=self.var, epsilon=self.eps,
-            exponential_avg_factor=self.momentum if training else 1.0, is_training=training,
-        )  # fmt: skip
+        out = fused(x, self.gamma, self.beta, self.mean, self.var, self.eps, self.momentum, training)
         if training:
             self.mean, self.var = out.batch_mean, out.batch_variance
         return out.y
+
+
+def fused(x, gamma, beta, mean, var, eps, momentum, training):
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=gamma, offset=beta, mean=mean, variance=var, epsilon=eps,
+        exponential_avg_factor=momentum if training else 1.0, is_training=training,
+    )  # fmt: skip
+
+
+class Xla(Fused):
+    """The fused kernel's operator compiled by XLA, which has an arithmetic of its own for it."""
+
+    dtypes = ("float32", "bfloat16")  # each dtype and shape is compiled anew
+
+    def _step(self, x, dy, training):
+        arrays = tf.constant(x), tf.constant(dy), self.gamma, self.beta, self.mean, self.var
+        *results, mean, var = by_xla(*arrays, self.eps, self.momentum, training)
+        if training:
+            self.mean, self.var = mean, var
+        return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), results, strict=True)}
+
+
+@tf.function(jit_compile=True, reduce_retracing=False)
+def by_xla(x, dy, gamma, beta, mean, var, eps, momentum, training):
+    with tf.GradientTape() as tape:
+        tape.watch([x, gamma, beta])
+        out = fused(x, gamma, beta, mean, var, eps, momentum, training)
+    gradients = tape.gradient(out.y, [x, gamma, beta], output_gradients=dy)
+    return out.y, *gradients, out.batch_mean, out.batch_variance
 
 
 class Moments(Fused):

@@ -26,8 +26,10 @@ class ChannelsLast(nn.BatchNorm2d):
         return super().forward(x.contiguous(memory_format=torch.channels_last))
 
 
-def compiled(num_features, eps=1e-5, momentum=0.1):
-    return torch.compile(nn.BatchNorm2d(num_features, eps, momentum))
+def compiled(num_features, eps=1e-5, momentum=0.1, backend="inductor"):
+    """Never the layer itself: without `fullgraph` torch runs that in its place after a few shapes and settings."""
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 10_000
+    return torch.compile(nn.BatchNorm2d(num_features, eps, momentum), fullgraph=True, backend=backend)
 
 
 compiled.conventions = "torch"  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-# targets: paddle
+# targets: paddle, paddle-channels-last
 # title: a float64 layer rounds its epsilon to float32
 # documented: not found in its API page or its issues
 import numpy as np
