@@ -58,11 +58,15 @@ class Reference(Operator):
 
 
 class Runtime(Operator):
+    transformed_as = "onnxruntime"
+    optimization = "ORT_ENABLE_ALL"
+
     def infer(self, model, inputs):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what it cannot run it raises as well
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, self.optimization)
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return session.run(None, inputs)
 

@@ -16,9 +16,22 @@ from harness.targets.through.transformation import PREDICTION, TRAINING, Transfo
 
 SIMILAR = 0.6
 """How alike a name must be to be suggested, as difflib measures it."""
-ROOMS = {"torch": "torch_module", "jax": "jax_pure", "nnx": "jax_pure", "linen": "jax_pure"}
+ROOMS = {
+    "torch": "torch_module",
+    "jax": "jax_pure",
+    "nnx": "jax_pure",
+    "linen": "jax_pure",
+    "keras": "keras_layer",
+    "onnxruntime": "onnx_runtime",
+}
 """Framework -> the module here that has `through(factory, transformation)` for its layers."""
-WRAPPERS = {"TorchModule": "torch", "Function": "jax", "NnxModule": "nnx", "LinenModule": "linen"}
+WRAPPERS = {
+    "TorchModule": "torch",
+    "Function": "jax",
+    "NnxModule": "nnx",
+    "LinenModule": "linen",
+    "KerasLayer": "keras",
+}
 """The adapter that wraps a layer -> whose layer it is."""
 
 

@@ -1,0 +1,35 @@
+"""The transformations of Keras layers (functions in keras_layer.py) and of ONNX Runtime (onnx_runtime.py)."""
+
+from __future__ import annotations
+
+from harness.targets.through.onnx_runtime import LEVELS
+from harness.targets.through.transformation import PREDICTION, STATISTICS, TRAINING, Transformation
+
+DOCS = "https://keras.io"
+RUNTIME = "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html"
+NO_BACKWARD = "predict has no training step and no backward"
+
+KERAS = (
+    Transformation("save-load", "keras", "a .keras file, saved and loaded", f"{DOCS}/guides/serialization_and_saving/"),
+    Transformation("from-config", "keras", "get_config, from_config and the weights", f"{DOCS}/api/layers/base_layer/"),
+    Transformation(
+        "mixed-precision", "keras", "built again under mixed_bfloat16", f"{DOCS}/api/mixed_precision/policy/"
+    ),
+    Transformation(
+        "jit", "keras", "Model.predict with jit_compile", f"{DOCS}/api/models/model/", (PREDICTION,), lacks=NO_BACKWARD
+    ),
+    Transformation(
+        "nojit", "keras", "Model.predict without it", f"{DOCS}/api/models/model/", (PREDICTION,), lacks=NO_BACKWARD
+    ),
+)
+ONNX_RUNTIME = tuple(
+    Transformation(
+        name,
+        "onnxruntime",
+        f"the optimizer level {level}",
+        RUNTIME,
+        (TRAINING, PREDICTION, STATISTICS),
+        lacks="ONNX has no backward",
+    )
+    for name, level in LEVELS.items()
+)

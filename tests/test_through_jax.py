@@ -1,0 +1,77 @@
+"""JAX functions through transformations: what each must keep, and a function for each that does not."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cases.catalogue import BY_ID
+from harness.check import CheckOptions, check_target
+from harness.judge.judgement import Verdict
+from harness.targets.in_process import InProcessTarget
+from harness.targets.load import TargetError, load
+from harness.targets.through.table import TABLE, of_framework
+from harness.targets.through.through import ROOMS, missing_needs
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("flax") is None, reason="needs flax: pip install jax flax")
+FUNCTIONS = str(Path(__file__).parent / "targets" / "through_jax.py")
+CASE = replace(BY_ID["rank4"], dtypes=("float32",))
+MUTANTS = (
+    ("jit", "swaps_when_traced", "momentum_inverted"),
+    ("donate", "swaps_when_traced", "momentum_inverted"),
+    ("remat", "swaps_when_traced", "momentum_inverted"),
+    ("export", "swaps_when_traced", "momentum_inverted"),
+    ("scan", "swaps_when_traced", "momentum_inverted"),
+    ("vmap", "flattens", ""),
+    ("vmap-axis-name", "syncs_unasked", ""),
+    ("x32", "needs_float64", ""),
+)
+"""Transformation, the function that it breaks, and the mistake that is named where the list of mistakes has it."""
+
+
+def checked(name, transformation="", diagnosed=False):
+    player = InProcessTarget(load(name, "", transformation))
+    return check_target(player, CheckOptions((CASE,), diagnosed=diagnosed))
+
+
+@pytest.mark.parametrize("transformation", [*of_framework("jax")])
+def test_a_right_function_agrees(transformation):
+    missing = missing_needs(of_framework("jax")[transformation])
+    report = checked(f"{FUNCTIONS}:batch_norm", transformation)
+    assert report.verdict == ("unsupported" if missing else "agree")
+    assert not missing or {judgement.message for judgement in report.judgements} == {
+        f"NotImplementedError: {transformation} needs {missing[0]}: not installed"
+    }
+
+
+@pytest.mark.parametrize(("transformation", "name", "mistake"), MUTANTS)
+def test_a_wrong_one_is_flagged(transformation, name, mistake):
+    if missing_needs(of_framework("jax")[transformation]):
+        pytest.skip(f"{transformation} needs a module that is not installed")
+    report = checked(f"{FUNCTIONS}:{name}", transformation, bool(mistake))
+    assert report.verdict in (Verdict.differ, Verdict.raised), report.load_error
+    if mistake:
+        assert mistake in [finding.id for finding in report.diagnosis]
+    assert checked(f"{FUNCTIONS}:{name}").verdict == "agree"
+
+
+@pytest.mark.parametrize("transformation", ["split-merge", "scan"])
+def test_flax_modules_agree(transformation):
+    assert checked("flax", transformation).verdict == "agree"
+
+
+def test_a_transformation_of_another_framework_is_refused():
+    with pytest.raises(TargetError, match="jax has no transformation 'deepcopy'; it has jit, nojit"):
+        load(f"{FUNCTIONS}:batch_norm", "", "deepcopy")
+    with pytest.raises(TargetError, match="only a layer of torch, JAX, flax or Keras"):
+        load("numpy", "", "jit")
+
+
+def test_each_has_a_room_and_a_source():
+    for transformation in TABLE:
+        assert transformation.framework in ROOMS
+        assert transformation.source.startswith("https://")
+        assert transformation.keeps
+        assert (len(transformation.keeps) == 4) != bool(transformation.lacks)
+        missing_needs(transformation)
