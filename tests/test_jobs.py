@@ -267,6 +267,22 @@ def test_workers_that_cannot_do_the_work_are_refused(answers, message):
         cluster.refuse_unfit(Client(), "tcp://x:1")
 
 
+def test_a_cluster_that_loses_its_workers_or_its_scheduler(monkeypatch):
+    class Client:
+        status = "running"
+
+        def scheduler_info(self, **_):
+            return {"workers": {}}
+
+    monkeypatch.setattr(cluster, "WORKERLESS_SECONDS", 0.0)
+    lost = cluster.Cluster(Client(), "tcp://x:1")
+    with pytest.raises(UsageError, match="no worker is left"):
+        wait_until(lost._look_for_workers)
+    Client.status = "connecting"
+    with pytest.raises(UsageError, match="the connection to the scheduler was lost"):
+        lost._look_for_workers()
+
+
 def test_a_worker_that_joined_later_is_asked_as_well():
     task = cluster.Task(0, Job(jobs.square, 2), "", replace(identity(), numpy="1.0"))
     failure = cluster.Performer(None)(pickle.dumps(task))

@@ -50,7 +50,8 @@ def connect(address: str) -> Client:
         from distributed import Client
     except ImportError:
         raise UsageError(INSTALL) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is an error of ours, in one line
+    for logger in ("distributed", "distributed.client"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # what goes wrong is an error of ours, in one line
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except OSError:
@@ -153,8 +154,8 @@ class Cluster:
         self._client.subscribe_topic(topic, lambda event: told.put(event[1]))
         try:
             while True:
-                wanted = due + AHEAD * max(1, self._threads()) - (due + len(under_way))
-                for task in islice(tasks, max(0, wanted)):
+                ahead = AHEAD * max(1, self._threads()) - len(under_way)
+                for task in islice(tasks, max(0, ahead)):
                     under_way[task.number] = self._submit(task)
                 if due not in under_way:
                     return
