@@ -189,6 +189,8 @@ class Cluster:
             with contextlib.suppress(Empty):
                 progress.tell(*told.get(timeout=POLL_SECONDS))
             self._look_for_workers()
+        while not told.empty():
+            progress.tell(*told.get())
 
     def _threads(self) -> int:
         return sum(worker["nthreads"] for worker in self._workers().values())
