@@ -74,7 +74,7 @@ def _comparisons(a: PlayedCase, b: PlayedCase) -> Iterator[Comparison]:
     steps = zip(a.observation.steps, b.observation.steps, a.expected, b.expected, strict=False)
     for result_a, result_b, expected_a, expected_b in steps:
         given = result_a.values.keys() & result_b.values.keys()
-        for name in given & expected_a.values.keys() & expected_b.values.keys():
+        for name in sorted(given & expected_a.values.keys() & expected_b.values.keys()):  # a set's order is random
             got_a, got_b = result_a.values[name], result_b.values[name]
             truth_a, truth_b = expected_a.values[name], expected_b.values[name]
             if got_a.shape != truth_a.shape or got_b.shape != truth_b.shape:
