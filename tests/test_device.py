@@ -1,6 +1,7 @@
 """Where a target computes: by its name, as its class allows, and as every judgement records."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,6 +66,24 @@ def test_a_class_that_goes_by_the_device_is_told_it(monkeypatch):
     play(Either, script, 1, "cuda")
     play(Either, script, 1)
     assert seen == ["cuda", "cpu"]
+
+
+def test_every_library_is_asked_what_it_sees(monkeypatch):
+    """Under the names of its own; without a GPU nothing is put in its place."""
+    seen: list = []
+    details = SimpleNamespace(get_device_details=lambda device: {"device_name": device})
+    tensorflow = SimpleNamespace(config=SimpleNamespace(list_physical_devices=lambda _: seen, experimental=details))
+    cuda = SimpleNamespace(device_count=lambda: len(seen), get_device_name=lambda _: seen[0])
+    paddle = SimpleNamespace(device=SimpleNamespace(is_compiled_with_cuda=lambda: True, cuda=cuda))
+    for library, module in (("tensorflow", tensorflow), ("paddle", paddle)):
+        monkeypatch.setitem(sys.modules, library, module)
+        target = SimpleNamespace(devices=("cpu", "cuda"), library=library)
+        seen.clear()
+        assert started_on(target, "cpu") == "cpu"
+        with pytest.raises(DeviceError, match=f"{library} sees no cuda device"):
+            started_on(target, "cuda")
+        seen.append("A GPU")
+        assert started_on(target, "cuda") == "cuda:0 A GPU"
 
 
 def test_every_judgement_records_it():

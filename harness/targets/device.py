@@ -64,20 +64,42 @@ def started_on(factory: Any, device: str) -> str:
 
 
 def hardware(library: str, device: str) -> str | None:
-    """What the device is called by "torch" or "jax", which is imported; None where it is absent.
+    """What the device is called by `library`, one of `NAMES`, which is imported; None where it is absent.
 
-    library = "": by whichever of them is imported already; "" where neither is.
+    library = "": by torch or jax, whichever is imported already; "" where neither is.
     """
     library = library or next((name for name in ("torch", "jax") if name in sys.modules), "")
-    if library == "jax":
-        import jax
+    return NAMES[library](device) if library in NAMES else ""
 
-        try:
-            return jax.devices(device)[0].device_kind
-        except (RuntimeError, AssertionError):  # the second where it was told to use no other platform
-            return None
-    if library == "torch":
-        import torch
 
-        return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
-    return ""
+def _by_jax(device: str) -> str | None:
+    import jax
+
+    try:
+        return jax.devices(device)[0].device_kind
+    except (RuntimeError, AssertionError):  # the second where it was told to use no other platform
+        return None
+
+
+def _by_torch(_: str) -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def _by_tensorflow(_: str) -> str | None:
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU") if devices else None
+
+
+def _by_paddle(_: str) -> str | None:
+    import paddle
+
+    cuda = paddle.device.cuda
+    return cuda.get_device_name(0) if paddle.device.is_compiled_with_cuda() and cuda.device_count() else None
+
+
+NAMES = {"jax": _by_jax, "torch": _by_torch, "tensorflow": _by_tensorflow, "paddle": _by_paddle}
+"""Library -> what it calls a device."""

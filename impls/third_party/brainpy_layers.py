@@ -14,6 +14,8 @@ class BrainpyBatchNorm:
     conventions = {"preset": "flax", "moving_var": "unbiased"}
     dtypes = ("float64", "float32")
     ranks = (3, 4, 5)
+    devices = ("cpu", "cuda")  # as JAX_PLATFORMS says
+    library = "jax"
 
     def __init__(self, setup):
         brainpy.math.set_environment(x64=setup.dtype == "float64")

@@ -10,6 +10,8 @@ class StaxBatchNorm:
     conventions = "flax"
     dtypes = ("float64", "float32")  # float32 parameters promote a 16-bit y
     ranks = (2, 3, 4, 5)
+    devices = ("cpu", "cuda")  # as JAX_PLATFORMS says
+    library = "jax"
 
     def __init__(self, setup):
         jax.config.update("jax_enable_x64", setup.dtype == "float64")

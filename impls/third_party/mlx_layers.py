@@ -9,7 +9,7 @@ mx.set_default_device(mx.cpu)
 
 class MlxBatchNorm:
     conventions = {"preset": "torch", "channel_axis": -1}
-    dtypes = ("float32",)  # with 16-bit input its float32 parameters promote y
+    dtypes = ("float64", "float32")  # with 16-bit input its float32 parameters promote y
     ranks = (2, 3, 4)
 
     def __init__(self, setup):
@@ -17,15 +17,15 @@ class MlxBatchNorm:
         self.layer = nn.BatchNorm(setup.num_features, **given)
         names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}
         for theirs, ours in names.items():
-            setattr(self.layer, theirs, mx.array(getattr(setup, ours)))
+            setattr(self.layer, theirs, array(getattr(setup, ours)))
 
     def train(self, x, dy):
         self.layer.train()
-        return self._step(mx.array(x), mx.array(dy))
+        return self._step(array(x), array(dy))
 
     def eval(self, x, dy):
         self.layer.eval()
-        return self._step(mx.array(x), mx.array(dy))
+        return self._step(array(x), array(dy))
 
     def _step(self, x, dy):
         def forward(x, weight, bias):
@@ -42,3 +42,8 @@ class MlxBatchNorm:
 
     def stats(self):
         return {"moving_mean": np.array(self.layer.running_mean), "moving_var": np.array(self.layer.running_var)}
+
+
+def array(values):
+    """In their own dtype: left to itself, mlx takes float64 for float32."""
+    return mx.array(values, dtype=getattr(mx, values.dtype.name))

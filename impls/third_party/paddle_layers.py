@@ -1,9 +1,8 @@
-"""paddle.nn.BatchNorm1D to 3D on the CPU, by rank."""
+"""paddle.nn.BatchNorm1D to 3D, by rank."""
 
 import numpy as np
 import paddle
 
-paddle.set_device("cpu")
 LAYERS = {2: paddle.nn.BatchNorm1D, 3: paddle.nn.BatchNorm1D, 4: paddle.nn.BatchNorm2D, 5: paddle.nn.BatchNorm3D}
 
 
@@ -14,8 +13,11 @@ class PaddleBatchNorm:
     }
     dtypes = ("float64", "float32")
     ranks: tuple[int, ...] = (2, 3, 4, 5)
+    devices = ("cpu", "cuda")
+    library = "paddle"
 
     def __init__(self, setup):
+        paddle.set_device("gpu:0" if setup.device == "cuda" else "cpu")
         paddle.set_default_dtype(setup.dtype)
         given = {"epsilon": setup.eps, "momentum": setup.momentum}
         given = {name: value for name, value in given.items() if value is not None}

@@ -10,7 +10,7 @@ def mode(training):
 
 class TinygradBatchNorm:
     conventions = {"preset": "torch"}
-    dtypes = ("float64", "float32")
+    dtypes = ("float64", "float32")  # with 16-bit input its float32 parameters promote y
 
     def __init__(self, setup):
         given = {name: value for name in ("eps", "momentum") if (value := getattr(setup, name)) is not None}

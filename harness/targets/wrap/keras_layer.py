@@ -35,8 +35,15 @@ class KerasLayer(common.Adapter):
     adapter = f"a Keras layer on {BACKEND}"
     framework = "keras"
     batch_norm = keras.layers.BatchNormalization
+    devices = ("cpu", "cuda")
+    library = BACKEND
 
     def __init__(self, setup: Any) -> None:
+        self.device = setup.device
+        with scope(self.device):
+            self._build(setup)
+
+    def _build(self, setup: Any) -> None:
         arguments = common.arguments(self.target, setup, {"dtype": POLICIES.get(setup.dtype, setup.dtype)}, self.given)
         self.layer = self.target(**arguments)
         if not isinstance(self.layer, keras.Layer):
@@ -66,11 +73,15 @@ class KerasLayer(common.Adapter):
         return self._step(x, dy, False)
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        return {"y": to_numpy(self.layer(tensor(x), training=True))}
+        with scope(self.device):
+            return {"y": to_numpy(self.layer(tensor(x), training=True))}
 
     def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:
         parameters = [self.variables[self.paths[name]] for name in ("gamma", "beta")]
-        values = GRADIENTS[BACKEND](self.layer, tensor(x), tensor(dy), parameters, training)
+        with scope(self.device):
+            values = GRADIENTS[BACKEND](self.layer, tensor(x), tensor(dy), parameters, training)
+        if place_of(values[0]) != self.device:
+            raise common.AdapterError(f"y is on {place_of(values[0])}, not on {self.device}")
         y, dx, dgamma, dbeta = (None if value is None else to_numpy(value) for value in values)
         named = {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
         return {n: v if n in ("y", "dx") else v.ravel() for n, v in named.items() if v is not None}
@@ -83,6 +94,23 @@ class KerasLayer(common.Adapter):
 
     def load_state(self, state: list[np.ndarray]) -> None:
         self.layer.set_weights(state)
+
+
+def scope(device: str) -> Any:
+    """A context in which Keras computes on "cpu" or "cuda"; left to itself it takes a GPU where its backend has one."""
+    if BACKEND == "torch":
+        return keras.device(
+            device
+        )  # "cpu:0" is another name to torch than "cpu", and Keras copies from one to the other
+    return keras.device("gpu:0" if device == "cuda" else "cpu:0")
+
+
+def place_of(y: Any) -> str:
+    """Where the tensor of the backend is: "cpu" or "cuda"."""
+    if BACKEND == "torch":
+        return y.device.type
+    name = y.device if BACKEND == "tensorflow" else next(iter(y.devices())).platform
+    return "cuda" if "gpu" in name.lower() else "cpu"
 
 
 def tensor(x: np.ndarray) -> Any:

@@ -15,6 +15,4 @@ for dtype in ("float32", "float16"):
     var = 2 * layer.running_var.data().asnumpy() - 1
     errors.append(abs(var / x.astype(np.float64).var(axis=0) - 1).max())
 assert errors[1] > 50 * errors[0]
-print(
-    f"FINDING the float32 variance of float16 values errs by {errors[1]:.1g}, of the same in float32 by {errors[0]:.1g}"
-)
+print(f"FINDING the variance of float16 values errs by {errors[1]:.1g}, of the same in float32 by {errors[0]:.1g}")
