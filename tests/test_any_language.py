@@ -7,7 +7,10 @@ import pytest
 
 from harness.cases.catalogue import BY_ID, suite
 from harness.check import CheckOptions, check, check_target
-from harness.targets.built_in import BUILT_IN, is_installed
+from harness.environments.environments import make
+from harness.environments.programs import compiler, debian_versions
+from harness.environments.requirements import Requirements
+from harness.targets.built_in import BUILT_IN, JSON_FOR_CPP, is_installed
 from harness.targets.conformance import conformance
 from harness.targets.isolate import IsolatedTarget
 
@@ -16,7 +19,7 @@ PLAYERS = ROOT / "impls" / "third_party" / "players"
 PROGRAMS = {"node": PLAYERS / "batch_norm.js", "perl": PLAYERS / "batch_norm.pl"}
 MISTAKES = {
     "node": ("(1 - this.momentum) * mean;", "this.momentum * mean - (2 * this.momentum - 1) * this.mean[c];"),
-    "perl": ("* $var * ($n > 1 ? $n / ($n - 1) : 1)", "* $var"),
+    "perl": ("* $var * $n / ($n - 1)", "* $var"),
 }  # fmt: skip
 """A line of each program, and what is wrong on purpose in its place."""
 DIAGNOSES = {"node": "momentum_inverted", "perl": "moving_var_biased"}
@@ -62,7 +65,31 @@ def test_a_wrong_one_differs_and_its_mistake_is_named(program, tmp_path):
 
 @each_program
 def test_the_example_is_short(program):
-    assert len(PROGRAMS[program].read_text().splitlines()) < {"node": 60, "perl": 75}[program]
+    assert len(PROGRAMS[program].read_text().splitlines()) < 60
+
+
+def built_command(folder):
+    """The plain batch norm in C++ in this folder, built once for what is in its files."""
+    if compiler() is None or not debian_versions([JSON_FOR_CPP]):
+        pytest.skip(f"needs a C++ compiler, and apt-get install {JSON_FOR_CPP}")
+    sources = tuple(str(folder / name) for name in ("batch_norm.cpp", "wire.hpp"))
+    return str(make(Requirements(debian=(JSON_FOR_CPP,), sources=sources)).program)
+
+
+def test_a_right_one_in_cpp_agrees_and_speaks_the_wire():
+    command = built_command(PLAYERS)
+    assert checked(command, suite("quick")).verdict == "agree"
+    assert "wrong" not in {check.outcome for check in conformance(f"exec:{command}")}
+    assert len((PLAYERS / "batch_norm.cpp").read_text().splitlines()) < 60
+
+
+def test_a_wrong_one_in_cpp_differs_and_its_mistake_is_named(tmp_path):
+    source, right = (PLAYERS / "batch_norm.cpp").read_text(), "(1 - momentum) * v;"
+    assert source.count(right) == 1
+    (tmp_path / "batch_norm.cpp").write_text(source.replace(right, "(1 - momentum) * v * n / (n - 1);"))
+    (tmp_path / "wire.hpp").write_text((PLAYERS / "wire.hpp").read_text())
+    report = checked(built_command(tmp_path), SHOWING)
+    assert [finding.id for finding in report.diagnosis] == ["moving_var_unbiased"]
 
 
 def installed(name):

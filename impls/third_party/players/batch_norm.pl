@@ -1,30 +1,25 @@
 # A batch norm in Perl and its player: `bnproof check "exec:perl batch_norm.pl"`.
-use strict;
+use v5.26;
 use warnings;
+use experimental 'signatures';
 use JSON::PP;
-use List::Util qw(sum0);
+use List::Util qw(product sum0);
 use MIME::Base64;
 
 $| = 1;    # an answer is sent when it is written
 
-sub values_of { my ($array) = @_; return [unpack 'd<*', decode_base64($array->{data})] }
+sub values_of ($array) { return [unpack 'd<*', decode_base64($array->{data})] }
 
-sub array { my ($values, $shape) = @_; return {dtype => 'float64', shape => $shape, data => encode_base64(pack('d<*', @$values), '')} }
+sub array ($values, $shape) { return {dtype => 'float64', shape => $shape, data => encode_base64(pack('d<*', @$values), '')} }
 
-sub layer {
-    my ($setup) = @_;
-    my %layer = map { $_ => values_of($setup->{$_}) } qw(gamma beta moving_mean moving_var);
-    return {%layer, eps => $setup->{eps}, momentum => $setup->{momentum}};
-}
+sub layer ($setup) { return {%$setup, map { $_ => values_of($setup->{$_}) } qw(gamma beta moving_mean moving_var)} }
 
-sub run {
-    my ($layer, $step) = @_;
+sub run ($layer, $step) {
     my $training = $step->{op} eq 'train';
     my ($x, $dy, $shape) = (values_of($step->{x}), values_of($step->{dy}), $step->{x}{shape});
-    my $channels = $shape->[1];
-    my $inner = 1;
-    $inner *= $_ for @$shape[2 .. $#$shape];
+    my ($channels, $inner) = ($shape->[1], product(@$shape[2 .. $#$shape]));
     my $n = @$x / $channels;
+    die "one value per channel has no variance\n" if $training && $n == 1;
     my (@y, @dx, @dgamma, @dbeta);
     for my $c (0 .. $channels - 1) {
         my @places = map { my $i = $_; map { ($i * $channels + $c) * $inner + $_ } 0 .. $inner - 1 } 0 .. $shape->[0] - 1;
@@ -42,30 +37,22 @@ sub run {
         next unless $training;
         my ($keep, $new) = (1 - $layer->{momentum}, $layer->{momentum});
         $layer->{moving_mean}[$c] = $keep * $layer->{moving_mean}[$c] + $new * $mean;
-        $layer->{moving_var}[$c] = $keep * $layer->{moving_var}[$c] + $new * $var * ($n > 1 ? $n / ($n - 1) : 1);
+        $layer->{moving_var}[$c] = $keep * $layer->{moving_var}[$c] + $new * $var * $n / ($n - 1);
     }
-    my $per = [$channels];
-    return {y => array(\@y, $shape), dx => array(\@dx, $shape), dgamma => array(\@dgamma, $per), dbeta => array(\@dbeta, $per),
-        moving_mean => array($layer->{moving_mean}, $per), moving_var => array($layer->{moving_var}, $per)};
+    my %per_channel = (dgamma => \@dgamma, dbeta => \@dbeta, map { $_ => $layer->{$_} } qw(moving_mean moving_var));
+    return {y => array(\@y, $shape), dx => array(\@dx, $shape), map { $_ => array($per_channel{$_}, [$channels]) } keys %per_channel};
 }
 
-sub play_step {
-    my ($layers, $step) = @_;
-    my $single = $step->{op} eq 'train' && !grep { $_ > 1 } @{$step->{x}{shape}}[0, 2 .. $#{$step->{x}{shape}}];
-    return {error => 'one value per channel has no variance'} if $single;
+sub play_step ($layers, $step) {
     return {unsupported => "no $step->{op} here"} unless $step->{op} =~ /^(train|eval)$/;
-    my $values = eval { run($layers->[$step->{session}], $step) };
-    return $values ? {values => $values} : {error => "$@"};
+    return eval { {values => run($layers->[$step->{session}], $step)} } // {error => $@};
 }
 
 my %implementation = (name => 'plain-perl', version => '1', language => "Perl $^V", conventions => 'torch', dtypes => ['float64']);
-while (my $line = <STDIN>) {
-    my $request = decode_json($line);
+while (my $request = <STDIN>) {
+    $request = decode_json($request);
     last if $request->{cmd} eq 'stop';
-    my $answer = {ok => JSON::PP::true, wire => 1, implementation => \%implementation};
-    if ($request->{cmd} eq 'play') {
-        my @layers = map { layer($_) } @{$request->{setups}};
-        $answer = {seq => $request->{seq}, steps => [map { play_step(\@layers, $_) } @{$request->{steps}}]};
-    }
-    print encode_json($answer), "\n";
+    my @layers = map { layer($_) } @{$request->{setups} // []};
+    my $steps = [map { play_step(\@layers, $_) } @{$request->{steps} // []}];
+    say encode_json($request->{cmd} eq 'start' ? {ok => JSON::PP::true, implementation => \%implementation} : {seq => $request->{seq}, steps => $steps});
 }

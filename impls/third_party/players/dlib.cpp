@@ -21,8 +21,6 @@ tensor filled(const std::vector<float> &values, const std::vector<long> &shape) 
 
 std::vector<float> floats(const dlib::tensor &there) { return {there.host(), there.host() + there.size()}; }
 
-Array shaped(const dlib::tensor &there, const Array &like) { return {"float32", like.shape, Array(floats(there)).bytes}; }
-
 struct Input {  // the layer below, as far as a layer asks for it
   tensor output, gradient;
   explicit Input(const Array &x) : output(filled(x.floats(), x.shape)), gradient(output) { gradient = 0; }
@@ -101,7 +99,7 @@ template <dlib::layer_mode mode> struct Layer {
     change_state([&](State &state) {
       values.update({{"moving_mean", Array(floats(state.mean))}, {"moving_var", Array(floats(state.variance))}});
     });
-    values.update({{"y", shaped(y, x)}, {"dx", shaped(input.gradient, x)}});
+    values.update({{"y", x.like(floats(y))}, {"dx", x.like(floats(input.gradient))}});
     return values;
   }
 };

@@ -112,12 +112,11 @@ struct Layer {
 
   Array affine(const Array &array, const std::vector<float> &shift) {  // gamma times it, and shift
     std::vector<float> values = array.floats();
-    const long inner = std::accumulate(array.shape.begin() + 2, array.shape.end(), 1L, std::multiplies<>());
     for (size_t i = 0; i < values.size(); i++) {
-      const long c = i / inner % channels;
+      const long c = i / array.inner() % channels;
       values[i] = gamma[c] * values[i] + shift[c];
     }
-    return {array.dtype, array.shape, Array(values).bytes};
+    return array.like(values);
   }
 
   void average(std::vector<float> &moving, const memory &batch) {

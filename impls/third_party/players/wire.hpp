@@ -67,6 +67,10 @@ struct Array {
     std::memcpy(values.data(), bytes.data(), bytes.size());
     return values;
   }
+
+  Array like(const std::vector<float> &values) const { return {"float32", shape, Array(values).bytes}; }  // of this shape
+
+  long inner() const { return std::accumulate(shape.begin() + 2, shape.end(), 1L, std::multiplies<>()); }  // values of a channel in a row
 };
 
 inline void to_json(json &out, const Array &array) {
