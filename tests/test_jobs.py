@@ -301,6 +301,7 @@ def test_a_cluster_that_loses_its_workers_or_its_scheduler(monkeypatch):
             return {"workers": {}}
 
     monkeypatch.setattr(cluster, "WORKERLESS_SECONDS", 0.0)
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.0)
     lost = cluster.Cluster(Client(), "tcp://x:1")
     with pytest.raises(UsageError, match="no worker is left"):
         wait_until(lost._look_for_workers)

@@ -28,6 +28,8 @@ CONNECT_SECONDS = 10
 WORKERLESS_SECONDS = 60.0
 """How long a cluster may be without workers while there is work: they may be starting anew."""
 POLL_SECONDS = 0.05
+LOOK_SECONDS = 2.0
+"""How often the scheduler is asked for its workers."""
 AHEAD = 16
 """How many jobs a worker's thread may be ahead of the one whose result is next."""
 WANTED = ("executing", "long-running")
@@ -141,7 +143,7 @@ class Cluster:
 
     def __init__(self, client: Client, address: str) -> None:
         self._client, self._address = client, address
-        self._workerless_since: float | None = None
+        self._looked = self._had_workers = time.monotonic()
         self._performers: dict[int, tuple[Any, Future]] = {}
 
     def in_order(self, jobs: Iterable[Job], on_progress: OnProgress = ignore) -> Generator[Any, None, None]:
@@ -151,6 +153,7 @@ class Cluster:
         tasks = (Task(number, job, topic, identity()) for number, job in enumerate(jobs))
         under_way: dict[int, Future] = {}
         due = 0
+        self._had_workers = time.monotonic()
         self._client.subscribe_topic(topic, lambda event: told.put(event[1]))
         try:
             while True:
@@ -202,11 +205,13 @@ class Cluster:
         """Raises UsageError where the scheduler is gone, or has had no worker for long."""
         if self._client.status != "running":
             raise UsageError(f"--on {self._address}: the connection to the scheduler was lost")
-        if self._workers():
-            self._workerless_since = None
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
             return
-        self._workerless_since = self._workerless_since or time.monotonic()
-        if time.monotonic() - self._workerless_since > WORKERLESS_SECONDS:
+        self._looked = now
+        if self._workers():
+            self._had_workers = now
+        elif now - self._had_workers > WORKERLESS_SECONDS:
             raise UsageError(f"--on {self._address}: no worker is left, for {WORKERLESS_SECONDS:.0f} s now")
 
 
