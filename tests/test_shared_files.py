@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from harness.environments import environments, sharing
 from harness.environments.disk_use import disk_use
@@ -230,6 +231,14 @@ def test_killed_while_it_is_made_it_is_made_anew_and_its_installer_ends(monkeypa
     assert not runs(installer)
     assert not (environment.folder / "half").exists()
     assert environments.find(requirements) == environment
+
+
+def test_what_another_process_makes_now_is_left_to_it(root):
+    place = root / "0123456789abcdef"
+    (place / "bin").mkdir(parents=True)
+    with FileLock(place.with_suffix(".lock")):
+        environments.tidy()
+    assert place.exists()
 
 
 def test_what_was_broken_off_goes_with_the_rest(root):

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import IO
 
 
+class BusyError(Exception):
+    """Another process makes or removes this environment now."""
+
+
 @dataclass(frozen=True)
 class Hold:
     """A hold on an environment's folder. Installers inherit it, so that it lasts as long as any of them."""
@@ -35,20 +39,28 @@ class Hold:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[Hold]:
+def alone(folder: Path, wait: bool = True) -> Iterator[Hold]:
     """Wait until no other process makes or removes the environment in `folder`.
 
+    wait=False: raises BusyError instead where one does.
     Where one was killed and its installer goes on by itself, that is killed too: it would write into what is made now.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
-    with FileLock(folder.with_suffix(".lock")):
+    lock = FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise BusyError(folder) from error
+    try:
         if os.name == "nt":
             yield Hold()
             return
         with folder.with_suffix(".installer").open("a+") as file:
             _end_orphan(file)
             yield Hold(file)
+    finally:
+        lock.release()
 
 
 def _end_orphan(file: IO[str]) -> None:

@@ -6,6 +6,7 @@ there; a folder without one was broken off, and is made anew. Files that several
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments import sharing
-from harness.environments.alone import Hold, alone, end
+from harness.environments.alone import BusyError, Hold, alone, end
 from harness.environments.interpreters import interpreter, python_in
 from harness.environments.programs import COMPILERS, PROGRAM, build_command, compiler, debian_versions
 from harness.environments.requirements import NotInstallableError, Requirements
@@ -127,10 +128,13 @@ def share_all(on_each: Callable[[str, sharing.Saved], None]) -> None:
 
 
 def tidy() -> None:
-    """Remove what is in no environment: files that none shares any more, and environments that were broken off."""
+    """Remove what is in no environment: files that none shares any more, and environments that were broken off.
+
+    What another process makes at this moment is left to it.
+    """
     for folder in root().iterdir() if root().is_dir() else ():
         if folder.is_dir() and folder.name != CONTENTS and _read(folder) is None:
-            with alone(folder):
+            with contextlib.suppress(BusyError), alone(folder, wait=False):
                 if _read(folder) is None:
                     shutil.rmtree(folder, ignore_errors=True)
     sharing.prune(root() / CONTENTS)

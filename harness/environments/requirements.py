@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,7 +47,11 @@ class Requirements:
     @property
     def key(self) -> str:
         """Names the environment's folder: the same for equal requirements on the same kind of machine."""
-        content = asdict(self) | {"pip": sorted(self.pip), "npm": sorted(self.npm), "python": self.python_version}
+        content = asdict(self) | {
+            "pip": sorted({plain(line) for line in self.pip}),
+            "npm": sorted(self.npm),
+            "python": self.python_version,
+        }
         for name in ("debian", "programs", "sources", "flags"):
             del content[name]  # nothing of these is in the folder, but for a program that is built from them
         if self.sources:
@@ -60,6 +65,14 @@ class Requirements:
         parts = [*self.pip, *(f"{name} (npm)" for name in self.npm)]
         by = f" of {self.uploaded_before[:10]}" if self.uploaded_before else ""
         return f"{' '.join(parts) or 'nothing'}{by}, Python {self.python_version}"
+
+
+def plain(line: str) -> str:
+    """A requirement as pip understands it, whatever its spaces and capitals; a file or an address as it stands."""
+    is_name_and_version = re.fullmatch(r"\s*[\w.-]+\s*(\[[\w,. -]*\])?\s*([<>=!~][\w<>=!~.*+, ]*)?", line)
+    if is_name_and_version is None or line.endswith((".whl", ".gz", ".zip")):
+        return line
+    return re.sub(r"\s", "", line).lower()
 
 
 def running_version() -> str:
