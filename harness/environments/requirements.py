@@ -68,11 +68,11 @@ class Requirements:
 
 
 def plain(line: str) -> str:
-    """A requirement as pip understands it, whatever its spaces and capitals; a file or an address as it stands."""
+    """A requirement as pip understands it, whatever its spaces; a file or an address as it stands."""
     is_name_and_version = re.fullmatch(r"\s*[\w.-]+\s*(\[[\w,. -]*\])?\s*([<>=!~][\w<>=!~.*+, ]*)?", line)
     if is_name_and_version is None or line.endswith((".whl", ".gz", ".zip")):
         return line
-    return re.sub(r"\s", "", line).lower()
+    return re.sub(r"\s", "", line)
 
 
 def running_version() -> str:
