@@ -220,6 +220,9 @@ OTHERS: dict[str, BuiltIn] = {
         "Aesara's batch_normalization_train and _test, run by NumPy",
         "aesara 'setuptools<74'",
     ),
+    "tvm": _other("tvm_layers:TvmBatchNorm", "tvm", "TVM's relax.op.nn.batch_norm, forward only", "apache-tvm"),
+    "mnn": _other("mnn_layers:MnnBatchNorm", "MNN", "MNN.nn.batch_norm, forward only", "MNN"),
+    "tract": _other("onnx_engines:Tract", "onnx tract", "tract, prediction only", "tract onnx"),
     "numpy-ml": _other(
         "numpy_ml_layers:NumpyMlBatchNorm", "numpy_ml", "numpy_ml's BatchNorm1D and 2D", "numpy-ml scipy"
     ),
