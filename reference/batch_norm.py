@@ -7,6 +7,9 @@ One formula for any float dtype: the arithmetic runs in the dtype of x, so the s
 
 from __future__ import annotations
 
+from functools import cache
+from math import prod
+
 import numpy as np
 
 from reference.conventions import D2L, Conventions
@@ -241,15 +244,23 @@ def add_in_pairs(rows: np.ndarray) -> np.ndarray:
 
 def to_rows(x: np.ndarray, channel_axis: int) -> np.ndarray:
     """(N, C, ...) or (N, ..., C) -> (n, C) with n = N * the spatial sizes."""
-    last = np.moveaxis(x, channel_axis, -1)  # (N, ..., C)
-    return last.reshape(int(np.prod(last.shape[:-1])), last.shape[-1])  # (n, C)
+    last = x.transpose(channels_last(x.ndim, channel_axis))  # (N, ..., C)
+    return last.reshape(prod(last.shape[:-1]), last.shape[-1])  # (n, C)
 
 
 def from_rows(rows: np.ndarray, shape: tuple[int, ...], channel_axis: int) -> np.ndarray:
     """(n, C) -> an array of `shape`, the inverse of `to_rows`."""
-    moved = list(shape)
-    channels = moved.pop(channel_axis)
-    return np.moveaxis(rows.reshape(*moved, channels), -1, channel_axis)  # shape
+    order = channels_last(len(shape), channel_axis)
+    last = rows.reshape([shape[axis] for axis in order])  # (N, ..., C)
+    return last.transpose([order.index(axis) for axis in range(len(shape))])  # shape
+
+
+@cache
+def channels_last(rank: int, channel_axis: int) -> tuple[int, ...]:
+    """The axes in the order that puts the channels last. np.moveaxis, which works it out each time, is slower."""
+    axes = list(range(rank))
+    axes.append(axes.pop(channel_axis))
+    return tuple(axes)
 
 
 def _is_float(dtype: np.dtype) -> bool:

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from harness.cases.case import Script
 from harness.diagnose import tuning
-from harness.diagnose.misfit import Deviation
+from harness.diagnose.misfit import Deviation, quietly
 from harness.diagnose.replay import replayed
 from harness.judge.expected import Expected
 from harness.judge.oracle import OracleLayer
@@ -37,6 +37,7 @@ class Departures:
             self.clear.add(place)
 
 
+@quietly
 def departures_of_target(played: PlayedCase) -> Departures:
     """Where the target departs from the oracle."""
     departures = Departures()
@@ -76,6 +77,7 @@ def distances_of(layer: type[OracleLayer], played: PlayedCase, conventions: Conv
     return of_script[key][1]
 
 
+@quietly
 def _distances(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Distances:
     all_steps = Observation([StepResult(step.op, step.session) for step in played.script.steps])
     distances: Distances = []
@@ -90,6 +92,7 @@ def _distances(layer: type[OracleLayer], played: PlayedCase, conventions: Conven
     return distances
 
 
+@quietly
 def matched_places(
     layer: type[OracleLayer], played: PlayedCase, conventions: Conventions, departures: Departures | None
 ) -> set[Place]:

@@ -21,6 +21,9 @@ from harness.observables import OBSERVABLES
 from reference.conventions import Conventions
 from reference.error_bounds import precision_of
 
+quietly = np.errstate(all="ignore")
+"""For functions that compare many arrays: NumPy is told once not to mind what is not finite."""
+
 
 def explains(layer: type[OracleLayer], played: Iterable[PlayedCase], conventions: Conventions) -> bool:
     """Whether `layer`, played through the same scripts, gives everything that was observed."""
@@ -48,6 +51,7 @@ def fits(
     return misfit(layer, played, conventions, only, within, sensitivity(layer, played, conventions)) <= 1
 
 
+@quietly
 def misfit(
     layer: type[OracleLayer],
     played: PlayedCase,
@@ -100,7 +104,8 @@ class Deviation:
     def in_tolerances(self, within: float | None = None, extra: np.ndarray | None = None) -> float:
         """The largest |got - mistaken| over the channels that are law, in tolerances.
 
-        Infinite where it is of the size of the values themselves: that is no matter of rounding.
+        Infinite where it is of the size of the values themselves: that is no matter of rounding. To be asked by what
+        is done `quietly`.
         """
         want, got, mistaken = self.expected.values.get(self.name), self.got, self.mistaken
         if want is None or got.shape != want.shape or not got.size:
@@ -110,22 +115,21 @@ class Deviation:
         if got is mistaken or (got.dtype == mistaken.dtype and np.array_equal(got, mistaken)):
             return 0.0
         slack = within or tuning.SLACK
-        with np.errstate(all="ignore"):
-            yardstick = yardstick_of(self.played, self.name, self.expected)
-            error = np.abs(got.astype(want.dtype) - mistaken)
-            if yardstick.bounds_all:  # the quick way: within the honest bound there is no more to ask
-                in_bounds = float(np.maximum.reduce(error / yardstick.bound, axis=None))
-                if in_bounds <= slack:
-                    return in_bounds / slack
-            size = largest(mistaken)
-            allowed = yardstick.tolerance(mistaken, size, within)
-            if extra is not None:
-                allowed = allowed + tuning.SLACK * extra
-            free = np.isinf(allowed) | (error == 0)
-            if not np.maximum.reduce(size, axis=None) <= largest_finite(got.dtype) or not np.isfinite(mistaken).all():
-                free |= self.same_or_open()
-            ratio = np.where(free, 0.0, error / allowed).astype(np.float64, copy=False)
-            ratio[(ratio > 1) & (error > tuning.NOT_ROUNDING * size)] = np.inf
+        yardstick = yardstick_of(self.played, self.name, self.expected)
+        error = np.abs(got.astype(want.dtype) - mistaken)
+        if yardstick.bounds_all:  # the quick way: within the honest bound there is no more to ask
+            in_bounds = float(np.maximum.reduce(error / yardstick.bound, axis=None))
+            if in_bounds <= slack:
+                return in_bounds / slack
+        size = largest(mistaken)
+        allowed = yardstick.tolerance(mistaken, size, within)
+        if extra is not None:
+            allowed = allowed + tuning.SLACK * extra
+        free = np.isinf(allowed) | (error == 0)
+        if not np.maximum.reduce(size, axis=None) <= largest_finite(got.dtype) or not np.isfinite(mistaken).all():
+            free |= self.same_or_open()
+        ratio = np.where(free, 0.0, error / allowed).astype(np.float64, copy=False)
+        ratio[(ratio > 1) & (error > tuning.NOT_ROUNDING * size)] = np.inf
         ratio[np.isnan(ratio)] = np.inf
         if not yardstick.all_law:
             ratio[~np.broadcast_to(yardstick.law, ratio.shape)] = 0.0
