@@ -122,7 +122,7 @@ def test_a_built_player_speaks_the_wire(name):
     assert "wrong" not in {check.outcome for check in checks}
 
 
-@pytest.mark.parametrize("name", ["tensorflow-js", "tensorflow-js-wasm", "onnxruntime-web-9", "onnxruntime-web-15"])
+@pytest.mark.parametrize("name", ["tensorflow-js", "tensorflow-js-wasm", "onnxruntime-web-15"])
 def test_libraries_of_javascript_agree(name):
     (report,) = check([installed(name)], CheckOptions(SHOWING))
     assert report.verdict == "agree"

@@ -1,6 +1,6 @@
 // targets: dlib-con, dlib-fc
 // title: a batch of one sample is normalized by the running statistics, in training too, whatever its image has of values
-// documented: yes: "when tensors with a num_samples() dimension of 1 are passed [...] it runs in inference mode"
+// documented: yes: given one sample it "doesn't perform batch normalization", its running statistics are used
 #include <cstdio>
 #include <dlib/dnn/layers.h>
 struct Input {
