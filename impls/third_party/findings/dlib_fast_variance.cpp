@@ -1,6 +1,6 @@
 // targets: dlib-con, dlib-fc
 // title: at mean/std 1e4 the float32 variance has no right digit or is negative, and y NaN
-// documented: not in 19.24; dlib's pull request 3113 (merged in September 2025) says it, and takes Welford's algorithm
+// documented: by dlib's pull request 3113 of September 2025, which mends it; 20.0.1, built from source, does not show it
 #include <cstdio>
 #include <dlib/dnn/layers.h>
 using dlib::resizable_tensor, dlib::mat;
