@@ -127,7 +127,11 @@ def first_line(error: BaseException) -> str:
 
 
 def export(adapter: TorchModule, x: Tensor, training: bool) -> Any:
-    """torch.export of the layer in its mode, then run on the layer's own parameters and buffers."""
+    """torch.export of the layer in its mode, then run on the layer's own parameters and buffers.
+
+    An autograd.Function is dissolved into the operations of its forward; where these have no derivative, y and the
+    statistics are judged, the gradients are not given, and a note says so.
+    """
     adapter.layer.train(training)
     before = {name: tensor.detach().clone() for name, tensor in state_of(adapter.layer).items()}
     try:
@@ -135,7 +139,20 @@ def export(adapter: TorchModule, x: Tensor, training: bool) -> Any:
     except Exception as error:
         raise NotImplementedError(f"torch.export refuses the layer: {first_line(error)}") from error
     unmoved(adapter, before, "torch.export")
-    return torch.func.functional_call(program, state_of(adapter.layer), (x,), mode(adapter, training), strict=False)
+
+    def run() -> Any:
+        return torch.func.functional_call(program, state_of(adapter.layer), (x,), mode(adapter, training), strict=False)
+
+    try:
+        return run()
+    except RuntimeError as error:
+        if "automatic differentiation" not in str(error):
+            raise
+        adapter.adapter_notes["exported_without_backward"] = f"no gradients through export: {first_line(error)}"
+    with torch.no_grad():
+        for name, tensor in state_of(adapter.layer).items():
+            tensor.copy_(before[name])
+        return run()
 
 
 def unmoved(adapter: TorchModule, before: dict[str, Tensor], what: str) -> None:
