@@ -9,12 +9,14 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check
-from harness.cli.every_library import cells, pairs
+from harness.cli.every_library import add_left_out, cells, header, pairs
 from harness.cli.snippets import all_snippets, built_from, code, heading, run_snippet
 from harness.environments.environments import find
 from harness.judge.judgement import Verdict
 from harness.record.ledger import Ledger
+from harness.record.read import read
 from harness.targets.built_in import BUILT_IN, PLAYERS, is_installed
+from harness.targets.left_out import LEFT_OUT
 from reports.matrix import render
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +28,16 @@ QUICK_ENOUGH = ("torch-channels-last", "onnx-reference-15", "mlx")
 def need(name):
     if not is_installed(name):
         pytest.skip(f"{name} is not installed: {BUILT_IN[name].install}")
+
+
+def test_what_is_left_out_is_no_target_and_has_its_reason(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl", header("quick", 0))
+    add_left_out(ledger)
+    ledger.close()
+    listed = read(tmp_path / "ledger.jsonl").not_installed
+    assert [absent.target for absent in listed] == [*LEFT_OUT]
+    assert all(absent.reason and absent.install.startswith("pip install ") for absent in listed)
+    assert not {*LEFT_OUT} & {*BUILT_IN}
 
 
 IN_PYTHON = [name for name, built_in in BUILT_IN.items() if not built_in.is_program]

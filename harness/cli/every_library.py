@@ -39,6 +39,7 @@ from harness.record.environment import environment
 from harness.record.kinds import CellRecord, OverallPair
 from harness.record.ledger import Ledger
 from harness.targets.built_in import BUILT_IN
+from harness.targets.left_out import LEFT_OUT, TRIED
 
 AT_ONCE = 2
 """A target's process and the judging of another keep two cores busy."""
@@ -68,10 +69,21 @@ def make(options: MatrixOptions) -> int:
         entries = list(judged(engine, jobs, ledger))
         for pair in pairs([entry.report for entry in entries]):
             ledger.add("pair", pair)
+        if {*options.targets} == {*BUILT_IN}:
+            add_left_out(ledger)
         add_findings(engine, ledger, [entry.report.target for entry in entries], options.only_here)
     ledger.close()
     console.print(f"matrix: {render(ledger.path, options.out)}", highlight=False, soft_wrap=True)
     return FAULTY if any(entry.report.load_error for entry in entries) else AGREED
+
+
+def add_left_out(ledger: Ledger) -> None:
+    """What is no target, and why: a matrix of every target lists it."""
+    for name, left_out in LEFT_OUT.items():
+        ledger.add(
+            "not_installed",
+            {"target": name, "install": left_out.install, "reason": f"{left_out.reason} ({TRIED})"},
+        )
 
 
 def judged(engine: Engine, jobs: Sequence[LibraryJob], ledger: Ledger) -> Iterator[MatrixEntry]:

@@ -1,0 +1,46 @@
+"""Libraries that were looked at and are no targets, each with what was found. The matrix lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TRIED = "tried on 2026-11-27 with Python 3.11 on Linux x86-64"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    install: str
+    """The command that was tried."""
+    reason: str
+
+
+LEFT_OUT: dict[str, LeftOut] = {
+    "e3nn-jax": LeftOut(
+        "pip install e3nn-jax flax",
+        "another formula, as it documents: it divides by sqrt((1 - eps) var + eps)",
+    ),
+    "equinox, mode='ema'": LeftOut(
+        "pip install equinox", "another formula, as it documents: it normalizes by the moving averages in training too"
+    ),
+    "jittor": LeftOut(
+        "pip install jittor",
+        "compiles itself at its first import: 30 of 150 files after three minutes on two busy cores, and then given up",
+    ),
+    "megengine": LeftOut("pip install megengine", "has no wheel for this Python"),
+    "mindspore": LeftOut(
+        "pip install mindspore", "runs, but takes 2.7 GB, where 1.5 GB is the most for a library of the matrix"
+    ),
+    "nnabla": LeftOut("pip install nnabla", "has no wheel for this Python"),
+    "newton-vision": LeftOut("pip install newton-vision", "its wheel cannot be built from its sources"),
+    "penzai": LeftOut("pip install penzai", "has no batch norm"),
+    "pytensor": LeftOut("pip install pytensor", "has no batch norm any more: aesara kept Theano's"),
+    "tflearn": LeftOut(
+        "pip install tflearn tensorflow", "its last release, of 2020, imports a name that TensorFlow no longer has"
+    ),
+    "torch, quantized": LeftOut(
+        "pip install torch",
+        "torch.ao.nn.quantized.BatchNorm2d takes and gives 8-bit integers: no bound is proved",
+    ),
+    "treex": LeftOut("pip install treex", "pip fails to build what it needs from sources"),
+}
+"""By the name of the library."""
