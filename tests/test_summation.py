@@ -1,11 +1,12 @@
 """What a target says of its sums reaches the bounds and is shown; how many threads it may use reaches its process."""
 
 import json
+from collections import OrderedDict
 
 import pytest
 
 from harness.cases.catalogue import BY_ID
-from harness.judge import layer_bounds
+from harness.judge import kept_bounds, layer_bounds
 from harness.judge.prepare import prepare
 from harness.targets.isolate import IsolatedTarget
 from harness.targets.load import TargetError, load
@@ -45,10 +46,11 @@ def layers(tmp_path):
 
 def test_the_bounds_are_asked_for_by_what_is_declared(monkeypatch):
     asked = []
-    for name in ("train_bounds", "eval_bounds"):
-        original = getattr(layer_bounds, name)
+    monkeypatch.setattr(kept_bounds, "_kept", OrderedDict())
+    for module, name in ((kept_bounds, "train_bounds"), (layer_bounds, "eval_bounds")):
+        original = getattr(module, name)
         monkeypatch.setattr(
-            layer_bounds,
+            module,
             name,
             lambda *given, original=original, **named: asked.append(named["summation"]) or original(*given, **named),
         )

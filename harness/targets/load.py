@@ -23,7 +23,7 @@ from reference.summation_error import SUMMATIONS
 ENTRY_POINTS = "bnproof.targets"
 """The group of entry points under which a package can name its targets."""
 
-SIMILAR = 0.6
+SIMILAR = 0.7
 """How alike a name must be to be suggested, as difflib measures it."""
 
 
