@@ -15,8 +15,8 @@ from pathlib import Path
 
 FOLDER = "JAX_COMPILATION_CACHE_DIR"
 SWITCH = "JAX_ENABLE_COMPILATION_CACHE"
-KEPT_BYTES = 64 * 2**20
-"""Some forty targets. What was compiled first goes first."""
+KEPT_BYTES = 256 * 2**20
+"""Some 160 targets, each release of a library one. What was compiled first goes first."""
 
 
 def environment() -> dict[str, str]:
