@@ -17,6 +17,7 @@ from harness.environments.interpreters import available
 from harness.environments.package_index import Release, releases_in, select, suits
 from harness.environments.requirements import NotInstallableError, Requirements, running_version
 from harness.errors import UsageError
+from harness.targets.built_in import BUILT_IN
 
 
 @pytest.fixture(autouse=True)
@@ -206,3 +207,8 @@ def test_an_index_that_does_not_answer(monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9")
     with pytest.raises(UsageError, match="did not answer for 'flax'"):
         package_index.releases("flax")
+
+
+def test_a_target_of_a_date_is_installed_as_of_it():
+    assert BUILT_IN["objax"].requirements.uploaded_before == "2023-12-01"
+    assert BUILT_IN["tinygrad"].requirements.programs == ("clang",)

@@ -110,9 +110,8 @@ OURS: dict[str, BuiltIn] = {
 
 
 def _other(where: str, needs: str, what: str, install: str, program: str = "", as_of: str = "") -> BuiltIn:
-    return BuiltIn(
-        f"impls.third_party.{where}", needs, what, f"pip install {install}", program, as_of, in_matrix_only=True
-    )
+    where, install = f"impls.third_party.{where}", f"pip install {install}"
+    return BuiltIn(where, needs, what, install, program=program, as_of=as_of, in_matrix_only=True)
 
 
 def _node(words: str, what: str, packages: str) -> BuiltIn:
