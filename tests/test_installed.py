@@ -262,7 +262,7 @@ def test_imports_are_renamed_and_nothing_else(backend):
 @pytest.fixture
 def backend(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / ".ci")
-    if "distutils" in sys.modules:  # some other test imported Python's own, which setuptools then must take
+    if sys.version_info < (3, 12):  # once anybody has looked for pip, setuptools' own distutils is not found any more
         monkeypatch.setenv("SETUPTOOLS_USE_DISTUTILS", "stdlib")
     with warnings.catch_warnings(action="ignore"):  # setuptools is the first to import distutils, if nobody else was
         import one_name
