@@ -28,8 +28,6 @@ Exit status:
   3  some crashed or timed out
   4  nothing could be judged, or nothing of a training that was done
 Where several hold, the first of 2, 3, 1, 4."""
-SIMILAR = 0.6
-"""How alike the name of a case must be to be suggested, as difflib measures it."""
 
 
 def check(
@@ -231,10 +229,8 @@ def ensure_preset(name: str | None) -> None:
 
 def chosen_cases(request: CheckRequest) -> tuple[Case, ...]:
     """The cases to play. Raises UsageError for an unknown id, with the nearest."""
-    import difflib
-
     from harness.cases.catalogue import BY_ID, suite
-    from harness.errors import UsageError
+    from harness.errors import UsageError, did_you_mean
 
     if request.input_file is not None:
         from harness.cases.user_case import user_case
@@ -242,7 +238,5 @@ def chosen_cases(request: CheckRequest) -> tuple[Case, ...]:
         return (user_case(request.input_file),)
     for case_id in request.case_ids:
         if case_id not in BY_ID:
-            near = difflib.get_close_matches(case_id, BY_ID, n=1, cutoff=SIMILAR)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(f"unknown case {case_id!r}: {hint}`bnproof list` names them all")
+            raise UsageError(f"unknown case {case_id!r}: {did_you_mean(case_id, BY_ID)}`bnproof list` names them all")
     return tuple(BY_ID[case_id] for case_id in request.case_ids) or suite(request.suite)

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.cases.script import DEFAULT_DTYPES, DTYPES
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.targets.built_in import BUILT_IN, EXEC, is_installed, location
 from harness.targets.play import failure
 from harness.targets.recognise import NotRecognisedError, recognise
@@ -23,8 +23,8 @@ from reference.summation_error import SUMMATIONS
 ENTRY_POINTS = "bnproof.targets"
 """The group of entry points under which a package can name its targets."""
 
-SIMILAR = 0.7
-"""How alike a name must be to be suggested, as difflib measures it."""
+ALIKE = 0.7
+"""How alike a target's name must be to be suggested: there are many short ones."""
 
 
 class TargetError(UsageError):
@@ -63,8 +63,7 @@ def _hint(name: str) -> str:
         return f"name the class as well: {name}:MyBatchNorm. "
     if Path(f"{name}.py").is_file():
         return f"did you mean ./{name}.py:MyBatchNorm? "
-    near = difflib.get_close_matches(name, BUILT_IN, n=1, cutoff=SIMILAR)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return did_you_mean(name, BUILT_IN, ALIKE)
 
 
 def load(name: str, layer: str = "", transformation: str = "") -> Any:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import shutil
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.place import module
 from harness.targets.through.names import join_through
 from harness.targets.through.table import TABLE, of_framework
 from harness.targets.through.transformation import PREDICTION, TRAINING, Transformation
 
-SIMILAR = 0.6
-"""How alike a name must be to be suggested, as difflib measures it."""
 ROOMS = {
     "torch": "torch_module",
     "jax": "jax_pure",
@@ -85,9 +82,7 @@ def ensure_known(name: str) -> None:
     """Raises ThroughError for a name that no framework has, with the nearest."""
     known = list(dict.fromkeys(transformation.name for transformation in TABLE))
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=SIMILAR)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ThroughError(f"unknown transformation {name!r}: {hint}`bnproof list` names them all")
+        raise ThroughError(f"unknown transformation {name!r}: {did_you_mean(name, known)}`bnproof list` names them all")
 
 
 def missing_needs(transformation: Transformation) -> list[str]:
