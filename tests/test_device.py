@@ -1,13 +1,17 @@
 """Where a target computes: by its name, as its class allows, and as every judgement records."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
+from harness.cli.every_library import MatrixOptions, make
 from harness.cli.verdicts import as_json
+from harness.errors import UsageError
+from harness.targets.built_in import BUILT_IN, built_in, computing_on
 from harness.targets.device import DeviceError, for_device, on_device, split_device, started_on
 from harness.targets.in_process import InProcessTarget
 from harness.targets.isolate import IsolatedTarget
@@ -98,3 +102,16 @@ def test_a_device_that_is_not_there_is_a_usage_error():
         assert target.name == "numpy@cuda"
         with pytest.raises(TargetError, match=r"numpy@cuda.*cpu only"):
             target.describe()
+
+
+def test_the_matrix_on_a_gpu_leaves_out_what_computes_on_the_cpu_alone() -> None:
+    on_gpu = computing_on("cuda")
+    assert {"torch@cuda", "jax@cuda", "torch-native@cuda", "haiku@cuda"} <= {*on_gpu}
+    assert not {"numpy@cuda", "torch-mkldnn@cuda", "onnx-reference-15@cuda"} & {*on_gpu}
+    assert computing_on("cpu") == tuple(BUILT_IN)
+    assert built_in("haiku@cuda") is BUILT_IN["haiku"]
+
+
+def test_the_matrix_refuses_a_name_on_a_device_that_it_does_not_know(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'haikoo@cuda' is no target of the matrix"):
+        make(MatrixOptions(tmp_path, targets=("haikoo@cuda",)))

@@ -174,6 +174,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
 
 def targets_to_play(request: CheckRequest) -> tuple[str, ...]:
     """The targets on their devices, each through every transformation that was asked for. Raises UsageError."""
+    from harness.targets.device import targets_on
     from harness.targets.through.names import join_through, split_through
     from harness.targets.through.through import ensure_known
 
@@ -206,13 +207,6 @@ def shown_name(target: str, layer: str) -> str:
 
     whole, transformation = split_through(target)
     return join_through(on_device(*split_device(whole), layer), transformation)
-
-
-def targets_on(device: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, each with the device that it says itself, else with this one."""
-    from harness.targets.device import on_device, split_device
-
-    return tuple(on_device(*split_device(name, device)) for name in names)
 
 
 def ensure_preset(name: str | None) -> None:

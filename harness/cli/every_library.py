@@ -38,7 +38,8 @@ from harness.observables import column
 from harness.record.environment import environment
 from harness.record.kinds import CellRecord, OverallPair
 from harness.record.ledger import Ledger
-from harness.targets.built_in import BUILT_IN
+from harness.targets.built_in import BUILT_IN, built_in
+from harness.targets.device import split_device
 from harness.targets.left_out import LEFT_OUT, TRIED
 
 AT_ONCE = 2
@@ -61,7 +62,7 @@ def make(options: MatrixOptions) -> int:
     from reports.matrix import render
 
     for name in options.targets:
-        if name not in BUILT_IN:
+        if split_device(name)[0] not in BUILT_IN:
             raise UsageError(f"{name!r} is no target of the matrix; `bnproof list` names them all")
     with open_engine(options.workers) as engine:
         ledger = Ledger(options.out / "ledger.jsonl", header(options.suite, options.seed))
@@ -93,7 +94,7 @@ def judged(engine: Engine, jobs: Sequence[LibraryJob], ledger: Ledger) -> Iterat
     with contextlib.closing(outcomes):
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, NotInstalled):
-                install = BUILT_IN[job.target].install
+                install = built_in(job.target).install
                 ledger.add("not_installed", {"target": job.target, "install": install, "reason": outcome.reason})
                 continue
             entry = not_judged(job.target, outcome) if isinstance(outcome, Failure) else outcome
@@ -130,7 +131,7 @@ def add_entry(ledger: Ledger, entry: MatrixEntry) -> None:
         "target",
         target_as_dict(entry.report)
         | {
-            "what": BUILT_IN[name].what,
+            "what": built_in(name).what,
             "versions": entry.versions,
             "probed": probed.conventions.as_dict() if probed else None,
             "unseen": probed.unseen if probed else [],

@@ -14,6 +14,7 @@ from harness.jobs.job import Failure, Tell
 from harness.judge.report import PlayedCase, TargetReport
 from harness.probe.probe import Probed, probe
 from harness.record.kinds import LibraryFinding
+from harness.targets.device import split_device
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 
 
@@ -44,7 +45,7 @@ class NotInstalled:
 
 def judge_library(job: LibraryJob, tell: Tell) -> MatrixEntry | NotInstalled:
     tell(0.0, f"{job.target}: environment")
-    place = place_of(job.target, job.only_here)
+    place = place_of(split_device(job.target)[0], job.only_here)
     if place.reason:
         return NotInstalled(job.target, place.reason)
     return check_and_probe(job.target, place, telling(CheckOptions(suite(job.suite), job.seed), tell))
@@ -91,4 +92,4 @@ class SnippetJob:
 
 
 def show_finding(job: SnippetJob, _tell: Tell) -> LibraryFinding:
-    return run_snippet(SNIPPETS / job.file, place_of(job.target, job.only_here).interpreter)
+    return run_snippet(SNIPPETS / job.file, place_of(split_device(job.target)[0], job.only_here).interpreter)

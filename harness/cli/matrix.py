@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Jobs, On, Seed, Suite
+from harness.cli.options import Jobs, On, Seed, Suite, TargetDevice
 
 
 def matrix(
@@ -19,6 +19,9 @@ def matrix(
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Where the pages and the ledger go.")] = Path("reports/published/matrix"),
     here: Annotated[bool, typer.Option("--here", help="Only what is installed here; install nothing.")] = False,
+    device: Annotated[
+        TargetDevice, typer.Option(help="Where the targets compute: cuda leaves out those that cannot.")
+    ] = TargetDevice.cpu,
     jobs: Jobs = None,
     on: On = None,
 ) -> None:
@@ -31,7 +34,10 @@ def matrix(
     from harness.cli.every_library import AT_ONCE, MatrixOptions, make
     from harness.cli.output import prepare_folder
     from harness.jobs.engines import workers_of
+    from harness.targets.built_in import computing_on
+    from harness.targets.device import targets_on
 
     options = MatrixOptions(out, suite.value, seed, here, workers=workers_of(jobs, on, usual=AT_ONCE))
     prepare_folder(out)
-    raise typer.Exit(make(replace(options, targets=tuple(targets)) if targets else options))
+    names = targets_on(device.value, tuple(targets)) if targets else computing_on(device.value)
+    raise typer.Exit(make(replace(options, targets=names)))

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.environments.requirements import Requirements
 from harness.place import ROOT
 from harness.record.kinds import LibraryFinding
-from harness.targets.built_in import BUILT_IN, variables
+from harness.targets.built_in import built_in, variables
 
 SNIPPETS = ROOT / "impls" / "third_party" / "findings"
 SUFFIXES = (".py", ".js", ".cpp")
@@ -102,4 +102,4 @@ def how_to_run(path: Path, python: str) -> tuple[list[str], dict[str, str]]:
 
 def built_from(path: Path) -> Requirements:
     """What a snippet in C++ is built from: itself, with what its target's player needs."""
-    return replace(BUILT_IN[heading(path).targets[0]].requirements, sources=(str(path),))
+    return replace(built_in(heading(path).targets[0]).requirements, sources=(str(path),))

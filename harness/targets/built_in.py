@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness import place
 from harness.environments.requirements import Requirements
+from harness.targets.device import CPU, on_device, split_device
 
 if TYPE_CHECKING:
     from harness.environments.environments import Environment
@@ -278,6 +279,26 @@ OTHERS: dict[str, BuiltIn] = {
 }
 
 BUILT_IN = OURS | OTHERS
+
+GPU_LIBRARIES = {"torch", "torchvision", "timm", "jax", "flax", "keras", "paddle"}
+CPU_ONLY = {"torch-mkldnn"}
+
+
+def built_in(name: str) -> BuiltIn:
+    """The built-in target of this name, which may end in @DEVICE."""
+    return BUILT_IN[split_device(name)[0]]
+
+
+def computing_on(device: str) -> tuple[str, ...]:
+    """The names of the built-in targets that can compute on a device, each with it: ("torch@cuda", ...)."""
+    if device == CPU:
+        return tuple(BUILT_IN)
+    return tuple(
+        on_device(name, device)
+        for name, target in BUILT_IN.items()
+        if GPU_LIBRARIES & {*target.needs.split()} and name not in CPU_ONLY
+    )
+
 
 OWN = ("numpy", "torch", "jax", "flax")
 """Our own implementations, which must agree in every case."""

@@ -42,6 +42,11 @@ def on_device(name: str, device: str, layer: str = "") -> str:
     return place if device == CPU else f"{place}@{device}"
 
 
+def targets_on(device: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, each with the device that it says itself, else with this one."""
+    return tuple(on_device(*split_device(name, device)) for name in names)
+
+
 def started_on(factory: Any, device: str) -> str:
     """Make sure that the target can compute on `device`. Returns what it is: "cpu", or "cuda:0 NAME".
 
