@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.record.kinds import FAULTS, TargetRecord, TargetVerdict
-from harness.record.ledger import SCHEMA
-from harness.record.outputs import CheckOutput
-from harness.record.read import converter, read, read_lines
+from harness.record.kinds import FAULTS, TargetVerdict
+from harness.record.results import results_in
 from reports.environments import html_environment
-from reports.formats import excerpt
+from reports.formats import excerpt, printable
 from reports.signs import SIGNS
 
 LABEL = "batch norm"
@@ -62,18 +59,7 @@ class Part:
 
 def subjects_in(path: Path) -> list[Subject]:
     """The targets of a ledger, or of what `bnproof check --json` wrote. Raises UsageError."""
-    lines = read_lines(path)
-    try:
-        content = json.loads("".join(lines))
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict) or content.get("type") == "header":
-        targets: Sequence[TargetRecord] = read(path).targets
-    elif content.get("schema") != SCHEMA or "targets" not in content:
-        raise UsageError(f"{path} is neither a ledger nor what `bnproof check --json` wrote, schema {SCHEMA}")
-    else:
-        targets = converter()(content, CheckOutput, f"{path}").targets
-    return [Subject(each.target, each.verdict, each.versions, each.library) for each in targets]
+    return [Subject(result.target, result.verdict, result.versions, result.library) for result in results_in(path)]
 
 
 def chosen(subjects: Sequence[Subject], target: str | None, path: Path) -> list[Subject]:
@@ -119,7 +105,7 @@ def told(subjects: Sequence[Subject]) -> tuple[str, str]:
 
 def clean(text: str) -> str:
     """On one line, without what XML forbids or what would turn the reading direction."""
-    return excerpt("".join(character if character.isprintable() else " " for character in text), LONGEST)
+    return excerpt(printable(text), LONGEST)
 
 
 def width(text: str) -> float:

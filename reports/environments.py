@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from harness.record.kinds import FAULTS, ComparisonRecord
 from reports.agreement import Cell
-from reports.formats import anchor, day, exact, excerpt, fixed, in_words, listed, markdown_text, short, soft
+from reports.formats import anchor, day, exact, excerpt, fixed, in_words, listed, markdown_text, printable, short
 from reports.signs import SIGNS, word
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def html_environment() -> Environment:
-    """Everything that a template prints is escaped."""
-    return _with_filters(Environment(autoescape=True, **OPTIONS), soft=soft)
+    """Everything that a template prints is escaped, and without characters that are not printed."""
+    return _with_filters(Environment(autoescape=True, finalize=shown, **OPTIONS), soft=soft)
 
 
 def markdown_environment() -> Environment:
@@ -25,6 +27,11 @@ def markdown_environment() -> Environment:
     return _with_filters(
         Environment(autoescape=False, finalize=markdown_text, keep_trailing_newline=True, **OPTIONS)
     )  # fmt: skip
+
+
+def shown(value: object) -> object:
+    """Text without control characters but the ends of lines; anything else, and what is HTML already, as it is."""
+    return printable(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def place(cell: Cell) -> str:
@@ -42,6 +49,14 @@ def place(cell: Cell) -> str:
     if cell.ratio is None:
         return f"{word(cell.verdict)}: {where}. {excerpt(cell.detail)}".strip()
     return f"{where}: error {short(record.error)}, bound {short(record.bound)}; {cell.total} comparisons"
+
+
+def soft(value: object) -> Markup:
+    """Long names may break after an underscore, a dot, a slash or a colon."""
+    text = str(value)
+    if re.fullmatch(r"[\w./: +-]*", text) is None:
+        return escape(text)
+    return Markup(re.sub(r"([_./:])(?=\w)", r"\1<wbr>", text))
 
 
 OPTIONS: dict = {

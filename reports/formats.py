@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from markupsafe import Markup, escape
-
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -75,6 +73,16 @@ def excerpt(text: str, length: int = 240) -> str:
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
 
+def printable(text: str, keep: str = "") -> str:
+    """`text` without control characters, and without what would turn the reading direction: a space for each.
+
+    keep: characters that may stay all the same, such as ends of lines.
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() or character in keep else " " for character in text)
+
+
 def listed(names: Iterable[str]) -> str:
     """a, b and c"""
     *most, last = names
@@ -83,7 +91,7 @@ def listed(names: Iterable[str]) -> str:
 
 def markdown_text(value: object) -> str:
     """`value` as plain text on one line: nothing in it is Markdown or HTML, and a table's cell stays one cell."""
-    text = " ".join(str(value).split())
+    text = " ".join(printable(str(value)).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_\[\]|~#$!])", r"\\\1", text)
     return re.sub(r"^([-+]|\d+[.)])(?=\s)", lambda match: f"{match[0][:-1]}\\{match[0][-1]}", text)
@@ -92,11 +100,3 @@ def markdown_text(value: object) -> str:
 def anchor(kind: str, name: str) -> str:
     """An id for a page's element: what cannot stand in a link as it is, is written as its code."""
     return f"{kind}-" + re.sub(r"[^\w.-]", lambda match: f"~{ord(match[0]):x}", name, flags=re.ASCII)
-
-
-def soft(value: object) -> Markup:
-    """Long names may break after an underscore, a dot, a slash or a colon."""
-    text = str(value)
-    if re.fullmatch(r"[\w./: +-]*", text) is None:
-        return escape(text)
-    return Markup(re.sub(r"([_./:])(?=\w)", r"\1<wbr>", text))

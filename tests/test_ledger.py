@@ -12,6 +12,7 @@ import pytest
 from harness.errors import UsageError
 from harness.place import ROOT
 from harness.record import files
+from harness.record.compressed import write_compressed
 from harness.record.environment import environment, own_commit
 from harness.record.files import ensure_writable, write_whole
 from harness.record.ledger import Ledger, LedgerError, plain
@@ -19,7 +20,7 @@ from harness.record.read import read
 from reports.render import render
 from tests import ledger_sample as sample
 
-COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl"))
+COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl*"))
 
 
 def written(path, records=2):
@@ -93,6 +94,33 @@ def test_every_committed_ledger_still_reads_and_renders(path, tmp_path):
 
 def test_there_are_committed_ledgers_of_both_sorts():
     assert {path.parent.name == "matrix" for path in COMMITTED} == {True, False}
+
+
+# --- compressed ledgers ---
+
+
+def test_compressed_it_is_the_same_ledger_and_the_same_bytes_each_time(tmp_path):
+    path = written(tmp_path / "l.jsonl", records=200)
+    compressed = write_compressed(path)
+    first = compressed.read_bytes()
+    assert read(compressed) == read(path)
+    assert len(first) < path.stat().st_size / 10
+    assert write_compressed(path).read_bytes() == first
+
+
+@pytest.mark.parametrize("keep", [3, 30, 300, -20, -1])
+def test_a_compressed_ledger_cut_off_is_refused_in_one_line(tmp_path, keep):
+    compressed = write_compressed(written(tmp_path / "l.jsonl", records=200))
+    compressed.write_bytes(compressed.read_bytes()[:keep])
+    assert "is a damaged gzip file" in refusal(compressed)
+
+
+def test_a_compressed_ledger_that_was_changed_is_refused(tmp_path):
+    compressed = write_compressed(written(tmp_path / "l.jsonl", records=200))
+    data = compressed.read_bytes()
+    for damaged in (data + b"more", data[:50] + bytes([data[50] ^ 255]) + data[51:]):
+        compressed.write_bytes(damaged)
+        assert "damaged gzip" in refusal(compressed)
 
 
 # --- what is wrong with a ledger ---

@@ -16,7 +16,7 @@ from reports.render import render
 from tests import ledger_sample as sample
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
-COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl"))
+COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl*"))
 DOCUMENTS = sorted(
     path
     for pattern in ("*.md", "reference/*.md", "tests/**/*.md", "reports/published/*/*.md")

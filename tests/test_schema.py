@@ -24,7 +24,7 @@ from harness.judge.report import NOT_LOADED
 from harness.place import ROOT
 from harness.record.kinds import TargetVerdict
 from harness.record.ledger import SCHEMA, Ledger
-from harness.record.read import read
+from harness.record.read import read, read_lines
 from harness.record.schema import SCHEMA_FILE, as_text
 from harness.targets.built_in import BUILT_IN
 from harness.train.fashion_mnist import load_sample
@@ -32,7 +32,7 @@ from harness.train.options import LockstepOptions, TrainingOptions
 from reports.render import render
 from tests import ledger_sample as sample
 
-COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl"))
+COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl*"))
 MISBEHAVING = ROOT / "tests" / "targets" / "misbehaving.py"
 PUBLISHED = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 
@@ -61,7 +61,7 @@ AT_MOST = 200
 def validate_lines(path, schema=STRICT):
     """Lines by the schema of their own kind, so that a failure says which field is wrong. Returns the kinds."""
     by_kind = defaultdict(list)
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         record = json.loads(line)
         by_kind[record["type"]].append((number, record))
     for kind, lines in by_kind.items():

@@ -18,6 +18,7 @@ from harness.cli import (
     badge,
     bench,
     check,
+    compare,
     envs,
     history,
     list_,
@@ -57,6 +58,7 @@ app.add_typer(bench.bench, name="bench")
 app.add_typer(envs.envs, name="envs")
 app.command()(report.report)
 app.command()(render.render)
+app.command(epilog=compare.EXIT_STATUSES)(compare.compare)
 app.command()(badge.badge)
 
 

@@ -56,6 +56,10 @@ def check(
     badge: Annotated[
         Path | None, typer.Option(help="Write the verdict as an SVG, for a README to show.", metavar="FILE")
     ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write a test case a case, as JUnit does.", metavar="FILE")] = None,
+    annotations: Annotated[
+        bool, typer.Option("--annotations", help="Print what differs as GitHub's annotations.")
+    ] = False,
     device: Annotated[
         TargetDevice, typer.Option(help="Where targets compute; TARGET@cuda says it of one.")
     ] = TargetDevice.cpu,
@@ -84,6 +88,8 @@ def check(
         known_file=known,
         markdown_file=markdown,
         badge_file=badge,
+        junit_file=junit,
+        annotations=annotations,
         json_file=json_file,
         threads=threads,
         python=python,
@@ -100,13 +106,13 @@ def run(request: CheckRequest) -> int:
     from harness.cli import show, verdicts
     from harness.cli.output import err, write_json
     from harness.judge.known import excuse, read_known, stale
-    from harness.record.files import ensure_writable, write_whole
+    from harness.record.files import ensure_writable
 
     known = read_known(request.known_file) if request.known_file else {}
     ensure_preset(request.as_preset)
     request = replace(request, targets=targets_to_play(request))
     cases = chosen_cases(request)
-    for file in (request.json_file, request.markdown_file, request.badge_file):
+    for file in (request.json_file, request.markdown_file, request.badge_file, request.junit_file):
         if file:
             ensure_writable(file)
     reports, differed = [], set[str]()
@@ -120,6 +126,14 @@ def run(request: CheckRequest) -> int:
         message = f"known difference that no longer differs: {case_id}; take it out of {request.known_file}"
         err.print(message, style="red", markup=False, soft_wrap=True)
     write_json(request.json_file, verdicts.as_json(reports))
+    write_others(request, reports, outdated)
+    return verdicts.exit_status(reports, outdated)
+
+
+def write_others(request: CheckRequest, reports: list[TargetReport], outdated: list[str]) -> None:
+    """What a CI shows: a summary, a badge, JUnit's test cases, annotations."""
+    from harness.record.files import write_whole
+
     if request.markdown_file:
         from harness.cli.summary import summary
 
@@ -128,7 +142,14 @@ def run(request: CheckRequest) -> int:
         from harness.cli.badge import badge_of
 
         write_whole(request.badge_file, badge_of(reports))
-    return verdicts.exit_status(reports, outdated)
+    if request.junit_file:
+        from harness.cli import junit
+
+        write_whole(request.junit_file, junit.of_reports(reports, outdated))
+    if request.annotations:
+        from harness.cli import annotations
+
+        print(*annotations.of_reports(reports, outdated), sep="\n")
 
 
 def reports_of(request: CheckRequest, cases: tuple[Case, ...]) -> Generator[TargetReport, None, None]:

@@ -17,6 +17,7 @@ from harness.cli.verdicts import comparison_as_dict, target_as_dict
 from harness.judge.judgement import Verdict
 from harness.judge.pairs import compare_pairs
 from harness.judge.report import TargetReport
+from harness.record.compressed import write_compressed
 from harness.record.environment import environment
 from harness.record.ledger import Ledger
 from harness.record.read import INSTALL, can_read
@@ -28,7 +29,7 @@ from harness.train.published import PUBLISHED
 
 
 def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: int) -> tuple[Path, int]:
-    """Write ledger.jsonl, index.html and report.md into `out`. Returns (the page, exit status).
+    """Write ledger.jsonl, ledger.jsonl.gz, index.html and report.md into `out`. Returns (the page, exit status).
 
     The status is 1 where one of our own implementations disagrees: the others' faults are findings, not failures.
     """
@@ -45,6 +46,7 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
     show_so_far()
     apart = add_runs(ledger, extent, device, data, seed, show_so_far)
     ledger.close()
+    write_compressed(ledger.path)
     page = render(ledger.path, out)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     wrong = [report.target for report in reports if report.target in own and report.verdict != Verdict.agree]

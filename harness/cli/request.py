@@ -25,6 +25,9 @@ class CheckRequest:
     markdown_file: Path | None = None
     json_file: Path | None = None
     badge_file: Path | None = None
+    junit_file: Path | None = None
+    annotations: bool = False
+    """Whether what differs is printed as GitHub's annotations."""
     threads: int | None = None
     python: str | None = None
     """The environment in which the targets are played: a folder, an interpreter, or the name of one."""

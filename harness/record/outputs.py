@@ -8,7 +8,7 @@ from typing import TypedDict
 from harness.bench.results import LayerThroughput, Round, SuiteTiming, TrainingThroughput
 from harness.findings import Note
 from harness.record.environment import Environment
-from harness.record.kinds import CheckedTarget, JudgedConventions, ReleaseRecord
+from harness.record.kinds import CheckedTarget, JudgedConventions, ReleaseRecord, TargetVerdict
 from harness.train.results import AccuracyRecord, EquivalenceRecord, LockstepRecord, TrainingResult
 
 
@@ -151,8 +151,43 @@ class ListOutput:
     transformations: tuple[ListedTransformation, ...] = ()
 
 
+@dataclass(frozen=True)
+class ComparedTarget:
+    """One target before and after."""
+
+    target: str
+    change: str
+    """ "worse", "better", "other" or "none" """
+    before: TargetVerdict | None
+    """None where the older file does not hold it."""
+    after: TargetVerdict | None
+    ratio_before: float | None
+    """The largest error/bound."""
+    ratio_after: float | None
+    versions: tuple[str, ...]
+    """The packages whose versions changed: "torch 2.9 → 2.10"."""
+    new_mistakes: tuple[str, ...]
+    gone_mistakes: tuple[str, ...]
+    new_notes: tuple[str, ...]
+    gone_notes: tuple[str, ...]
+    details: tuple[str, ...]
+    """What changed, in words."""
+
+
+@dataclass(frozen=True)
+class CompareOutput:
+    """`bnproof compare --json`"""
+
+    schema: str
+    sentence: str
+    worse: bool
+    """Whether any target is worse: then the exit status is 1."""
+    targets: tuple[ComparedTarget, ...]
+
+
 OUTPUTS: tuple[type, ...] = (
     CheckOutput,
+    CompareOutput,
     HistoryOutput,
     ProbeOutput,
     TranslateOutput,

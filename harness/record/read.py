@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import UsageError
+from harness.record.compressed import DamagedError, expanded
 from harness.record.files import reason_of
 from harness.record.kinds import (
     KINDS,
@@ -62,14 +63,15 @@ class Records:
 
 
 def read(path: Path, whole: bool = True) -> Records:
-    """The ledger at `path`. Unknown fields and kinds, which a later version may write, are passed over.
+    """The ledger at `path`, compressed or not. Unknown fields and kinds, which a later version may write, are passed
+    over.
 
     whole=False: of a run that has not finished: there may be no footer, and a last line that is not yet complete.
     Raises LedgerError where the ledger cannot be read, is foreign, holds what does not fit, or is not whole;
     UsageError where msgspec is not installed.
     """
     convert = converter()
-    lines = read_lines(path)
+    lines = read_lines(path, whole)
     if not whole and lines and not lines[-1].endswith("\n"):
         lines.pop()
     held: dict[type, list[Any]] = {type_: [] for types in KINDS.values() for type_ in types}
@@ -141,12 +143,14 @@ def can_read() -> bool:
     return importlib.util.find_spec("msgspec") is not None
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines with their ends."""
+def read_lines(path: Path, whole: bool = True) -> list[str]:
+    """The lines with their ends, of a file that may be compressed. whole=False: of one that may have been cut off."""
     try:
-        data = path.read_bytes()
+        data = expanded(path.read_bytes(), whole)
     except OSError as error:
         raise LedgerError(f"cannot read {path}: {reason_of(error)}; name a ledger.jsonl") from error
+    except DamagedError as error:
+        raise LedgerError(f"{path} is a damaged gzip file: {error}; {AGAIN}") from error
     try:
         return list(io.StringIO(data.decode("utf-8")))
     except UnicodeDecodeError as error:
