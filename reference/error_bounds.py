@@ -57,10 +57,10 @@ def precision_of(dtype: str) -> Precision:
 
 
 # NaN or Inf in a channel makes the bounds of that channel NaN or Inf, and of no other.
-_quietly = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
+quietly = np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore")
 
 
-@_quietly
+@quietly
 def train_bounds(
     x: NDArray[Any], dy: NDArray[Any], gamma: ArrayLike, beta: ArrayLike, eps: float, precision: Precision,
     eps_at: str = "inside_sqrt", extra_var_error: ArrayLike = 0.0, summation: str = "any",
@@ -75,21 +75,13 @@ def train_bounds(
     n, channels = x.shape
     if n == 0:
         return _nothing(channels, ("y", "dx"), ("dgamma", "dbeta", "mean", "var"))
-    u, flush = precision.work, precision.flush
-    mean = x.mean(axis=0)
-    mean = mean + (x - mean).mean(axis=0)
-    d = _float64(x - mean)  # formed before the cast: d keeps its digits where |m| is much larger
-    batch = Batch(_float64(x), d, _float64(mean), np.mean(d * d, axis=0))
-    m_error, v_error = statistics_errors(batch, u, flush, summation)
-    v_error = v_error + _float64(extra_var_error)
-    arithmetic = Arithmetic(u, flush, m_error, scale_error(batch.var, v_error, eps, eps_at, u), summation)
-    layer = Layer.of(
-        arithmetic, batch, _float64(dy), _float64(gamma), _float64(beta), denominator(batch.var, eps, eps_at)
+    layer, batch, m_error, v_error = layer_of_batch(
+        x, dy, gamma, beta, eps, precision, eps_at, extra_var_error, summation
     )
     per_std, bounded = (None, True) if eps_at == "inside_sqrt" else slope_of_root(layer, batch.var, v_error, eps)
     return {
-        "y": _stored(y_forms(layer), precision),
-        "dx": np.where(bounded, _stored(dx_forms(layer, per_std), precision), np.inf),
+        "y": stored(y_forms(layer), precision),
+        "dx": np.where(bounded, stored(dx_forms(layer, per_std), precision), np.inf),
         "dgamma": _bound(layer.dgamma),
         "dbeta": _bound(layer.sum_dy),
         "mean": m_error,
@@ -97,7 +89,7 @@ def train_bounds(
     }
 
 
-@_quietly
+@quietly
 def eval_bounds(
     x: NDArray[Any], dy: NDArray[Any], gamma: ArrayLike, beta: ArrayLike, moving_mean: ArrayLike,
     moving_var: ArrayLike, eps: float, precision: Precision, moving_mean_bound: ArrayLike = 0.0,
@@ -110,30 +102,20 @@ def eval_bounds(
     n, channels = x.shape
     if n == 0:
         return _nothing(channels, ("y", "dx"), ("dgamma", "dbeta"))
-    m, v, m_error, v_error = (
-        np.broadcast_to(_float64(a), (channels,))
-        for a in (moving_mean, moving_var, moving_mean_bound, moving_var_bound)
-    )
-    u, flush = precision.work, precision.flush
-    batch = Batch(_float64(x), _float64(x - np.asarray(moving_mean)), m, v)
-    arithmetic = Arithmetic(
-        u,
-        flush,
-        m_error + _read_as_zero(m, flush),
-        scale_error(v, v_error + _read_as_zero(v, flush), eps, eps_at, u),
-        summation,
-    )
-    layer = Layer.of(arithmetic, batch, _float64(dy), _float64(gamma), _float64(beta), denominator(v, eps, eps_at))
+    layer = layer_of_statistics(
+        x, dy, gamma, beta, eps, precision, eps_at,
+        (moving_mean, moving_var), (moving_mean_bound, moving_var_bound), summation,
+    )  # fmt: skip
     dx = layer.gamma * layer.r * layer.dy
     return {
-        "y": _stored(y_forms(layer), precision),
-        "dx": _stored([dx, layer.gamma * layer.dy * layer.r], precision),
+        "y": stored(y_forms(layer), precision),
+        "dx": stored([dx, layer.gamma * layer.dy * layer.r], precision),
         "dgamma": _bound(layer.dgamma),
         "dbeta": _bound(layer.sum_dy),
     }
 
 
-@_quietly
+@quietly
 def moving_bound(
     previous_bound: ArrayLike, moving: ArrayLike, statistic: ArrayLike, statistic_bound: ArrayLike,
     keep_weight: float, new_weight: float, precision: Precision,
@@ -144,19 +126,55 @@ def moving_bound(
     the other 1 minus it, or both are. ERROR_BOUNDS.md, section 10.
     """
     u, flush = precision.work, precision.flush
-    old, new = _float64(moving), _float64(statistic)
+    old, new = float64(moving), float64(statistic)
     keep, weight = abs(keep_weight), abs(new_weight)
-    own_old, own_new = _float64(previous_bound), _float64(statistic_bound)
+    own_old, own_new = float64(previous_bound), float64(statistic_bound)
     inherited = keep * own_old + weight * own_new
     apart = np.abs(new - old) + own_old + own_new
     old_size, new_size = np.abs(old) + own_old, np.abs(new) + own_new
     result = np.abs(keep_weight * old + new_weight * new) + inherited
     weights = max(keep, weight) * apart + keep * old_size + weight * new_size
     products = np.maximum(keep * old_size + weight * new_size, 2 * max(keep, weight) * apart)
-    return _float64(inherited + u * (1 + 8 * u) * (weights + products + result) + 4 * flush)
+    return float64(inherited + u * (1 + 8 * u) * (weights + products + result) + 4 * flush)
 
 
 # --- the formulas ---
+
+
+def layer_of_batch(
+    x: NDArray[Any], dy: NDArray[Any], gamma: ArrayLike, beta: ArrayLike, eps: float, precision: Precision,
+    eps_at: str, extra_var_error: ArrayLike, summation: str,
+) -> tuple[Layer, Batch, Array, Array]:  # fmt: skip
+    """What training computes with: the layer, its batch, and the bounds (C,) of mean and variance."""
+    u, flush = precision.work, precision.flush
+    mean = x.mean(axis=0)
+    mean = mean + (x - mean).mean(axis=0)
+    d = float64(x - mean)  # formed before the cast: d keeps its digits where |m| is much larger
+    batch = Batch(float64(x), d, float64(mean), np.mean(d * d, axis=0))
+    m_error, v_error = statistics_errors(batch, u, flush, summation)
+    v_error = v_error + float64(extra_var_error)
+    arithmetic = Arithmetic(u, flush, m_error, scale_error(batch.var, v_error, eps, eps_at, u), summation)
+    root = denominator(batch.var, eps, eps_at)
+    layer = Layer.of(arithmetic, batch, float64(dy), float64(gamma), float64(beta), root)
+    return layer, batch, m_error, v_error
+
+
+def layer_of_statistics(
+    x: NDArray[Any], dy: NDArray[Any], gamma: ArrayLike, beta: ArrayLike, eps: float, precision: Precision,
+    eps_at: str, moving: tuple[ArrayLike, ArrayLike], moving_bounds: tuple[ArrayLike, ArrayLike], summation: str,
+) -> Layer:  # fmt: skip
+    """What prediction computes with, by the moving (mean, variance) (C,), which are off by their bounds at most."""
+    channels, u, flush = x.shape[1], precision.work, precision.flush
+    m, v, m_error, v_error = (np.broadcast_to(float64(a), (channels,)) for a in (*moving, *moving_bounds))
+    batch = Batch(float64(x), float64(x - np.asarray(moving[0])), m, v)
+    arithmetic = Arithmetic(
+        u,
+        flush,
+        m_error + _read_as_zero(m, flush),
+        scale_error(v, v_error + _read_as_zero(v, flush), eps, eps_at, u),
+        summation,
+    )
+    return Layer.of(arithmetic, batch, float64(dy), float64(gamma), float64(beta), denominator(v, eps, eps_at))
 
 
 @dataclass(frozen=True)
@@ -294,10 +312,10 @@ def slope_of_root(layer: Layer, v: Array, v_error: Array, eps: float) -> tuple[Q
 
 
 def _bound(quantity: Quantity) -> Array:
-    return _float64(quantity.radius)
+    return float64(quantity.radius)
 
 
-def _stored(forms: list[Quantity], precision: Precision) -> Array:
+def stored(forms: list[Quantity], precision: Precision) -> Array:
     """The greatest error of the forms, once the result is rounded to a narrower dtype, where x has one."""
     error: Array = np.max([_bound(form) for form in forms], axis=0)
     if precision.io == precision.work:
@@ -310,7 +328,7 @@ def _read_as_zero(statistic: Array, flush: float) -> Array:
     return np.where(np.abs(statistic) < flush, np.abs(statistic), 0.0)
 
 
-def _float64(a: ArrayLike) -> Array:
+def float64(a: ArrayLike) -> Array:
     return np.asarray(a).astype(np.float64)
 
 

@@ -234,6 +234,17 @@ class Quantity:
         return Quantity(self.value, self.arithmetic, self.mean, self.scale, np.maximum(self.rest, other.rest))
 
 
+def added(*terms: Quantity) -> Quantity:
+    """Their sum, in whatever order: no partial sum is greater than the sum of their sizes (theorem 1)."""
+    whole = terms[0]
+    for term in terms[1:]:
+        whole = whole._plus(term)
+    unit, flush = whole.arithmetic.unit, whole.arithmetic.flush
+    additions = len(terms) - 1
+    size = sum(np.abs(term.value) + term.radius for term in terms)
+    return whole._with_rest(whole.rest + additions * (unit * size + flush))
+
+
 def _rows(a: Any, like: Array | None = None) -> Array:
     """The sum over the rows, also of what is the same in all of them."""
     return (a if like is None else np.broadcast_to(a, like.shape)).sum(axis=0)

@@ -1,0 +1,262 @@
+"""How large a rounding error honest forward mode and second derivatives may have, from the data alone.
+
+`error_bounds.py` once more, for the formulas of `second_derivatives.py`: each is a sum of monomials in x, dy, ddx, the
+parameters and the scale, which is evaluated with quantities that carry their error. ERROR_BOUNDS.md, section 16, says
+which algorithms are honest and proves that none exceeds the greatest of these forms.
+
+Notation: a' = ddx - mean(ddx), g' = dy - mean(dy), h = mean(ddx xh), c = mean(dy xh), T = mean(a' g').
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from reference.error_bounds import (
+    Bounds,
+    Layer,
+    Precision,
+    float64,
+    layer_of_batch,
+    layer_of_statistics,
+    quietly,
+    slope_of_root,
+    stored,
+)
+from reference.quantity import Array, Quantity, added
+
+ROUNDINGS_IN_A_SUM = 12.0
+"""What a term of a sum over the rows takes at most, all powers of the scale in it being quotients."""
+
+ROUNDINGS_OF_A_TERM = 24.0
+"""What a term of a result takes at most, r^2 being 1/(var + eps) in two places: 10 each, and 4."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Along which a derivative is taken: tangents, or (ddx, ddgamma, ddbeta). rows (n, C), in extended precision; the
+    rest (C,)."""
+
+    rows: NDArray[Any]
+    gamma: NDArray[Any]
+    beta: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where it is taken: x, dy (n, C) in extended precision; gamma, beta (C,), eps and where it is added.
+
+    dy is ignored in forward mode.
+    """
+
+    x: NDArray[Any]
+    dy: NDArray[Any]
+    gamma: NDArray[Any]
+    beta: NDArray[Any]
+    eps: float
+    eps_at: str = "inside_sqrt"
+
+
+@quietly
+def train_derivative_bounds(
+    point: Point, directions: Directions, precision: Precision, extra_var_error: ArrayLike = 0.0, summation: str = "any"
+) -> Bounds:
+    """Bounds of the derivatives of a training step, at least one value a channel.
+
+    Returns float64: ty, ddy, dx2 (n, C), dgamma2, var (C,), of which var is that of the biased batch variance.
+    extra_var_error, summation and what is raised: as `error_bounds.train_bounds`.
+    """
+    layer, batch, _, v_error = layer_of_batch(
+        point.x, point.dy, point.gamma, point.beta, point.eps, precision, point.eps_at, extra_var_error, summation
+    )
+    slope, bounded = _slope(layer, batch.var, v_error, point)
+    forms = Forms(layer, directions, slope)
+    ty = _if_bounded(bounded, stored(forms.ty, precision))
+    return {
+        "ty": ty,
+        "ddy": ty,
+        "dx2": _if_bounded(bounded, stored(forms.dx2, precision)),
+        "dgamma2": _if_bounded(bounded, np.max([form.radius for form in forms.dgamma2], axis=0)),
+        "var": v_error,
+    }
+
+
+@quietly
+def eval_derivative_bounds(
+    point: Point,
+    directions: Directions,
+    moving: tuple[ArrayLike, ArrayLike],
+    moving_bounds: tuple[ArrayLike, ArrayLike],
+    precision: Precision,
+    summation: str = "any",
+) -> Bounds:
+    """Bounds of the derivatives in prediction, by moving statistics (mean, var) that bring their own errors; (C,)."""
+    layer = layer_of_statistics(
+        point.x, point.dy, point.gamma, point.beta, point.eps, precision, point.eps_at, moving, moving_bounds, summation
+    )
+    a, g, b = _exact_directions(layer, directions)
+    x_hat, r = layer.d_regrouped * layer.r, layer.r
+    ty = stored([added(loose(a * (layer.gamma * r)), loose(x_hat * g), b)], precision)
+    by_terms, outside = summed(a * layer.dy * r), loose((a * layer.dy).sum() * r)
+    return {
+        "ty": ty,
+        "ddy": ty,
+        "dx2": stored([loose(g * r * layer.dy)], precision),
+        "dgamma2": np.maximum(float64(by_terms.radius), float64(outside.radius)),
+    }
+
+
+def _slope(layer: Layer, var: Array, v_error: Array, point: Point) -> tuple[Quantity | None, Any]:
+    if point.eps_at == "inside_sqrt":
+        return None, True
+    return slope_of_root(layer, var, v_error, point.eps)
+
+
+def _if_bounded(bounded: Any, bound: Array) -> Array:
+    return np.where(bounded, bound, np.inf)
+
+
+def _exact_directions(layer: Layer, directions: Directions) -> tuple[Quantity, Quantity, Quantity]:
+    exact = layer.r.arithmetic.exact
+    return exact(float64(directions.rows)), exact(float64(directions.gamma)), exact(float64(directions.beta))
+
+
+class Forms:
+    """The forms of each observable. slope: f, where eps is outside the root; None for 1."""
+
+    def __init__(self, layer: Layer, directions: Directions, slope: Quantity | None) -> None:
+        self.layer = layer
+        self.n = len(layer.x.value)
+        self.a, self.ddgamma, self.ddbeta = _exact_directions(layer, directions)
+        one, two, three = (layer.r.arithmetic.exact(np.full_like(layer.r.value, number)) for number in (1, 2, 3))
+        self.f = one if slope is None else slope
+        self.curvature = three if slope is None else slope * slope * (slope + two)
+
+    # --- means over the rows ---
+
+    @cached_property
+    def mean_a(self) -> Quantity:
+        return self.a.sum().over(self.n)
+
+    @cached_property
+    def mean_g(self) -> Quantity:
+        return self.layer.sum_dy.over(self.n)
+
+    @cached_property
+    def centred_a(self) -> Quantity:
+        return self.a - self.mean_a
+
+    @cached_property
+    def centred_g(self) -> Quantity:
+        return self.layer.dy - self.mean_g
+
+    @cached_property
+    def x_hat(self) -> Quantity:
+        return self.layer.d_regrouped * self.layer.r
+
+    @cached_property
+    def h(self) -> tuple[Quantity, Quantity]:
+        """mean(ddx xh), and with a' in place of ddx."""
+        of_a = replace(self.layer, dy=self.a).dgamma
+        return self._projected(self.a, of_a), self._projected(self.centred_a)
+
+    @cached_property
+    def c(self) -> tuple[Quantity, Quantity]:
+        """mean(dy xh), and with g' in place of dy."""
+        return self._projected(self.layer.dy, self.layer.dgamma), self._projected(self.centred_g)
+
+    def _projected(self, rows: Quantity, as_dgamma: Quantity | None = None) -> Quantity:
+        """mean(rows xh), whose terms take more roundings than with all powers of the scale inside the sum."""
+        by_terms = summed(rows * self.x_hat)
+        return (by_terms if as_dgamma is None else by_terms.or_worse(as_dgamma)).over(self.n)
+
+    @cached_property
+    def both(self) -> Quantity:
+        """T: mean(a' g'), or with one or both as they are, less the product of the means where it is both."""
+        a, g = (self.a, self.centred_a), (self.layer.dy, self.centred_g)
+        whole = summed(a[0] * g[0]) - self.a.sum() * self.mean_g
+        for one, other in ((0, 1), (1, 0), (1, 1)):
+            whole = whole.or_worse(summed(a[one] * g[other]))
+        return whole.over(self.n)
+
+    # --- observables ---
+
+    @cached_property
+    def ty(self) -> list[Quantity]:
+        """gamma r (a' - xh f h) + ddgamma xh + ddbeta."""
+        scale = self.layer.gamma * self.layer.r
+        of_x = (loose(scale * self.a), loose(-(scale * self.mean_a)))
+        of_parameters = (loose(self.x_hat * self.ddgamma), self.ddbeta)
+        return [added(*of_x, loose(-(self.x_hat * (scale * self.f * h))), *of_parameters) for h in self.h]
+
+    @cached_property
+    def dgamma2(self) -> list[Quantity]:
+        """n r (T - f h c), or the sum of ddx r (g' - xh f c), or of dy r (a' - xh f h)."""
+        r, f = self.layer.r, self.f
+        by_n = r.arithmetic.exact(np.full_like(r.value, self.n))
+        closed = [
+            added(loose(self.both * r * by_n), loose(-(h * c * f * r * by_n))) for h, c in product(self.h, self.c)
+        ]
+        return [*closed, *self._summed(self.a, self.centred_a, self.layer.dy, self.mean_g, self.c),
+                *self._summed(self.layer.dy, self.centred_g, self.a, self.mean_a, self.h)]  # fmt: skip
+
+    def _summed(
+        self, rows: Quantity, centred: Quantity, of: Quantity, mean: Quantity, projections: tuple[Quantity, Quantity]
+    ) -> Iterator[Quantity]:
+        """sum(rows r (of - mean - xh f projection))."""
+        r = self.layer.r
+        for factor, projection in product((rows, centred), projections):
+            terms = (of * r, -(mean * r), -(self.x_hat * (projection * self.f * r)))
+            yield added(*(loose(factor * term) for term in terms)).sum()
+
+    @cached_property
+    def dx2(self) -> list[Quantity]:
+        return [self._closed(h, c) for h, c in product(self.h, self.c)] + [self._by_autodiff(c) for c in self.c]
+
+    def _closed(self, h: Quantity, c: Quantity) -> Quantity:
+        """gamma r^2 (xh ((2 f^2 + f^3) h c - f T) - f (a' c + g' h)) + ddgamma r (g' - xh f c), multiplied out."""
+        r, f, x_hat = self.layer.r, self.f, self.x_hat
+        square, slope = self.layer.gamma * r * r, self.ddgamma * r
+        factors = (
+            (x_hat, square * self.curvature * h * c),
+            (x_hat, -(square * f * self.both)),
+            (self.a, -(square * f * c)),
+            (self.mean_a, square * f * c),
+            (self.layer.dy, -(square * f * h)),
+            (self.mean_g, square * f * h),
+            (self.layer.dy, slope),
+            (self.mean_g, -slope),
+            (x_hat, -(slope * f * c)),
+        )
+        return added(*(loose(rows * factor) for rows, factor in factors))
+
+    def _by_autodiff(self, c: Quantity) -> Quantity:
+        """The gradient t by x - mean, less the mean of t, as differentiating the composition once more gives it."""
+        r, f, h = self.layer.r, self.f, self.h[1]
+        square, slope = self.layer.gamma * r * r, self.ddgamma * r
+        by_var = (square * r * self.curvature * h * c, -(square * r * f * self.both), -(slope * r * f * c))
+        terms = [
+            loose(self.layer.d * added(*(loose(part) for part in by_var))),
+            loose(self.centred_a * -(square * f * c)),
+            loose(self.layer.dy * -(square * f * h)),
+            loose(self.layer.dy * slope),
+        ]
+        whole = added(*terms)
+        apart = added(*(term.sum() for term in terms))
+        return added(*terms, -(whole.sum().or_worse(apart).over(self.n)))
+
+
+def loose(term: Quantity, roundings: float = ROUNDINGS_OF_A_TERM) -> Quantity:
+    """A monomial that may be grouped anyhow."""
+    return term.arithmetic.rounded(term, roundings)
+
+
+def summed(terms: Quantity) -> Quantity:
+    """The sum over the rows of monomials that may be grouped anyhow."""
+    return loose(terms, ROUNDINGS_IN_A_SUM).sum()
