@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from harness.cases.case import Case, Script, numpy_dtype
+from harness.judge.compared import Standard, compare
 from harness.judge.expected import Expected
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.observables import OBSERVABLES
@@ -46,6 +47,7 @@ def place_of(case: Case, dtype: str) -> Place:
     return Place(case, dtype, Kind.policy if case.policy == "all" else Kind.law)
 
 
+@np.errstate(all="ignore")  # also for a signalling NaN, whose conversion is an invalid operation
 def judge(case: Case, script: Script, expected: list[Expected], observation: Observation) -> list[Judgement]:
     """Every judgement of one case in one dtype. What could not be compared is a judgement as well."""
     place = place_of(case, script.setups[0].dtype)
@@ -112,28 +114,9 @@ def _compare(place: Place, script: Script, observable: str, got: np.ndarray, exp
         return [place.judgement(Verdict.differ, *wrong_form, observable)]
     standard = _standard_of(place, x, observable, expected)
     return [
-        _measured(
-            replace(place, kind=kind).judgement(Verdict.agree, Reason.within_bound, observable=observable),
-            got,
-            mask,
-            standard,
-        )
+        _measured(place if kind is place.kind else replace(place, kind=kind), observable, got, mask, standard)
         for kind, mask in standard.masks.items()
     ]
-
-
-@dataclass(frozen=True)
-class Standard:
-    """What any target is held to in one observable of one step. All arrays have want's shape."""
-
-    want: np.ndarray
-    bound: np.ndarray
-    finite: np.ndarray
-    """Where both are finite."""
-    proves: np.ndarray
-    """Where the bound is narrow enough to prove something."""
-    masks: dict[Kind, np.ndarray]
-    """Which elements are compared as law, and which as policy; without a kind of which there are none."""
 
 
 _STANDARDS: WeakKeyDictionary[Expected, dict[str, Standard]] = WeakKeyDictionary()
@@ -148,13 +131,11 @@ def _standard_of(place: Place, x: np.ndarray | None, observable: str, expected: 
         channels = _channels_of_each_kind(place, x, observable, want)
         u = OBSERVABLES[observable].unit_roundoff(precision_of(place.dtype))
         with np.errstate(all="ignore"):
-            of_step[observable] = Standard(
-                want,
-                bound,
-                finite=np.isfinite(want.astype(np.float64)) & np.isfinite(bound),
-                proves=conclusive(bound, want, u),
-                masks={kind: _per_element(mask, want) for kind, mask in channels.items() if mask.any()},
-            )
+            finite = np.isfinite(want.astype(np.float64)) & np.isfinite(bound)
+            proves = conclusive(bound, want, u)
+            masks = {kind: _per_element(mask, want) for kind, mask in channels.items() if mask.any()}
+            is_plain = len(masks) == 1 and bool((finite & proves & (bound > 0)).all())
+            of_step[observable] = Standard(want, bound, finite, proves, masks, is_plain)
     return of_step[observable]
 
 
@@ -203,55 +184,43 @@ def conclusive(bound: np.ndarray, want: np.ndarray, u: float) -> np.ndarray:
     return bound <= max(PROVES_SOMETHING, ROUNDOFFS_THAT_PROVE * u) * np.where(peak > 0, rms, 0.0)
 
 
-def _measured(judgement: Judgement, got: np.ndarray, mask: np.ndarray, standard: Standard) -> Judgement:
+def _measured(place: Place, observable: str, got: np.ndarray, mask: np.ndarray, standard: Standard) -> Judgement:
     """The judgement with its greatest error/bound and the verdict that follows."""
     if not mask.size:
-        return replace(judgement, reason=Reason.nothing_to_compare)
-    error, ratio, broken = _errors(got, mask, standard)
-    # Within a wide bound there is nothing to conclude; beyond a proved bound there is, however wide it is.
-    counted = broken | (mask & standard.finite & (standard.proves | (ratio > 1)))
-    proves = bool(counted.any())
-    considered = counted if proves else mask
-    all_counted = bool(counted.all())  # as a rule
-    place = np.unravel_index(int(np.argmax(ratio if all_counted else np.where(considered, ratio, -1.0))), mask.shape)
-    judgement = replace(
-        judgement,
-        index=tuple(int(i) for i in place),
-        error=float(error[place]),
-        bound=float(standard.bound[place]),
-        ratio=float(ratio[place]),
-        got=float(got[place]),
-        want=float(standard.want[place]),
-        inconclusive_channels=0 if all_counted else _whole_channels(mask & ~counted),
-        beyond=int((considered & (ratio > 1)).sum()) if ratio[place] > 1 else 0,
-        elements=mask.size if all_counted else int(considered.sum()),
-        largest_error=float((error if all_counted else np.where(considered, error, 0.0)).max()),
-    )
-    if not proves:
-        return replace(judgement, verdict=Verdict.inconclusive, reason=Reason.bound_too_wide)
-    assert judgement.ratio is not None
-    if judgement.ratio <= 1:
-        return judgement
-    if broken.any():
+        return place.judgement(Verdict.agree, Reason.nothing_to_compare, observable=observable)
+    compared = compare(got, mask, standard)
+    ratio, considered = compared.ratio, compared.considered
+    flat = int((ratio if considered is None else np.where(considered, ratio, -1.0)).argmax())
+    at = tuple(map(int, np.unravel_index(flat, mask.shape)))
+    greatest = float(ratio[at])
+    verdict, reason, message = Verdict.agree, Reason.within_bound, None
+    if not compared.proves:
+        verdict, reason = Verdict.inconclusive, Reason.bound_too_wide
+    elif not greatest <= 1 and compared.breaks:
+        verdict, reason = Verdict.differ, Reason.not_finite
         message = "not finite where a finite number is expected"
-        return replace(judgement, verdict=Verdict.differ, reason=Reason.not_finite, message=message)
-    return replace(judgement, verdict=Verdict.differ, reason=Reason.beyond_bound)
-
-
-def _errors(got: np.ndarray, mask: np.ndarray, standard: Standard) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(|got - want|, error/bound, where a finite number is expected and none came), each of want's shape."""
-    want = standard.want
-    with np.errstate(all="ignore"):  # also for a signalling NaN, whose conversion is an invalid operation
-        wide = got.astype(want.dtype)
-        plain = wide if want.dtype == np.float64 else got.astype(np.float64)
-        same = (wide == want) | (np.isnan(wide) & np.isnan(want))
-        error = np.where(same, 0.0, np.abs(wide - want).astype(np.float64))
-        ratio = np.where(error == 0, 0.0, error / standard.bound)
-        broken = mask & standard.finite & ~np.isfinite(plain)
-    return error, np.where(broken | np.isnan(ratio), np.inf, ratio), broken
-
-
-def _whole_channels(mask: np.ndarray) -> int:
-    """In how many channels every element is masked."""
-    axes = (0, *range(2, mask.ndim)) if mask.ndim > 1 else ()
-    return int(mask.all(axis=axes).sum())
+    elif not greatest <= 1:
+        verdict, reason = Verdict.differ, Reason.beyond_bound
+    return Judgement(
+        place.case.id,
+        place.dtype,
+        place.step,
+        place.op,
+        observable,
+        place.kind,
+        verdict,
+        reason,
+        error=float(compared.error[at]),
+        bound=float(standard.bound[at]),
+        ratio=greatest,
+        index=at,
+        got=float(got[at]),
+        want=float(standard.want[at]),
+        message=message,
+        inconclusive_channels=compared.inconclusive_channels,
+        beyond=int(((ratio > 1) if considered is None else (considered & (ratio > 1))).sum()) if greatest > 1 else 0,
+        elements=mask.size if considered is None else int(considered.sum()),
+        largest_error=float(
+            (compared.error if considered is None else np.where(considered, compared.error, 0.0)).max()
+        ),
+    )
