@@ -21,7 +21,6 @@ from pathlib import Path
 
 from setuptools import build_meta
 from setuptools.build_meta import (
-    build_editable,
     get_requires_for_build_editable,
     get_requires_for_build_sdist,
     get_requires_for_build_wheel,
@@ -65,6 +64,18 @@ def build_wheel(
     return name
 
 
+def build_editable(
+    wheel_directory: str, config_settings: dict | None = None, metadata_directory: str | None = None
+) -> str:
+    """Setuptools' own, which imports the rooms from the checkout, and a module `bnproof` with what is public."""
+    name = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
+    wheel = Path(wheel_directory, name)
+    with zipfile.ZipFile(wheel) as archive:
+        files = {path: archive.read(path) for path in archive.namelist() if not path.endswith(".dist-info/RECORD")}
+    write(wheel, files | {f"{NAME}.py": package_file(files, "harness.api")})
+    return name
+
+
 def build_sdist(sdist_directory: str, config_settings: dict | None = None) -> str:
     with scratch_folder():
         return build_meta.build_sdist(sdist_directory, config_settings)
@@ -105,12 +116,36 @@ def under_one_name(files: Files) -> Files:
     return renamed
 
 
-def package_file(files: Files) -> bytes:
+PACKAGE = '''"""Cross-verification of batch normalization: is it right, to how many ulps, and if not, which mistake?
+
+`check(target)` judges a batch norm, `probe(target)` infers its conventions; `bnproof --help` is the command line.
+"""
+
+from typing import TYPE_CHECKING
+
+__version__ = "{version}"
+__all__ = ["__version__", "check", "probe"]
+
+if TYPE_CHECKING:
+    from {api} import check, probe
+
+
+def __getattr__(name: str) -> object:  # NumPy and the suite are imported once they are asked for
+    if name not in __all__:
+        raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
+    import importlib
+
+    return getattr(importlib.import_module("{api}"), name)
+'''
+
+
+def package_file(files: Files, api: str = f"{NAME}.harness.api") -> bytes:
+    """What `import bnproof` finds. api: the module that has what is public."""
     metadata = next(content for path, content in files.items() if path.endswith(".dist-info/METADATA")).decode()
     version = re.search(r"^Version: (\S+)$", metadata, re.MULTILINE)
     if version is None:
         raise BuildError("the metadata has no version")
-    return f'"""Cross-verification of batch normalization."""\n\n__version__ = "{version[1]}"\n'.encode()
+    return PACKAGE.format(version=version[1], api=api).encode()
 
 
 def entry_points_renamed(content: bytes) -> bytes:

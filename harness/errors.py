@@ -18,3 +18,12 @@ def did_you_mean(name: str, known: Iterable[str], alike: float = SIMILAR) -> str
 
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=alike)
     return f"did you mean {near[0]!r}? " if near else ""
+
+
+def ensure_installed(what: str, modules: Iterable[str], extra: str) -> None:
+    """Raises UsageError, with the command to install them, where `what` takes modules that are not there."""
+    import importlib.util
+
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"{what} takes {' and '.join(missing)}: pip install 'bnproof[{extra}]'")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 from harness.errors import UsageError
 from harness.record.kinds import FAULTS, TargetVerdict
 from harness.record.results import results_in
-from reports.environments import html_environment
 from reports.formats import excerpt, printable
 from reports.signs import SIGNS
 
@@ -80,16 +80,28 @@ def badge(subjects: Sequence[Subject], version: str = "") -> str:
     version = clean(version or (subjects[0].version if len(subjects) == 1 else ""))
     right = f"{mark} {word}" + (f" · {version}" if version else "")
     name = clean(subjects[0].target) if len(subjects) == 1 else f"{len(subjects)} targets"
-    return (
-        html_environment()
-        .get_template("badge.svg")
-        .render(
-            left=Part(LABEL, width(LABEL)),
-            right=Part(right, width(right)),
-            colour=COLOURS[style],
-            title=f"{LABEL} checked by bnproof: {name}: {word}" + (f", {version}" if version else ""),
-        )
+    texts = Part(LABEL, width(LABEL)), Part(right, width(right))
+    return drawn(
+        *texts, COLOURS[style], f"{LABEL} checked by bnproof: {name}: {word}" + (f", {version}" if version else "")
     )
+
+
+def drawn(left: Part, right: Part, colour: str, title: str) -> str:
+    """The SVG, without a template: a badge must not take Jinja2."""
+    half = left.width + 14
+    whole = round(half + right.width + 14, 1)
+    return f"""\
+<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="20" role="img" aria-label="{escape(title)}">
+<title>{escape(title)}</title>
+<clipPath id="r"><rect width="{whole}" height="20" rx="3"/></clipPath>
+<g clip-path="url(#r)"><rect width="{whole}" height="20" fill="{colour}"/>\
+<rect width="{round(half, 1)}" height="20" fill="#3a3d40"/></g>
+<g fill="#fff" font-family="Verdana,'DejaVu Sans',Geneva,sans-serif" font-size="11">
+<text x="7" y="14" textLength="{left.width}">{escape(left.text)}</text>
+<text x="{round(half + 7, 1)}" y="14" textLength="{right.width}">{escape(right.text)}</text>
+</g>
+</svg>
+"""
 
 
 def told(subjects: Sequence[Subject]) -> tuple[str, str]:

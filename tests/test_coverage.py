@@ -4,8 +4,9 @@ import pytest
 
 from harness.cases.catalogue import suite
 from harness.cli.output import AGREED, NOTHING_JUDGED
-from harness.cli.verdicts import exit_status, target_as_dict
+from harness.cli.verdicts import exit_status
 from harness.judge.coverage import not_judged
+from harness.record.checked import target_as_dict
 from reference.under_test import NumpyBatchNorm
 from tests.in_process import checked
 

@@ -92,6 +92,26 @@ print(imported)
 """
 
 
+OF_A_REPORT = ("jinja2", "markupsafe", "matplotlib", "scipy", "pytest", "psutil")
+WITHOUT_A_REPORT = f"""
+import sys
+for name in {OF_A_REPORT}:
+    sys.modules[name] = None  # not installed
+from bnproof.harness.cli.app import main
+main()
+"""
+FROM_PYTHON = """
+import sys
+import bnproof
+assert "numpy" not in sys.modules
+from mine import Right, Wrong
+results = [bnproof.check(target, cases=["rank2"]) for target in (Right, Wrong, "mine.py:Wrong", "mine.py:Nobody")]
+print([result.verdict.value for result in results])
+print([[finding.id for finding in result.diagnosis] for result in results])
+print(max(case.ratio for case in results[0].cases if case.ratio is not None) <= 1, bnproof.probe(Right).nearest)
+"""
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
@@ -158,6 +178,29 @@ def test_check(run):
     done = run("check", "mine:Wrong", "--suite", "quick", script="bnproof")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "dgamma_dbeta_swapped" in done.stdout
+
+
+def test_a_check_takes_nothing_that_only_a_report_does(run, tmp_path):
+    files = [tmp_path / name for name in ("s.md", "b.svg", "j.xml", "v.json")]
+    options = [*zip(("--markdown", "--badge", "--junit", "--json"), files, strict=True)]
+    options = [word for option in options for word in option]
+    done = run("-c", WITHOUT_A_REPORT, "check", "mine.py:Wrong", "--case", "rank2", "--annotations", *options)
+    assert done.returncode == 1, done.stderr
+    assert "::error file=mine.py,line=" in done.stdout
+    assert all(file.stat().st_size for file in files)
+    done = run("-c", WITHOUT_A_REPORT, "compare", files[-1], files[-1])
+    assert done.returncode == 0, done.stderr
+    done = run("-c", WITHOUT_A_REPORT, "render", files[-1])
+    assert done.stderr == "error: making pages takes jinja2: pip install 'bnproof[report]'\n"
+
+
+def test_from_python(run):
+    done = run("-c", FROM_PYTHON)
+    assert done.stdout.splitlines() == [
+        "['agree', 'differ', 'differ', 'not_loaded']",
+        "[[], ['dgamma_dbeta_swapped'], ['dgamma_dbeta_swapped'], []]",
+        "True d2l",
+    ], done.stderr
 
 
 def test_check_in_another_environment(run, tmp_path):

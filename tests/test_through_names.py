@@ -5,9 +5,9 @@ import pytest
 from harness.cli.check import shown_name, targets_to_play
 from harness.cli.failures import command
 from harness.cli.request import CheckRequest
-from harness.cli.verdicts import target_as_dict
 from harness.errors import UsageError
 from harness.judge.report import TargetReport
+from harness.record.checked import target_as_dict
 from harness.targets.through.names import join_through, split_through
 
 

@@ -38,10 +38,9 @@ def badge(
 
 def badge_of(reports: Sequence[TargetReport]) -> str:
     """The badge of what `check` has just judged."""
-    from harness.cli.verdicts import target_as_dict
-    from harness.record.kinds import TargetVerdict
+    from harness.record.checked import target_record
     from reports.badge import Subject
     from reports.badge import badge as make_badge
 
-    told = map(target_as_dict, reports)
-    return make_badge([Subject(t["target"], TargetVerdict(t["verdict"]), t["versions"], t["library"]) for t in told])
+    records = map(target_record, reports)
+    return make_badge([Subject(each.target, each.verdict, each.versions, each.library) for each in records])

@@ -244,14 +244,10 @@ def ensure_preset(name: str | None) -> None:
 
 def chosen_cases(request: CheckRequest) -> tuple[Case, ...]:
     """The cases to play. Raises UsageError for an unknown id, with the nearest."""
-    from harness.cases.catalogue import BY_ID, suite
-    from harness.errors import UsageError, did_you_mean
+    from harness.api import cases_named
 
     if request.input_file is not None:
         from harness.cases.user_case import user_case
 
         return (user_case(request.input_file),)
-    for case_id in request.case_ids:
-        if case_id not in BY_ID:
-            raise UsageError(f"unknown case {case_id!r}: {did_you_mean(case_id, BY_ID)}`bnproof list` names them all")
-    return tuple(BY_ID[case_id] for case_id in request.case_ids) or suite(request.suite)
+    return cases_named(request.case_ids, request.suite)

@@ -26,7 +26,6 @@ from harness.cli.library_jobs import (
 from harness.cli.output import AGREED, FAULTY, coloured
 from harness.cli.output import out as console
 from harness.cli.snippets import heading, snippets
-from harness.cli.verdicts import target_as_dict
 from harness.errors import UsageError
 from harness.jobs.engines import IN_TURN, Engine, Workers, open_engine
 from harness.jobs.job import Failure, Job
@@ -35,6 +34,7 @@ from harness.judge.pair import PAIR_SEVERITY, Pair
 from harness.judge.pairs import compare_pairs
 from harness.judge.report import TargetReport
 from harness.observables import column
+from harness.record.checked import target_as_dict
 from harness.record.environment import environment
 from harness.record.kinds import CellRecord, OverallPair
 from harness.record.ledger import Ledger

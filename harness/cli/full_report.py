@@ -13,14 +13,14 @@ from harness.check import CheckOptions, check
 from harness.cli.output import bar, coloured, err
 from harness.cli.output import out as console
 from harness.cli.report_runs import Extent, add_runs
-from harness.cli.verdicts import comparison_as_dict, target_as_dict
 from harness.judge.judgement import Verdict
 from harness.judge.pairs import compare_pairs
 from harness.judge.report import TargetReport
+from harness.record.checked import comparison_as_dict, target_as_dict
 from harness.record.compressed import write_compressed
 from harness.record.environment import environment
 from harness.record.ledger import Ledger
-from harness.record.read import INSTALL, can_read
+from harness.record.read import can_make_pages
 from harness.targets.built_in import BUILT_IN, OWN, is_installed
 from harness.targets.device import CUDA, on_device, split_device
 from harness.train.fashion_mnist import FashionMnist
@@ -29,16 +29,15 @@ from harness.train.published import PUBLISHED
 
 
 def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: int) -> tuple[Path, int]:
-    """Write ledger.jsonl, ledger.jsonl.gz, index.html and report.md into `out`. Returns (the page, exit status).
+    """Write ledger.jsonl, ledger.jsonl.gz, index.html and report.md into `out`. Returns (the page, exit status);
+    the ledger in place of a page that cannot be made here.
 
     The status is 1 where one of our own implementations disagrees: the others' faults are findings, not failures.
     """
-    from reports.render import render
-
     on_gpu = targets_on_gpu(device)
     own = [name for name in (*OWN, *on_gpu) if split_device(name)[0] in OWN]
     ledger = Ledger(out / "ledger.jsonl", header(extent.quick, data, seed, own))
-    show_so_far = partial(render, ledger.path, out, finished=False) if can_read() else no_page_yet(ledger.path)
+    show_so_far = partial(make_page, ledger.path, out, finished=False) if can_make_pages() else no_page_yet(ledger.path)
     show_so_far()
     reports = agreement(ledger, "quick" if extent.quick else "full", seed, show_so_far, on_gpu)
     for pair in compare_pairs(reports):
@@ -47,15 +46,21 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
     apart = add_runs(ledger, extent, device, data, seed, show_so_far)
     ledger.close()
     write_compressed(ledger.path)
-    page = render(ledger.path, out)
+    page = make_page(ledger.path, out) if can_make_pages() else ledger.path
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     wrong = [report.target for report in reports if report.target in own and report.verdict != Verdict.agree]
     return page, 1 if wrong or apart else 0
 
 
+def make_page(ledger: Path, out: Path, finished: bool = True) -> Path:
+    from reports.render import render
+
+    return render(ledger, out, finished)
+
+
 def no_page_yet(ledger: Path) -> Callable[[], None]:
     """Without what pages are made with: a word about it now, and nothing after each part."""
-    err.print(f"no page: {INSTALL}, then bnproof render {ledger}", style="bold red", markup=False)
+    err.print(f"no page: pip install 'bnproof[report]', then bnproof render {ledger}", style="bold red", markup=False)
     return lambda: None
 
 

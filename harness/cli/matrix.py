@@ -33,10 +33,13 @@ def matrix(
     """
     from harness.cli.every_library import AT_ONCE, MatrixOptions, make
     from harness.cli.output import prepare_folder
+    from harness.errors import ensure_installed
     from harness.jobs.engines import workers_of
+    from harness.record.read import PAGES
     from harness.targets.built_in import computing_on
     from harness.targets.device import targets_on
 
+    ensure_installed("a matrix", PAGES, "report")
     options = MatrixOptions(out, suite.value, seed, here, workers=workers_of(jobs, on, usual=AT_ONCE))
     prepare_folder(out)
     names = targets_on(device.value, tuple(targets)) if targets else computing_on(device.value)

@@ -9,13 +9,17 @@ import typer
 
 
 def render(
-    ledger: Annotated[Path, typer.Argument(help="A ledger.jsonl of a report or a matrix.")],
+    ledger: Annotated[Path, typer.Argument(help="A ledger.jsonl or ledger.jsonl.gz of a report or a matrix.")],
     out: Annotated[
         Path | None, typer.Option(help="Where the pages go; by default beside the ledger.", metavar="DIR")
     ] = None,
 ) -> None:
     """The pages of a ledger: index.html, and report.md or matrix.md."""
     from harness.cli.output import out as console
+    from harness.errors import ensure_installed
+    from harness.record.read import PAGES
+
+    ensure_installed("making pages", PAGES, "report")
     from reports.render import render as make_pages
 
     page = make_pages(ledger, out or ledger.parent)

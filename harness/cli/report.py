@@ -33,8 +33,11 @@ def report(
     from harness.cli.output import prepare_folder
     from harness.cli.report_runs import Extent
     from harness.cli.run_commands import load_data
+    from harness.errors import ensure_installed
     from harness.jobs.engines import open_engine, workers_of
 
+    if seeds > 1:
+        ensure_installed("several seeds", ["scipy"], "report")
     workers = workers_of(jobs, on)
     with open_engine(workers):  # a scheduler that does not answer is an error now, not after the checks
         pass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli import show_runs
 from harness.cli.output import AGREED, FAULTY, bar, out, prepare_folder, write_json
-from harness.errors import UsageError
+from harness.errors import UsageError, ensure_installed
 from harness.jobs.engines import IN_TURN, Workers
 from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
@@ -78,6 +78,7 @@ def train(options: TrainingOptions, request: TrainRequest) -> int:
     from harness.train.implementations import installed, resolve_device
     from reports.curves import curves
 
+    ensure_installed("a training", ["matplotlib", *(["scipy"] if request.seeds > 1 else [])], "report")
     names = installed() if options.implementation == ALL else installed((options.implementation,))
     if not names:
         raise UsageError(f"{options.implementation} is not installed: pip install 'bnproof[all]'")

@@ -37,6 +37,8 @@ from harness.record.kinds import (
 from harness.record.ledger import SCHEMA, LedgerError
 
 INSTALL = "pip install msgspec"
+PAGES = ("msgspec", "jinja2")
+"""What making pages takes."""
 AGAIN = "make it again with `bnproof report`, `matrix` or `history`"
 
 
@@ -138,9 +140,9 @@ def import_msgspec() -> ModuleType:
     return msgspec
 
 
-def can_read() -> bool:
-    """Whether what reading a ledger takes is installed."""
-    return importlib.util.find_spec("msgspec") is not None
+def can_make_pages() -> bool:
+    """Whether what making pages takes is installed."""
+    return all(importlib.util.find_spec(name) is not None for name in PAGES)
 
 
 def read_lines(path: Path, whole: bool = True) -> list[str]:

@@ -84,12 +84,21 @@ def load(name: str, layer: str = "", transformation: str = "") -> Any:
         raise TargetError(
             f"target {name!r}: {where} has no {attribute!r}{_nearest_attribute(module, where, attribute)}"
         )
-    try:
-        factory = recognise(getattr(module, attribute), layer)
-    except NotRecognisedError as error:
-        raise TargetError(f"target {name!r}: {error}") from error
+    factory = factory_of(getattr(module, attribute), name, layer)
     if name in BUILT_IN and hasattr(factory, "tells_mapping"):
         factory.tells_mapping = False  # which array is gamma is no guess there: tests hold it
+    try:
+        return through(factory, transformation) if transformation else factory
+    except ThroughError as error:
+        raise TargetError(f"target {name!r}: {error}") from error
+
+
+def factory_of(target: Any, name: str, layer: str = "") -> Any:
+    """A target, or the layer in it, as a factory that takes a `setup`. Raises TargetError, which says `name`."""
+    try:
+        factory = recognise(target, layer)
+    except NotRecognisedError as error:
+        raise TargetError(f"target {name!r}: {error}") from error
     for dtype in getattr(factory, "dtypes", DEFAULT_DTYPES):
         if dtype not in DTYPES:
             raise TargetError(f"target {name!r}: dtypes may name {', '.join(DTYPES)}; it names {dtype!r}")
@@ -97,10 +106,7 @@ def load(name: str, layer: str = "", transformation: str = "") -> Any:
     if summation not in SUMMATIONS:
         known = ", ".join(SUMMATIONS)
         raise TargetError(f"target {name!r}: summation may be {known}; it is {summation!r}")
-    try:
-        return through(factory, transformation) if transformation else factory
-    except ThroughError as error:
-        raise TargetError(f"target {name!r}: {error}") from error
+    return factory
 
 
 def _nearest_attribute(module: ModuleType, where: str, attribute: str) -> str:
