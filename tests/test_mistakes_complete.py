@@ -10,7 +10,14 @@ from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 NOTED = {"naive_summation", "empty_batch_wrong"}
 """Ids of notes: no verdict hangs on them, and honest variants have them."""
-SEEN_DIRECTLY = {"input_mutated", "single_value_wrong", "non_finite_output", "wrong_form", "unexplained"}
+SEEN_DIRECTLY = {
+    "input_mutated",
+    "replicas_disagree",
+    "single_value_wrong",
+    "non_finite_output",
+    "wrong_form",
+    "unexplained",
+}
 """Ids of what is either there or not: nothing is replayed to find them."""
 
 

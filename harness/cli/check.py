@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.options import Jobs, Json, On, Python, Seed, Suite, TargetDevice
+from harness.cli.replicas import Dealt, Replicas, Shards, over_replicas
 from harness.cli.request import SECONDS, CheckRequest
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def check(
         str | None,
         typer.Option(help="Play it through these transformations (`bnproof list`).", metavar="NAME[,NAME...]"),
     ] = None,
+    replicas: Replicas = None,
+    shards: Shards = Dealt.even,
     json_file: Json = None,
 ) -> None:
     """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
@@ -96,6 +99,8 @@ def check(
         jobs=jobs,
         scheduler=on,
         through=tuple(through.split(",")) if through else (),
+        replicas=replicas or 0,
+        shards=shards.value,
         device=device.value,
     )
     raise typer.Exit(run(request))
@@ -204,6 +209,7 @@ def targets_to_play(request: CheckRequest) -> tuple[str, ...]:
         ensure_known(transformation)
     targets = targets_on(request.device, tuple(target for target, _ in named))
     ensure_transformable(targets, request.through)
+    targets = over_replicas(targets, request.replicas, request.shards)
     return tuple(
         join_through(target, transformation)
         for target, (_, given) in zip(targets, named, strict=True)

@@ -37,5 +37,9 @@ class CheckRequest:
     """Of a Dask cluster whose workers check them instead."""
     through: tuple[str, ...] = ()
     """The transformations through which each target is played, one after the other; none: as it is."""
+    replicas: int = 0
+    """By how many replicas each target is played; 0: as its name says."""
+    shards: str = "even"
+    """How a batch is dealt out over them: one of `harness.targets.replicas.shards.SHARDS`."""
     device: str = "cpu"
     """Where the targets compute whose names do not say it."""

@@ -14,12 +14,13 @@ from harness.diagnose.evidence import Evidence, input_size
 from harness.diagnose.explanation import Explanation, only_in
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
 from harness.diagnose.search import search
-from harness.diagnose.suspects import Suspect
+from harness.diagnose.suspects import Suspect, replica_suspects
 from harness.diagnose.where import where
 from harness.findings import Finding
 from harness.judge.judgement import WRONG_FORM, Judgement, Reason, Verdict
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase, TargetReport, failing
+from harness.targets.device import split_device
 from reference.conventions import Conventions
 
 SIXTEEN_BITS = ("bfloat16", "float16")
@@ -35,7 +36,7 @@ def diagnose(report: TargetReport) -> list[Finding]:
         return findings
     assert report.conventions is not None
     settled = {case for finding in findings for case in finding.cases}
-    suspects: list[Suspect] = []
+    suspects = replica_suspects(split_device(report.target)[0])
     for sixteen_bits in (False, True):  # what 16 bits do to a sum is another matter than what a formula does
         failed_here = [judgement for judgement in failed if (judgement.dtype in SIXTEEN_BITS) is sixteen_bits]
         played_here = [played for played in report.played if (played.dtype in SIXTEEN_BITS) is sixteen_bits]
@@ -79,6 +80,8 @@ def id_by_reason(judgement: Judgement) -> str | None:
     """The id of a failure that needs no replaying."""
     if judgement.reason is Reason.input_modified:
         return "input_mutated"
+    if judgement.reason is Reason.replicas_disagree:
+        return "replicas_disagree"
     if judgement.reason in WRONG_FORM:
         return "wrong_form"
     if judgement.reason is Reason.step_failed and (judgement.op or "").startswith("restore"):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from harness.diagnose.envelopes import Envelope
 from harness.diagnose.mistakes.known import KNOWN
+from harness.diagnose.mistakes.replicas import of_replicas
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
+from harness.targets.replicas.names import split_replicas
 from reference.conventions import Conventions
 
 
@@ -37,6 +39,12 @@ def single_suspects(conventions: Conventions) -> list[Suspect]:
     """Every variant of every known mistake that can be made under these conventions."""
     applicable = [known for known in KNOWN if known.applies(conventions)]
     return [Suspect((known.id,), (variant,)) for known in applicable for variant in known.variants]
+
+
+def replica_suspects(target: str) -> list[Suspect]:
+    """What may go wrong between the replicas by which a target is played, as its name says."""
+    replicas = split_replicas(target)[1]
+    return [Suspect((identity,), (layer,)) for identity, layer in of_replicas(replicas)] if replicas else []
 
 
 def stacked(a: Suspect, b: Suspect) -> Suspect | None:

@@ -95,6 +95,8 @@ def _judge_step(place: Place, script: Script, result: StepResult, expected: Expe
     if result.malformed:
         reason = Reason(result.malformed.error.value)
         judged.append(place.judgement(Verdict.differ, reason, result.malformed.message))
+    if result.replicas_disagree:
+        judged.append(place.judgement(Verdict.differ, Reason.replicas_disagree, result.replicas_disagree))
     for observable in expected.values:
         if observable in result.values:
             judged += _compare(place, script, observable, result.values[observable], expected)

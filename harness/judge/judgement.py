@@ -64,6 +64,8 @@ class Reason(StrEnum):
     wrong_dtype = "wrong_dtype"
     not_a_dict = "not_a_dict"
     unknown_name = "unknown_name"
+    replicas_disagree = "replicas_disagree"
+    """Replicas of one layer hold different moving statistics."""
     input_modified = "input_modified"
     refused_as_declared = "refused_as_declared"
     not_refused = "not_refused"

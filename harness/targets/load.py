@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -12,11 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness import place
 from harness.cases.script import DEFAULT_DTYPES, DTYPES
 from harness.errors import UsageError, did_you_mean
 from harness.targets.built_in import BUILT_IN, EXEC, is_installed, location
 from harness.targets.play import failure
 from harness.targets.recognise import NotRecognisedError, recognise
+from harness.targets.replicas.names import Replicas, split_replicas
+from harness.targets.replicas.over import NotReplicableError, over
+from harness.targets.replicas.targets import REPLICATED
 from harness.targets.through.through import ThroughError, through
 from reference.summation_error import SUMMATIONS
 
@@ -47,8 +52,8 @@ def locate(name: str) -> str:
     if ":" in name and not name.startswith(":") and not name.endswith(":"):
         return name
     raise TargetError(
-        f"unknown target {name!r}: {_hint(name)}Known: {', '.join(BUILT_IN)}; or module:attr, file.py:attr, "
-        "exec:COMMAND"
+        f"unknown target {name!r}: {_hint(name)}Known: {', '.join([*BUILT_IN, *REPLICATED])}; or module:attr, "
+        "file.py:attr, exec:COMMAND"
     )
 
 
@@ -63,7 +68,7 @@ def _hint(name: str) -> str:
         return f"name the class as well: {name}:MyBatchNorm. "
     if Path(f"{name}.py").is_file():
         return f"did you mean ./{name}.py:MyBatchNorm? "
-    return did_you_mean(name, BUILT_IN, ALIKE)
+    return did_you_mean(name, [*BUILT_IN, *REPLICATED], ALIKE)
 
 
 def load(name: str, layer: str = "", transformation: str = "") -> Any:
@@ -72,6 +77,14 @@ def load(name: str, layer: str = "", transformation: str = "") -> Any:
     layer: where in the target, a model, the layer is ("1", "block.norm"). transformation: what its layers are called
     through, by name. Raises TargetError; imports whatever the target imports.
     """
+    target, replicas = split_replicas(name)
+    if replicas or name in REPLICATED:
+        layer_of_one = place.module(REPLICATED[target].where) if target in REPLICATED else target
+        load_one = functools.partial(load, layer_of_one, layer, transformation)
+        try:
+            return over(load_one, replicas or Replicas())
+        except NotReplicableError as error:
+            raise TargetError(f"target {name!r}: {error}") from error
     where, _, attribute = locate(name).rpartition(":")
     prepare_keras()
     try:

@@ -13,7 +13,7 @@ import numpy as np
 from harness.cases.script import Script, Setup, Step
 from harness.observables import STATISTICS, STEP
 from harness.targets.axis import for_suite, for_target
-from harness.targets.player import Failure, FormError, Malformed, Observation, StepResult
+from harness.targets.player import Failure, FormError, Malformed, Observation, StepResult, same_bits
 
 LONGEST_MESSAGE = 500
 OFFSET = 3
@@ -83,6 +83,7 @@ def _play_step(
         else:
             kept += _call(sessions[step.session], step, channel_axis, result)
         _read_statistics(sessions[step.session], result)
+        _compare_replicas(sessions[step.session], result)
     except _LacksMethodError as reason:
         result.unsupported = str(reason)
     except NotImplementedError as error:
@@ -134,6 +135,19 @@ def _read_statistics(target: Any, result: StepResult) -> None:
     stats = getattr(target, "stats", None)
     if stats is not None:
         _store(stats(), STATISTICS, result)
+
+
+def _compare_replicas(target: Any, result: StepResult) -> None:
+    """The moving statistics of all replicas, where the target shows them, against those of the first."""
+    replica_stats = getattr(target, "replica_stats", None)
+    if replica_stats is None:
+        return
+    first, *others = replica_stats()
+    for number, stats in enumerate(others, start=1):
+        apart = [name for name in first if not same_bits(np.asarray(first[name]), np.asarray(stats[name]))]
+        if apart:
+            result.replicas_disagree = f"{' and '.join(apart)} of replica {number} is not what replica 0 has"
+            return
 
 
 def _store(returned: Any, names: tuple[str, ...], result: StepResult) -> None:

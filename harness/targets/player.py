@@ -79,6 +79,8 @@ class StepResult:
     mutated: tuple[str, ...] = ()
     """Which of x and dy the target wrote to, or tried to where they may not be written."""
     malformed: Malformed | None = None
+    replicas_disagree: str = ""
+    """Which statistics of which replica are not those of the first, to the bit."""
 
 
 @dataclass

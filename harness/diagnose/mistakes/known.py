@@ -18,6 +18,8 @@ NOT_REPLAYED = {
     "low_precision_stats": "statistics or gradients are accumulated in fewer bits than the input or float32 has: "
     "accumulate in float32 at least",
     "input_mutated": "the input is modified: work on a copy",
+    "replicas_disagree": "the moving statistics of the replicas are not equal to the bit: merge the shards' statistics "
+    "in the same order on each of them, and move all of them",
     "single_value_wrong": "one value per channel is not handled as declared: see `single_value` in the conventions",
     "empty_batch_wrong": "an empty batch spoils the moving statistics or raises: leave them as they are",
     "non_finite_output": "the result is not finite where a finite number is expected",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.diagnose.mistakes import dx, gradient_factors, parameter_gradients
+from harness.diagnose.mistakes import dx, gradient_factors, parameter_gradients, replicas
 from harness.diagnose.mistakes.entry import Known
 
 OF_GRADIENTS: tuple[Known, ...] = (
@@ -46,6 +46,11 @@ OF_GRADIENTS: tuple[Known, ...] = (
         "grads_accumulated",
         "dgamma and dbeta still hold what earlier calls left: start from zero",
         parameter_gradients.ACCUMULATED,
+    ),
+    Known(
+        "gradient_per_shard",
+        "dx goes by sums over a part of the batch: add up dy and dy * x_hat over all parts, once",
+        replicas.GRADIENT_PER_SHARD,
     ),
     Known(
         "gradient_scaled",

@@ -60,4 +60,6 @@ def _step(step: StepResult) -> dict[str, Any]:
         written["mutated"] = list(step.mutated)
     if step.malformed:
         written["malformed"] = {"error": step.malformed.error.value, "message": step.malformed.message}
+    if step.replicas_disagree:
+        written["replicas_disagree"] = step.replicas_disagree
     return written

@@ -169,6 +169,7 @@ def _step_result(written: Any, step: Step, where: str) -> StepResult:
         raise WireError(f"{where}.values: expected an object of arrays, got {shown(values)}")
     known = {name: value for name, value in values.items() if name in OBSERVABLES and value is not None}
     result.values = {name: from_wire(value, f"{where}.values.{name}") for name, value in known.items()}
+    result.replicas_disagree = fields.text("replicas_disagree")
     result.malformed = _malformed(written.get("malformed"), [*values], where)
     return result
 

@@ -4,7 +4,19 @@ A mutant states which ids its diagnosis must name (`expected`, an id or several)
 Nothing in this package knows the project.
 """
 
-from tests.targets.mutants import forward, gradients, modes, moving, pairs, powers, sharded, stale, subtle, variance
+from tests.targets.mutants import (
+    forward,
+    gradients,
+    modes,
+    moving,
+    pairs,
+    powers,
+    replicas,
+    sharded,
+    stale,
+    subtle,
+    variance,
+)
 
 
 def _mutants(*modules):
@@ -17,8 +29,14 @@ def _mutants(*modules):
     )
 
 
-SINGLE = _mutants(moving, modes, variance, forward, gradients, subtle, sharded, stale, powers)
+SINGLE = (
+    *_mutants(moving, modes, variance, forward, gradients, subtle, sharded, stale, powers),
+    replicas.GradientNotReduced,
+    replicas.FirstReplicaMoves,
+)
 PAIRS = _mutants(pairs)
+REPLICATED = _mutants(replicas)
+"""Over simulated replicas. They need few cases, those with shards of one size and of several."""
 
 
 def expected_ids(mutant):

@@ -1,0 +1,56 @@
+"""Layers over several replicas: right ones agree, and each way to synchronize wrongly is flagged and named."""
+
+import numpy as np
+import pytest
+
+from harness.cases.catalogue import BY_ID
+from harness.check import CheckOptions, check_target
+from harness.errors import UsageError
+from harness.targets.isolate import IsolatedTarget
+from harness.targets.replicas.names import Replicas, join_replicas, split_replicas
+from harness.targets.replicas.shards import dealt, ends
+from tests.in_process import checked
+from tests.targets.mutants import REPLICATED, expected_ids
+from tests.targets.mutants import replicas as simulated
+from tests.targets.mutants.right import D2l, Torch
+
+CASES = tuple(BY_ID[name] for name in ("rank4", "odd_batch", "large_mean_1e4"))
+"""Four samples, seven, and a large mean."""
+
+
+@pytest.mark.parametrize("mutant", REPLICATED, ids=lambda mutant: mutant.__name__)
+def test_a_mutant_is_flagged_and_named(mutant):
+    report = checked(mutant, cases=CASES)
+    assert mutant.case in {judgement.case for judgement in report.judgements if judgement.counts_against}
+    assert {finding.id for finding in report.diagnosis} == expected_ids(mutant)
+
+
+@pytest.mark.parametrize("style", [D2l, Torch])
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_replicas_that_merge_rightly_agree(style, count):
+    right = type(f"Right over {count} replicas", (simulated.Replicas, style), {"count": count})
+    report = checked(right, cases=CASES)
+    assert report.verdict == "agree"
+    assert report.diagnosis == []
+
+
+def test_a_name_says_by_how_many_replicas_it_is_played():
+    for replicas in (Replicas(4), Replicas(3, "uneven"), Replicas(1)):
+        assert split_replicas(join_replicas("torch-sync", replicas)) == ("torch-sync", replicas)
+    assert split_replicas("my.py:Norm") == ("my.py:Norm", None)
+    with pytest.raises(UsageError, match="not 0"):
+        split_replicas("torch-sync over 0 replicas")
+
+
+@pytest.mark.parametrize(("shards", "expected"), [("even", [3, 5, 7]), ("uneven", [1, 4, 7]), ("empty", [4, 4, 7])])
+def test_a_batch_is_dealt_out_in_order(shards, expected):
+    assert ends(7, 3, shards) == expected
+    x = np.arange(14.0).reshape(7, 2)
+    assert np.array_equal(np.concatenate(dealt(x, 3, shards)), x)
+
+
+def test_two_processes_agree_with_one_layer_on_the_whole_batch():
+    with IsolatedTarget("torch-sync over 2 uneven replicas") as player:
+        report = check_target(player, CheckOptions(CASES[:2], diagnosed=False))
+    assert report.verdict == "agree", report.load_error
+    assert len(report.played) == 4
