@@ -37,6 +37,7 @@ FORMULAS = (
     "wrong_count",
     "mean_bessel",
     "stats_per_shard",
+    "gradient_per_shard",
     "stale_statistics",
     "stale_fold",
     "gradient_scaled",

@@ -137,7 +137,7 @@ class DataParallel(OwnStatistics):
     shares_at_start = True
 
 
-GRADIENT_PER_SHARD = (
+GRADIENT_PER_SHARD: tuple[type[OracleLayer], ...] = (
     GradientPerShard,
     GradientSumPerShard,
     *split_by(into(4), "IntoFour", GradientPerShard, GradientSumPerShard),

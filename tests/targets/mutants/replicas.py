@@ -22,6 +22,8 @@ class Replicas:
     def train(self, x, dy):
         given, parts, dys = x, self.dealt(self.wide(x)), self.dealt(self.wide(dy))
         n, mean, var = self.merged([self.of_shard(part) for part in parts])
+        if n == 1 and self.conventions == "torch":
+            raise ValueError("Expected more than 1 value per channel when training")
         passed = [self.forward(part, mean, var) for part in parts]
         sums = [self.parameter_gradients(part, saved) for part, (_, saved) in zip(dys, passed, strict=True)]
         dgamma, dbeta = np.sum(sums, axis=0)
