@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from harness.cases.case import Case
+from harness.cases.script import FROZEN
 from harness.diagnose.diagnose import diagnose
 from harness.diagnose.notes import notes_on
 from harness.judge.judge import Place, judge, place_of
@@ -146,6 +147,9 @@ def check_case(player: Player, case: Case, dtype: str, seed: int, report: Target
     if case.ndim not in report.description.ranks:
         message = f"the target takes no rank {case.ndim}"
         return [place.judgement(Verdict.unsupported, Reason.rank_not_taken, message)]
+    not_offered = what_is_not_offered(case, report.description)
+    if not_offered:
+        return [place.judgement(Verdict.unsupported, Reason.option_not_offered, not_offered)]
     if player.given_up:
         message = f"given up after {player.deaths} deaths or hangs"
         return [place.judgement(Verdict.not_run, Reason.given_up, message)]
@@ -159,3 +163,14 @@ def check_case(player: Player, case: Case, dtype: str, seed: int, report: Target
     judgements = judge(case, prepared.script, prepared.expected, answer)
     report.played.append(PlayedCase(case, dtype, prepared.script, prepared.expected, answer, judgements))
     return judgements
+
+
+def what_is_not_offered(case: Case, description: Description) -> str:
+    """Why the target cannot be asked for what the case takes beyond the ordinary layer; "" where it can."""
+    missing = [option for option in case.options.asked_for if option not in description.options]
+    if missing:
+        return f"the target does not declare the option {' and '.join(missing)}"
+    is_known = bool(description.methods)  # a program does not list them: it is asked
+    if is_known and FROZEN in case.script and FROZEN not in description.methods:
+        return f"the target has no `{FROZEN}`"
+    return ""

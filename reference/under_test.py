@@ -6,37 +6,55 @@ from typing import Any
 
 import numpy as np
 
-from reference.batch_norm import BatchNorm
 from reference.conventions import D2L
+from reference.option_batch_norm import BatchNormWithOptions
+
+Values = dict[str, np.ndarray]
 
 
 class NumpyBatchNorm:
-    """`reference.batch_norm.BatchNorm` in the dtype of gamma, channels on axis 1."""
+    """`reference.batch_norm.BatchNorm` and its options in the dtype of x, channels on axis 1."""
 
     conventions = "d2l"
+    options = ("no_gamma", "no_beta", "no_statistics", "cumulative")
+    masked = True
     summation = "pairwise_in_order"
     """`add_in_pairs` makes every sum, over rows that `to_rows` puts in the same order whatever the rank and layout."""
 
     def __init__(self, setup: Any) -> None:
-        layer = BatchNorm(setup.num_features, setup.eps, setup.momentum, D2L, setup.gamma.dtype)
-        layer.gamma, layer.beta = setup.gamma, setup.beta
-        layer.average_mean, layer.average_var = setup.moving_mean, setup.moving_var
+        dtype = np.float64 if setup.dtype == "float64" else np.float32
+        layer = BatchNormWithOptions(setup.num_features, setup.eps, setup.momentum, D2L, dtype)
+        layer.keeps_statistics = setup.moving_mean is not None
+        layer.cumulative = getattr(setup, "cumulative", False)
+        arrays = {"gamma": setup.gamma, "beta": setup.beta}
+        arrays |= {"average_mean": setup.moving_mean, "average_var": setup.moving_var}
+        vars(layer).update({name: array for name, array in arrays.items() if array is not None})
         self.layer = layer
+        self.absent = [f"d{name}" for name in ("gamma", "beta") if getattr(setup, name) is None]
 
-    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
-        y, cache = self.layer.train(x)
-        dx, dgamma, dbeta = self.layer.train_backward(dy, cache)
-        return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+    def train(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> Values:
+        if mask is None:
+            y, cache = self.layer.train(x)
+            return self._named(y, *self.layer.train_backward(dy, cache))
+        y, cache = self.layer.masked_train(x, mask)
+        return self._named(y, *self.layer.masked_train_backward(dy, cache))
 
-    def train_no_grad(self, x: np.ndarray) -> dict[str, np.ndarray]:
+    def train_no_grad(self, x: np.ndarray) -> Values:
         return {"y": self.layer.train(x)[0]}
 
-    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+    def eval(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> Values:
+        if mask is not None and not self.layer.keeps_statistics:
+            return self.train(x, dy, mask)
         y, cache = self.layer.eval(x)
-        dx, dgamma, dbeta = self.layer.eval_backward(dy, cache)
-        return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+        return self._named(y, *self.layer.eval_backward(dy, cache))
 
-    def stats(self) -> dict[str, np.ndarray]:
+    def frozen(self, x: np.ndarray, dy: np.ndarray) -> Values:
+        """A training step of a model in which this layer is frozen: no other than prediction."""
+        return self.eval(x, dy)
+
+    def stats(self) -> Values:
+        if not self.layer.keeps_statistics:
+            return {}
         return {"moving_mean": self.layer.moving_mean, "moving_var": self.layer.moving_var}
 
     def state(self) -> dict[str, Any]:
@@ -44,3 +62,7 @@ class NumpyBatchNorm:
 
     def load_state(self, state: dict[str, Any]) -> None:
         vars(self.layer).update(state)
+
+    def _named(self, *arrays: np.ndarray) -> Values:
+        named = zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)
+        return {name: array for name, array in named if name not in self.absent}

@@ -3,7 +3,8 @@
 import time
 from functools import lru_cache
 
-from harness.cases.catalogue import CASES
+from harness.cases.catalogue import CASES, suite
+from harness.cases.catalogue.options import OPTIONS
 from harness.check import CheckOptions, check_target
 from harness.diagnose.diagnose import diagnose
 from harness.targets.in_process import InProcessTarget
@@ -11,6 +12,7 @@ from harness.targets.in_process import InProcessTarget
 MANY_VALUES = tuple(case for case in CASES if case.values_per_channel > 1024)
 """They take as long as all other cases together, and few mistakes need them."""
 FEW_VALUES = tuple(case for case in CASES if case not in MANY_VALUES)
+WITH_OPTIONS = tuple(dict.fromkeys((*suite("quick"), *OPTIONS)))
 GROWS_WITH_SIZE = {"fast_variance", "low_precision_stats"}
 """What is told by how large the errors are: of sums, which grow with the number of values."""
 
@@ -21,7 +23,12 @@ def checked(target, seed=0, cases=CASES, diagnosed=True):
 
 
 def cases_for(mutant):
-    """Every case; those of many values only for a mutant that one of them claims, or whose mistake is of rounding."""
+    """Every case; those of many values only for a mutant that one of them claims, or whose mistake is of rounding.
+
+    For a mistake of an option the quick suite besides the cases of options: without it the layer is right.
+    """
+    if any(case.id == mutant.case for case in OPTIONS):
+        return WITH_OPTIONS
     expected = {mutant.expected} if isinstance(mutant.expected, str) else {*mutant.expected}
     if expected & GROWS_WITH_SIZE or any(case.id == mutant.case for case in MANY_VALUES):
         return CASES

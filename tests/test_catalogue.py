@@ -190,11 +190,15 @@ def test_defaults_hide_nothing():
     """Parameters and moving statistics differ from 1 and 0, and between channels."""
     for case in set(CASES) - {BY_ID["untouched_parameters"]}:
         setup = case.make("float64", 0, 0.9).setups[0]
-        for values, default in ((setup.beta, 0), (setup.moving_mean, 0)):
-            assert (values != default).all()
-            assert len(set(values)) == len(values)
-        gamma = setup.gamma[setup.gamma != 0] if case.id == "gamma_zero" else setup.gamma
-        assert (gamma != 1).all()
+        given = {name: getattr(setup, name) for name in ("gamma", "beta", "moving_mean")}
+        assert {name for name, array in given.items() if array is None} == {*given} & {*case.options.absent}
+        for values in (setup.beta, setup.moving_mean):
+            if values is not None:
+                assert (values != 0).all()
+                assert len(set(values)) == len(values)
+        if setup.gamma is not None:
+            gamma = setup.gamma[setup.gamma != 0] if case.id == "gamma_zero" else setup.gamma
+            assert (gamma != 1).all()
 
 
 def test_a_debiased_convention_survives_a_new_batch_that_weighs_nothing():

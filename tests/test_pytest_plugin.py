@@ -32,6 +32,8 @@ class OffInPrediction(NumpyBatchNorm):
 
 
 class Swapped(NumpyBatchNorm):
+    options = ()
+
     def train(self, x, dy):
         results = super().train(x, dy)
         return results | {"dgamma": results["dbeta"], "dbeta": results["dgamma"]}

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from harness.cases.data import Generator, Gradient, gaussian, random_gradient
+from harness.cases.options import Options, one
 from harness.cases.script import DEFAULT_DTYPES, Script, Setup, Step, numpy_dtype, parameter_dtype
 
 
@@ -40,6 +42,8 @@ class Case:
     shapes: tuple[tuple[int, ...], ...] = ()
     """Of the steps in turn, where they differ; `shape` is the first."""
     data: Generator = field(default_factory=gaussian)
+    data_of_op: tuple[tuple[str, Generator], ...] = ()
+    """(op, generator) of steps whose data are others than `data`."""
     gradient: Gradient = random_gradient
     script: tuple[str, ...] = ("eval", "train", "train", "eval")
     dtypes: tuple[str, ...] = DEFAULT_DTYPES
@@ -56,6 +60,8 @@ class Case:
     parameters: Parameters = Parameters()
     moving_scale: tuple[float, float] = (1.0, 1.0)
     """Factors on the starting moving mean and variance (a large mean in prediction, a zero variance)."""
+    options: Options = field(default_factory=Options)
+    """What it asks of the layer beyond the ordinary one."""
     quick: bool = False
 
     def is_policy(self, channel: int, dtype: str) -> bool:  # noqa: ARG002 - a user's own case asks
@@ -73,7 +79,8 @@ class Case:
     @property
     def trains_on_single_values(self) -> bool:
         """Whether a training step has one value per channel, which is no ordinary batch."""
-        return self.values_per_channel == 1 and any(op.startswith("train") for op in self.script)
+        single = self.values_per_channel == 1 or self.options.mask is one
+        return single and any(op.startswith("train") for op in self.script)
 
     def make(self, dtype: str, seed: int, momentum: float, eps: float | None = None) -> Script:
         """The script for one dtype: the same case and seed give the same numbers on every machine.
@@ -99,25 +106,31 @@ class Case:
         for name in values:
             if given := getattr(self.parameters, name):
                 values[name] = np.resize(np.array(given), channels)
+        arrays: dict[str, Any] = {name: values[name].astype(kind) for name in values}
+        arrays |= dict.fromkeys(self.options.absent)
         return Setup(
             num_features=channels,
             ndim=self.ndim,
             dtype=dtype,
             eps=self.eps if eps is None else eps,
             momentum=momentum,
-            gamma=values["gamma"].astype(kind),
-            beta=values["beta"].astype(kind),
-            moving_mean=values["moving_mean"].astype(kind),
-            moving_var=values["moving_var"].astype(kind),
+            **arrays,
+            cumulative=self.options.cumulative,
         )
 
     def _step(self, rng: np.random.Generator, op: str, shape: tuple[int, ...], dtype: str) -> Step:
         name, session = op.rstrip("'"), _session(op)
         if name == "restore":
             return Step(name, session=session)
-        x = self.data(rng, shape).astype(numpy_dtype(dtype))
+        generator = dict(self.data_of_op).get(name, self.data)
+        x = generator(rng, shape).astype(numpy_dtype(dtype))
         dy = self.gradient(rng, x.astype(np.float64)).astype(numpy_dtype(dtype))
-        return Step(name, x, dy, session, self.layout, self.dy_layout or self.layout)
+        mask = None
+        if self.options.mask is not None:
+            without_channels = (shape[0], *shape[2:])
+            mask = self.options.mask(rng, without_channels)
+            dy = np.where(np.expand_dims(np.broadcast_to(mask, without_channels), 1), dy, dy.dtype.type(0))
+        return Step(name, x, dy, session, self.layout, self.dy_layout or self.layout, mask)
 
 
 def _session(op: str) -> int:

@@ -6,6 +6,7 @@ A player has this module too, wherever it runs: it needs NumPy and Python 3.9, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,22 @@ def parameter_dtype(name: str) -> np.dtype:
     return np.dtype(np.float64 if name == "float64" else np.float32)
 
 
+NO_GAMMA, NO_BETA, NO_STATISTICS, CUMULATIVE, MASKED = (
+    "no_gamma",
+    "no_beta",
+    "no_statistics",
+    "cumulative",
+    "masked",
+)
+OPTIONS = (NO_GAMMA, NO_BETA, NO_STATISTICS, CUMULATIVE, MASKED)
+"""What a target may offer beyond the ordinary layer, as it declares it."""
+
+FROZEN = "frozen"
+"""The operation of a layer that is frozen in a model that trains."""
+
+WITHOUT = {NO_GAMMA: ("gamma",), NO_BETA: ("beta",), NO_STATISTICS: ("moving_mean", "moving_var")}
+"""The option to be built without a part -> the fields of a setup that are None then."""
+
 LAYOUTS = (
     "plain",
     "sliced",  # every second value of a wider array
@@ -42,21 +59,31 @@ LAYOUTS = (
 """How an input may lie in memory."""
 
 
+Parameter = Any
+"""An array of shape (C,); None, which few readers need to think of, where a layer is built without."""
+
+
 @dataclass(frozen=True)
 class Setup:
-    """What a target is built from (the contract's `setup`). The four arrays have shape (C,)."""
+    """What a target is built from (the contract's `setup`). The four arrays have shape (C,).
+
+    An array is None, for a target that offers that, where the layer is built without: gamma (no scale), beta (no
+    shift), both moving statistics (none are kept, and prediction normalizes by the batch's own).
+    """
 
     num_features: int
     ndim: int
     dtype: str
     eps: float | None
     momentum: float | None
-    gamma: np.ndarray
-    beta: np.ndarray
-    moving_mean: np.ndarray
-    moving_var: np.ndarray
+    gamma: Parameter
+    beta: Parameter
+    moving_mean: Parameter
+    moving_var: Parameter
     device: str = "cpu"
     """Where a target that says `devices` computes: "cpu" or "cuda"."""
+    cumulative: bool = False
+    """The moving statistics are the average over all batches, the t-th weighing 1/t; `momentum` says nothing then."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +91,36 @@ class Step:
     """One call. `session` says which of several objects alive at once it is made on; the layouts, how x and dy lie in
     memory.
 
+    "frozen" is a training step of a model in which this layer is frozen: its statistics are used and do not move.
     "restore" saves the state, and loads it into a new object that takes the old one's place. "restore_used" loads it
     into one that has trained on x and dy before.
     """
 
-    op: str  # "train" | "eval" | "train_no_grad" | "restore" | "restore_used"
+    op: str  # "train" | "eval" | "train_no_grad" | "frozen" | "restore" | "restore_used"
     x: np.ndarray | None = None
     dy: np.ndarray | None = None
     session: int = 0
     layout: str = "plain"  # one of LAYOUTS
     dy_layout: str = "plain"
+    mask: np.ndarray | None = None
+    """Booleans of x's shape without the channel axis, or that broadcast to it: where an element counts."""
 
     @property
     def restores(self) -> bool:
         return self.op.startswith("restore")
+
+    @property
+    def trains(self) -> bool:
+        """Whether the batch's own statistics are used, and move the moving ones."""
+        return self.op.startswith("train")
+
+    @property
+    def values_per_channel(self) -> int:
+        """How many values of a channel count; x has its channels on axis 1."""
+        assert self.x is not None
+        if self.mask is None:
+            return self.x.size // self.x.shape[1]
+        return int(np.broadcast_to(self.mask, (self.x.shape[0], *self.x.shape[2:])).sum())
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,13 +89,13 @@ TRAPS: tuple[Trap, ...] = (
         "tracking_toggled",
         "Tracking of statistics is toggled halfway, and prediction uses stale statistics or those of the batch.",
         ("pytorch#20967", "pytorch#37823", "pytorch#156051"),
-        cases=("eval_between", "two_predictions_first"),
+        cases=("eval_between", "two_predictions_first", "no_statistics"),
     ),
     Trap(
         "cumulative_average_compiled",
-        "A cumulative average (torch's momentum=None) goes wrong under compilation or export.",
+        "A cumulative average (torch's momentum=None) goes wrong, also under compilation or export.",
         ("pytorch#194579", "pytorch#18525"),
-        unreachable="the contract gives momentum as a number; a cumulative average has none",
+        cases=("cumulative_average", "cumulative_restored"),
     ),
     Trap(
         "first_batch_or_debias",
@@ -113,7 +113,7 @@ TRAPS: tuple[Trap, ...] = (
         "non_finite_values_stay",
         "One NaN or infinity in one batch spoils the moving statistics for good, or reaches other channels.",
         ("pytorch#90342",),
-        cases=("nan_in_one_channel", "inf_in_one_channel"),
+        cases=("nan_in_one_channel", "inf_in_one_channel", "restart_after_nan"),
     ),
     Trap(
         "stats_of_wrong_size",
@@ -129,6 +129,12 @@ TRAPS: tuple[Trap, ...] = (
         cases=("gradients_off",),
     ),
     Trap(
+        "frozen_layer_trains",
+        "A frozen layer moves its statistics or normalizes by the batch, or is thawed by the model's next `train()`.",
+        ("keras#7085", "keras#6570", "pytorch#66073", "pgniewko/gt-pyg#112"),
+        cases=("frozen", "frozen_stays"),
+    ),
+    Trap(
         "stats_not_saved",
         "The moving statistics are not part of the saved state, so that a restored model predicts with initial ones.",
         ("d2l-zh#1265",),
@@ -138,7 +144,7 @@ TRAPS: tuple[Trap, ...] = (
         "counter_not_restored",
         "The batch counter is missing or wrong after loading, so that the average goes on from another step.",
         ("oneflow#7440", "apex#380"),
-        cases=("save_and_restore", "load_into_used"),
+        cases=("save_and_restore", "load_into_used", "cumulative_restored"),
     ),
     Trap(
         "exported_in_wrong_mode",
@@ -313,7 +319,15 @@ TRAPS: tuple[Trap, ...] = (
         "mask_ignored",
         "A mask of valid values is ignored, or counts the wrong ones.",
         ("keras#18759", "keras#19848"),
-        unreachable="the contract has no masks",
+        cases=(
+            "mask",
+            "mask_sequences",
+            "mask_rank2",
+            "mask_broadcasts",
+            "mask_and_none",
+            "mask_one_left",
+            "mask_nothing_left",
+        ),
     ),
     # --- one framework, several answers ---
     Trap(

@@ -13,6 +13,7 @@ from dataclasses import replace
 from harness.diagnose.evidence import Evidence, input_size
 from harness.diagnose.explanation import Explanation, only_in
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
+from harness.diagnose.of_options import mistakes_with_options, of_the_ordinary_layer
 from harness.diagnose.search import search
 from harness.diagnose.suspects import Suspect, replica_suspects
 from harness.diagnose.where import where
@@ -41,6 +42,8 @@ def diagnose(report: TargetReport) -> list[Finding]:
         failed_here = [judgement for judgement in failed if (judgement.dtype in SIXTEEN_BITS) is sixteen_bits]
         played_here = [played for played in report.played if (played.dtype in SIXTEEN_BITS) is sixteen_bits]
         if failed_here:
+            all_failed, all_played = failed_here, played_here
+            failed_here, played_here = of_the_ordinary_layer(failed_here, played_here)
             explanation = explain(played_here, failed_here, report.conventions, settled, suspects)
             if sixteen_bits and not any(judgement.dtype not in SIXTEEN_BITS for judgement in failed):
                 wide = [played for played in report.played if played.dtype not in SIXTEEN_BITS]
@@ -48,6 +51,9 @@ def diagnose(report: TargetReport) -> list[Finding]:
             elif explanation.is_missing:
                 explanation = by_dtype(played_here, failed_here, report.conventions, settled) or explanation
             findings, suspects = merged(findings, explanation.findings), explanation.suspects
+            if played_here is not all_played:
+                of_options = mistakes_with_options(all_failed, all_played, report.conventions)
+                findings = merged(findings, [finding(suspect.ids[0], judged) for suspect, judged in of_options])
     if any(finding.id == "wrong_axis" for finding in findings):  # a result of another shape is what that leads to
         findings = [finding for finding in findings if finding.id != "wrong_form"]
     return findings

@@ -59,7 +59,8 @@ def _widen_by_rounded_inputs(
 
 
 def _rounded_setup(setup: Setup, narrow: np.dtype) -> Setup:
-    rounded: Any = {name: _rounded(getattr(setup, name), narrow) for name in PARAMETERS}
+    given = {name: getattr(setup, name) for name in PARAMETERS}
+    rounded: Any = {name: _rounded(array, narrow) for name, array in given.items() if array is not None}
     return replace(setup, **rounded)
 
 

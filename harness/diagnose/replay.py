@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -112,13 +113,9 @@ class Nudge:
     def of_setup(self, setup: Setup) -> Setup:
         if self.rng is None:
             return setup
-        return replace(
-            setup,
-            gamma=self.of(setup.gamma),
-            beta=self.of(setup.beta),
-            moving_mean=self.of(setup.moving_mean),
-            moving_var=self.of(setup.moving_var),
-        )
+        given = {name: getattr(setup, name) for name in ("gamma", "beta", "moving_mean", "moving_var")}
+        nudged: dict[str, Any] = {name: self.of(array) for name, array in given.items() if array is not None}
+        return replace(setup, **nudged)
 
     def of_step(self, step: Step) -> Step:
         if self.rng is None or step.x is None or step.dy is None:

@@ -17,6 +17,8 @@ from harness.diagnose.evidence import Evidence
 from harness.diagnose.factors import by_factor
 from harness.diagnose.misfit import fits
 from harness.diagnose.mistakes.axes import GROUPINGS
+from harness.diagnose.mistakes.known_options import IDS as OPTION_IDS
+from harness.diagnose.of_options import asks_for_an_option
 from harness.diagnose.pairs import by_pair
 from harness.diagnose.suspects import Suspect, simplest, single_suspects
 from harness.judge.oracle import OracleLayer
@@ -27,6 +29,8 @@ def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
     if not evidence.failing:
         return []
     singles = single_suspects(evidence.conventions)
+    if not any(asks_for_an_option(played.case) for played in evidence.played):
+        singles = [suspect for suspect in singles if suspect.ids[0] not in OPTION_IDS]
     if not plays_without_gradients(evidence):
         singles = [suspect for suspect in singles if suspect.ids != ("mode_follows_grad",)]
     fixed = simplest([suspect for suspect in singles if evidence.explained_by(suspect)], singles)

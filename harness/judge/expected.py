@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.cases.case import Script, Step
 from harness.judge.layer_bounds import Assumptions, Bounds
-from harness.judge.oracle import OracleLayer
+from harness.judge.oracle import OracleLayer, counting_rows, spread
 from harness.judge.session_bounds import SessionBounds
 from reference.batch_norm import from_rows, to_rows
 from reference.conventions import Conventions
@@ -30,6 +30,8 @@ class Expected:
     """What of the bounds is the oracle's own error, and what pays for evaluating them in float64."""
     undeclared: bool = False
     """Whether the layer has trained on one value per channel, and nobody declares what comes of that."""
+    absent: tuple[str, ...] = ()
+    """The observables that there are not, since the layer is built without what they belong to."""
 
 
 def expect(
@@ -48,6 +50,8 @@ def expect(
     one mode for the other.
     """
     precision = precision or precision_of(script.setups[0].dtype)
+    if summation == "pairwise_in_order" and any(step.mask is not None for step in script.steps):
+        summation = "pairwise"  # zeros stand between what is added: the same depth, other pairs
     assumed = Assumptions(precision, fast_variance, any_mode, summation)
     layers = [OracleLayer.from_setup(setup, conventions) for setup in script.setups]
     bounds = [SessionBounds(layer, assumed) for layer in layers]
@@ -56,8 +60,8 @@ def expect(
     with np.errstate(all="ignore"):
         for step in script.steps:
             expected.append(_expect_step(layers[step.session], bounds[step.session], step))
-            if step.x is not None and step.op.startswith("train") and step.x.size == step.x.shape[1]:
-                undeclared |= {step.session} if conventions.single_value == "any" else set()
+            if step.x is not None and step.trains and step.values_per_channel == 1:
+                undeclared |= {step.session} if single_value_is_open(step, conventions) else set()
             expected[-1].undeclared = step.session in undeclared
             if expected[-1].raises:
                 break
@@ -72,15 +76,33 @@ def _expect_step(layer: OracleLayer, bounds: SessionBounds, step: Step) -> Expec
     assert step.dy is not None
     rows = to_rows(step.x.astype(layer.gamma.dtype), 1)
     dy_rows = to_rows(step.dy.astype(layer.gamma.dtype), 1)
-    if step.op != "eval" and len(rows) == 1 and layer.conventions.single_value == "error":
+    if step.trains and step.mask is None and len(rows) == 1 and layer.conventions.single_value == "error":
         return Expected(raises=True)
-    of_step = bounds.of_step(step.op, rows, dy_rows)  # before the step moves the averages that they depend on
+    counts = None if step.mask is None else counting_rows(step)
+    if counts is not None:
+        rows, dy_rows = rows[counts], dy_rows[counts]
+    by_batch = step.trains or not layer.keeps_statistics
+    of_step = bounds.of_step(by_batch, rows, dy_rows)  # before the step moves the averages that they depend on
     values = layer.play(step)
-    of_all = _shaped(of_step, step.x.shape) | bounds.of_moving_statistics()
-    return Expected(values, of_all, shares=bounds.shares_of(values))
+    of_all = _shaped(of_step, step.x.shape, counts) | bounds.of_moving_statistics()
+    of_given = {name: bound for name, bound in of_all.items() if name in values}
+    return Expected(values, of_given, shares=bounds.shares_of(values), absent=layer.absent)
 
 
-def _shaped(bounds: Bounds, shape: tuple[int, ...]) -> Bounds:
-    """y and dx back from (n, C) rows to x's shape; the bounds of the batch's own statistics are not observables."""
-    like_x = {name: from_rows(bounds[name], shape, 1) for name in ("y", "dx")}
+def single_value_is_open(step: Step, conventions: Conventions) -> bool:
+    """Whether nobody declares what comes of one value per channel. Refusing one is not declared of one under a mask."""
+    return conventions.single_value == "any" or (step.mask is not None and conventions.single_value == "error")
+
+
+def _shaped(bounds: Bounds, shape: tuple[int, ...], counts: np.ndarray | None) -> Bounds:
+    """y and dx back from (n, C) rows to x's shape; the bounds of the batch's own statistics are not observables.
+
+    Where a mask counts nothing, y is not compared; dx is 0 there, and is held to the narrowest bound of its channel.
+    """
+    if counts is None:
+        like_x = {name: from_rows(bounds[name], shape, 1) for name in ("y", "dx")}
+    else:
+        narrowest = bounds["dx"].min(axis=0, initial=np.inf)  # (C,)
+        fills: Bounds = {"y": np.array(np.inf), "dx": np.where(np.isfinite(narrowest), narrowest, 0.0)}
+        like_x = {name: spread(bounds[name], counts, shape, fill) for name, fill in fills.items()}
     return like_x | {name: bounds[name] for name in ("dgamma", "dbeta")}

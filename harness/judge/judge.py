@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from harness.cases.case import Case, Script, numpy_dtype
+from harness.cases.case import Case, Script, Step, numpy_dtype
 from harness.judge.compared import Standard, compare
 from harness.judge.expected import Expected
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
@@ -103,6 +103,9 @@ def _judge_step(place: Place, script: Script, result: StepResult, expected: Expe
         else:
             message = f"{result.op} gave no {observable}"
             judged.append(place.judgement(Verdict.unsupported, Reason.not_given, message, observable))
+    for observable in expected.absent:
+        message = f"the layer is built without what {observable} belongs to"
+        judged.append(place.judgement(Verdict.unsupported, Reason.built_without, message, observable))
     return judged
 
 
@@ -110,11 +113,12 @@ def _compare(place: Place, script: Script, observable: str, got: np.ndarray, exp
     """The law channels of an observable as one judgement, the policy channels as another."""
     want = expected.values[observable]
     assert place.step is not None
-    x = script.steps[place.step].x
+    step = script.steps[place.step]
+    x = step.x
     wrong_form = _wrong_form(observable, got, want, None if x is None else x.dtype)
     if wrong_form:
         return [place.judgement(Verdict.differ, *wrong_form, observable)]
-    standard = _standard_of(place, x, observable, expected)
+    standard = _standard_of(place, step, observable, expected)
     return [
         _measured(place if kind is place.kind else replace(place, kind=kind), observable, got, mask, standard)
         for kind, mask in standard.masks.items()
@@ -124,13 +128,14 @@ def _compare(place: Place, script: Script, observable: str, got: np.ndarray, exp
 _STANDARDS: WeakKeyDictionary[Expected, dict[str, Standard]] = WeakKeyDictionary()
 
 
-def _standard_of(place: Place, x: np.ndarray | None, observable: str, expected: Expected) -> Standard:
+def _standard_of(place: Place, step: Step, observable: str, expected: Expected) -> Standard:
     """Made once for what is expected of a step, since many targets are held to it."""
     of_step = _STANDARDS.setdefault(expected, {})
     if observable not in of_step:
         want = expected.values[observable]
         bound = expected.bounds.get(observable, np.zeros(want.shape))
-        channels = _channels_of_each_kind(place, x, observable, want)
+        single_value = step.x is not None and step.values_per_channel == 1
+        channels = _channels_of_each_kind(place, single_value, observable, want)
         u = OBSERVABLES[observable].unit_roundoff(precision_of(place.dtype))
         with np.errstate(all="ignore"):
             finite = np.isfinite(want.astype(np.float64)) & np.isfinite(bound)
@@ -142,12 +147,12 @@ def _standard_of(place: Place, x: np.ndarray | None, observable: str, expected: 
 
 
 def _channels_of_each_kind(
-    place: Place, x: np.ndarray | None, observable: str, want: np.ndarray
+    place: Place, single_value: bool, observable: str, want: np.ndarray
 ) -> dict[Kind, np.ndarray]:
     """(C,) masks. One value per channel leaves an unbiased moving variance 0/0: whatever comes of it is policy."""
     count = want.shape[1] if want.ndim > 1 else want.shape[0]
     policy = np.array([place.case.is_policy(channel, place.dtype) for channel in range(count)])
-    single = x is not None and x.size == x.shape[1] and (place.op or "").startswith("train")
+    single = single_value and (place.op or "").startswith("train")
     if single and observable == "moving_var" and not np.isfinite(want.astype(np.float64)).all():
         policy = np.ones(count, bool)
     if place.kind is Kind.policy:

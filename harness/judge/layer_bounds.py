@@ -11,6 +11,7 @@ from harness.judge.fast_variance import fast_variance_error, lose_channels
 from harness.judge.kept_bounds import kept_train_bounds
 from harness.judge.oracle import OracleLayer
 from reference.error_bounds import Precision, eval_bounds, moving_bound
+from reference.option_bounds import with_divided_weights
 
 Bounds = dict[str, np.ndarray]
 """Bounds by observable: of y and dx in x's shape or as (n, C) rows, of the rest (C,)."""
@@ -94,5 +95,7 @@ class LayerBounds:
             bessel = n / (n - 1)
             var_bound = bessel * (var_bound + 4 * precision.work * (np.asarray(var, np.float64) + var_bound))
             var = var * bessel
+        if layer.cumulative:
+            precision = with_divided_weights(precision)
         self.mean_error = moving_bound(self.mean_error, layer.average_mean, mean, bounds["mean"], keep, new, precision)
         self.var_error = moving_bound(self.var_error, layer.average_var, var, var_bound, keep, new, precision)

@@ -8,10 +8,34 @@ from typing import Self
 import numpy as np
 
 from harness.cases.case import Setup, Step
+from harness.cases.script import FROZEN
+from harness.observables import LIKE_X, STATISTICS
+from reference.batch_norm import from_rows, to_rows
 from reference.conventions import Conventions
 from reference.second_derivatives import TwiceDifferentiable
 
 LONGDOUBLE_IS_WIDER = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
+
+
+def absent_observables(setup: Setup) -> tuple[str, ...]:
+    """Those of a layer that is built without gamma, beta or moving statistics."""
+    pairs = [("dgamma", setup.gamma), ("dbeta", setup.beta), *((name, getattr(setup, name)) for name in STATISTICS)]
+    return tuple(name for name, array in pairs if array is None)
+
+
+def counting_rows(step: Step) -> np.ndarray:
+    """(rows,) booleans: which of x's rows, as `to_rows` puts them, a mask counts."""
+    assert step.x is not None
+    assert step.mask is not None
+    return np.broadcast_to(step.mask, (step.x.shape[0], *step.x.shape[2:])).ravel()
+
+
+def spread(rows: np.ndarray, counts: np.ndarray, shape: tuple[int, ...], fill: np.ndarray | float = 0.0) -> np.ndarray:
+    """Rows (n, C) of the elements that count -> an array of `shape`; elsewhere it holds `fill`, a number or (C,)."""
+    whole = np.empty((len(counts), shape[1]), rows.dtype)
+    whole[:] = fill
+    whole[counts] = rows
+    return from_rows(whole, shape, 1)
 
 
 class NoOracleError(Exception):
@@ -48,15 +72,36 @@ class OracleLayer(TwiceDifferentiable):
     """For a mistake that changes nothing by itself: the ids of those beside which it shows."""
     alone = False
     """For a mistake that is never tried as one of two: there are many such variants, and pairs go by the square."""
+    absent: tuple[str, ...] = ()
+    """The observables that there are not, since the layer is built without what they belong to."""
+    cumulative = False
+    """Whether the moving statistics are the plain average over all batches."""
 
     @classmethod
     def from_setup(cls, setup: Setup, conventions: Conventions) -> OracleLayer:
         wide = oracle_dtype(setup.dtype)
         momentum = conventions.default_momentum if setup.momentum is None else setup.momentum
         layer = cls(setup.num_features, setup.eps, momentum, replace(conventions, channel_axis=1), wide)
-        layer.gamma, layer.beta = setup.gamma.astype(wide), setup.beta.astype(wide)
-        layer.average_mean, layer.average_var = setup.moving_mean.astype(wide), setup.moving_var.astype(wide)
+        layer.cumulative = setup.cumulative
+        if setup.gamma is not None:
+            layer.gamma = setup.gamma.astype(wide)
+        if setup.beta is not None:
+            layer.beta = setup.beta.astype(wide)
+        if setup.moving_mean is not None and setup.moving_var is not None:
+            layer.average_mean, layer.average_var = setup.moving_mean.astype(wide), setup.moving_var.astype(wide)
+        layer.absent = absent_observables(setup)
         return layer
+
+    @property
+    def keeps_statistics(self) -> bool:
+        return not set(STATISTICS) & set(self.absent)
+
+    def weights(self) -> tuple[np.floating, np.floating]:
+        if not self.cumulative:
+            return super().weights()
+        one = self.average_mean.dtype.type(1)
+        new = one / one.dtype.type(self.updates + 1)  # the t-th of t batches weighs 1/t
+        return one - new, new
 
     def total(self, rows: np.ndarray) -> np.ndarray:
         """In extended precision the order of a sum costs nothing that matters; this one is faster on few rows."""
@@ -92,6 +137,7 @@ class OracleLayer(TwiceDifferentiable):
     def loaded_into(self) -> Self:
         """The object that the state of this one is being loaded into, before it is: what is not loaded is its own."""
         other = type(self)(self.num_features, self.eps, self.momentum, self.conventions, self.gamma.dtype)
+        other.cumulative, other.absent = self.cumulative, self.absent
         step = self.restoring
         if step is not None and step.op == "restore_used":
             assert step.x is not None
@@ -108,10 +154,33 @@ class OracleLayer(TwiceDifferentiable):
         else:
             assert step.x is not None
             assert step.dy is not None
-            self.playing = "eval" if step.op == "eval" else "train"
+            self.playing = "train" if step.trains else "eval"
             x, dy = step.x.astype(self.gamma.dtype), step.dy.astype(self.gamma.dtype)
-            if step.op == "train_no_grad":
+            if step.mask is not None:
+                values = self.masked_step(step, x, dy)
+            elif step.op == "train_no_grad":
                 values = self.train_no_grad_step(x)
             else:
-                values = self.train_step(x, dy) if step.op == "train" else self.eval_step(x, dy)
-        return values | {"moving_mean": self.moving_mean, "moving_var": self.moving_var}
+                values = self.ordinary_step(step, x, dy)
+        values |= {"moving_mean": self.moving_mean, "moving_var": self.moving_var}
+        return {name: value for name, value in values.items() if name not in self.absent}
+
+    def ordinary_step(self, step: Step, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        """Without moving statistics prediction normalizes by the batch's own, as training does."""
+        if step.op == FROZEN:
+            return self.frozen_step(x, dy)
+        return self.train_step(x, dy) if step.trains or not self.keeps_statistics else self.eval_step(x, dy)
+
+    def frozen_step(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        """A training step of the model around a frozen layer: prediction, the gradients included."""
+        return self.eval_step(x, dy)
+
+    def masked_step(self, step: Step, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        """That of a batch of the elements that count, alone: (n, C) with n of them a channel.
+
+        What y is elsewhere is nobody's to say: 0 stands there. dy is 0 there, and so is dx.
+        """
+        counts = counting_rows(step)  # (rows,)
+        self.conventions = replace(self.conventions, single_value="any")  # one that a mask leaves is not refused
+        inside = self.ordinary_step(step, to_rows(x, 1)[counts], to_rows(dy, 1)[counts])
+        return {name: spread(value, counts, x.shape) if name in LIKE_X else value for name, value in inside.items()}

@@ -27,13 +27,16 @@ class SessionBounds:
         self.step_shares: dict[str, Shares] = {}
         self.moving_shares = self._oracle(1).without_scale()
 
-    def of_step(self, op: str, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
-        """The bounds of the step that the oracle is about to make on x, dy as (n, C) rows."""
-        trains, any_mode = op != "eval", self.assumed.any_mode
+    def of_step(self, by_batch: bool, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
+        """The bounds of the step that the oracle is about to make on x, dy as (n, C) rows.
+
+        by_batch: whether it normalizes by the batch's own statistics.
+        """
+        any_mode = self.assumed.any_mode
         bounds: Bounds = {}
-        if trains or any_mode:
+        if by_batch or any_mode:
             bounds = self._of_training(rows, dy_rows)
-        if not trains or any_mode:
+        if not by_batch or any_mode:
             in_prediction = self._of_prediction(rows, dy_rows)
             bounds = {name: np.fmax(bounds.get(name, 0.0), bound) for name, bound in in_prediction.items()}
         return bounds

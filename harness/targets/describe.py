@@ -6,11 +6,11 @@ import importlib.metadata
 import sys
 from typing import Any
 
-from harness.cases.script import DEFAULT_DTYPES
+from harness.cases.script import DEFAULT_DTYPES, MASKED
 from harness.targets.device import CPU, started_on
 from harness.targets.player import ALL_RANKS, Description
 
-METHODS = ("train", "eval", "stats", "train_no_grad", "state", "load_state")
+METHODS = ("train", "eval", "stats", "train_no_grad", "frozen", "state", "load_state")
 LIBRARIES = {
     name: name
     for name in (
@@ -41,8 +41,15 @@ def describe(target: Any, device: str = CPU) -> Description:
         framework=getattr(target, "framework", ""),
         inherits=getattr(target, "inherits", ""),
         device=hardware,
+        options=options_of(target),
         summation=getattr(target, "summation", "any"),
     )
+
+
+def options_of(target: Any) -> tuple[str, ...]:
+    """What it lists as `options`; `masked = True` is another word for one of them."""
+    masked = (MASKED,) if getattr(target, "masked", False) is True else ()
+    return tuple(dict.fromkeys((*getattr(target, "options", ()), *masked)))
 
 
 def _version_if_imported(name: str) -> str | None:

@@ -5,6 +5,7 @@ It runs where the target runs, in any Python from 3.9 on with NumPy, and holds n
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from harness.targets.axis import for_suite, for_target
 from harness.targets.player import Failure, FormError, Malformed, Observation, StepResult, same_bits
 
 LONGEST_MESSAGE = 500
+PARAMETERS = ("gamma", "beta", "moving_mean", "moving_var")
 OFFSET = 3
 """Values before a view that starts within a larger array: no boundary of 8 bytes or more is kept."""
 
@@ -113,12 +115,26 @@ def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> lis
     method = _method(target, step.op)
     x = laid_out(step.x, step.layout, channel_axis)
     dy = laid_out(step.dy, step.dy_layout, channel_axis)
-    returned = method(x) if step.op == "train_no_grad" else method(x, dy)
     given = {"x": (x, step.x), "dy": (dy, step.dy)}
+    returned = method(x) if step.op == "train_no_grad" else method(x, dy, **_mask(target, method, step))
     result.mutated = tuple(name for name, (now, before) in given.items() if now.tobytes() != before.tobytes())
     _store(returned, STEP, result)
     arrays = returned.items() if isinstance(returned, dict) else ()
     return [Kept(name, array, array.tobytes()) for name, array in arrays if isinstance(array, np.ndarray)]
+
+
+def _mask(target: Any, method: Any, step: Step) -> dict[str, Any]:
+    """The mask of a step as an argument: none of a step without one, unless the method insists."""
+    if getattr(target, "masked", False) is not True:
+        if step.mask is not None:
+            raise NotImplementedError("the target does not say `masked = True`")
+        return {}
+    parameter = inspect.signature(method).parameters.get("mask")
+    if step.mask is not None:
+        if parameter is None:
+            raise NotImplementedError(f"its `{step.op}` takes no `mask`")
+        return {"mask": step.mask.copy()}
+    return {} if parameter is None or parameter.default is not parameter.empty else {"mask": None}
 
 
 def _writes_when_it_may(factory: Any, setup: Setup, step: Step, channel_axis: int) -> tuple[str, ...]:
@@ -170,8 +186,7 @@ def _store(returned: Any, names: tuple[str, ...], result: StepResult) -> None:
 def _restored(factory: Any, target: Any, setup: Setup, step: Step, channel_axis: int) -> Any:
     """Another object that starts from other numbers, and may have been used, and gets the old one's saved state."""
     saved = _method(target, "state")()
-    ones, zeros = np.ones_like(setup.gamma), np.zeros_like(setup.gamma)
-    other = factory(replace(setup, gamma=ones, beta=zeros, moving_mean=zeros, moving_var=ones))
+    other = factory(_own_arrays(_untouched(setup)))
     if step.op == "restore_used":
         _call(other, replace(step, op="train"), channel_axis, StepResult("train", step.session))
     _method(other, "load_state")(saved)
@@ -180,13 +195,20 @@ def _restored(factory: Any, target: Any, setup: Setup, step: Step, channel_axis:
 
 def _own_arrays(setup: Setup) -> Setup:
     """Each object gets arrays of its own: a target may keep and change what it was given."""
-    return replace(
-        setup,
-        gamma=setup.gamma.copy(),
-        beta=setup.beta.copy(),
-        moving_mean=setup.moving_mean.copy(),
-        moving_var=setup.moving_var.copy(),
-    )
+    return _with_arrays(setup, dict.fromkeys(PARAMETERS, np.copy))
+
+
+def _untouched(setup: Setup) -> Setup:
+    """Of a layer that nothing has been done to: gamma and the moving variance are 1, beta and the moving mean 0."""
+    make = {"gamma": np.ones_like, "beta": np.zeros_like, "moving_mean": np.zeros_like, "moving_var": np.ones_like}
+    return _with_arrays(setup, make)
+
+
+def _with_arrays(setup: Setup, make: dict[str, Any]) -> Setup:
+    """The setup with arrays that are made of its own; what the layer is built without stays None."""
+    given = {name: getattr(setup, name) for name in PARAMETERS}
+    arrays: dict[str, Any] = {name: make[name](array) for name, array in given.items() if array is not None}
+    return replace(setup, **arrays)
 
 
 def laid_out(x: np.ndarray, layout: str, channel_axis: int = 1) -> np.ndarray:

@@ -34,6 +34,8 @@ class Description:
     """The same, where the target is a subclass of that framework's batch norm and declares nothing itself."""
     device: str = "cpu"
     """Where it computes: "cpu", or "cuda:0 NAME"."""
+    options: tuple[str, ...] = ()
+    """Which of `script.OPTIONS` it offers beyond the ordinary layer."""
     summation: str = "any"
     """How it says that it sums, one of `summation_error.SUMMATIONS`: sharper bounds hold for what it promises."""
     language: str = ""

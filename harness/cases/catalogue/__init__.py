@@ -14,6 +14,7 @@ from harness.cases.catalogue.degenerate import DEGENERATE
 from harness.cases.catalogue.eps import EPS
 from harness.cases.catalogue.many_values import MANY_VALUES
 from harness.cases.catalogue.memory import MEMORY
+from harness.cases.catalogue.options import OPTIONS
 from harness.cases.catalogue.parameters import PARAMETERS
 from harness.cases.catalogue.scales import SCALES
 from harness.cases.catalogue.shapes import SHAPES
@@ -30,6 +31,7 @@ CASES: tuple[Case, ...] = (
     *MEMORY,
     *SIXTEEN_BITS,
     *MANY_VALUES,
+    *OPTIONS,
 )
 
 BY_ID = {case.id: case for case in CASES}

@@ -6,9 +6,10 @@ from harness.diagnose.mistakes.entry import Known
 from harness.diagnose.mistakes.known_gradients import OF_GRADIENTS
 from harness.diagnose.mistakes.known_layout_and_state import OF_LAYOUT_AND_STATE
 from harness.diagnose.mistakes.known_modes import OF_MODES
+from harness.diagnose.mistakes.known_options import OF_OPTIONS
 from harness.diagnose.mistakes.known_statistics import OF_STATISTICS
 
-KNOWN: tuple[Known, ...] = (*OF_STATISTICS, *OF_MODES, *OF_GRADIENTS, *OF_LAYOUT_AND_STATE)
+KNOWN: tuple[Known, ...] = (*OF_STATISTICS, *OF_MODES, *OF_GRADIENTS, *OF_LAYOUT_AND_STATE, *OF_OPTIONS)
 """In an order in which they can be stacked: what is listed later acts on what the rest gives."""
 
 NOT_REPLAYED = {

@@ -25,6 +25,7 @@ def started(description: Description, name: str, language: str) -> dict[str, Any
         "declared": list(description.declared),
         "framework": description.framework,
         "inherits": description.inherits,
+        "options": list(description.options),
         "summation": description.summation,
     }
     return {"ok": True, "wire": VERSION, "implementation": implementation}

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from harness.cases.script import DEFAULT_DTYPES, DTYPES, Script, Step
+from harness.cases.script import DEFAULT_DTYPES, DTYPES, OPTIONS, Script, Step
 from harness.observables import STATISTICS, STEP
 from harness.targets.device import CPU
 from harness.targets.player import (
@@ -69,6 +69,7 @@ def description_from(answer: dict[str, Any], device: str) -> Description:
         framework=fields.text("framework"),
         inherits=fields.text("inherits"),
         device=computes_on,
+        options=fields.texts("options", (), OPTIONS),
         summation=fields.choice("summation", SUMMATIONS),
         language=fields.text("language"),
     )

@@ -44,12 +44,13 @@ def _line(request: dict[str, Any]) -> bytes:
 
 def _setup(setup: Setup) -> dict[str, Any]:
     numbers = {name: getattr(setup, name) for name in ("num_features", "ndim", "dtype", "eps", "momentum")}
-    return numbers | {name: _array(getattr(setup, name)) for name in PARAMETERS}
+    cumulative = {"cumulative": True} if setup.cumulative else {}
+    return numbers | cumulative | {name: _array(getattr(setup, name)) for name in PARAMETERS}
 
 
 def _step(step: Step) -> dict[str, Any]:
     written: dict[str, Any] = {"op": step.op, "session": step.session}
-    arrays = {"x": step.x, "dy": step.dy}
+    arrays = {"x": step.x, "dy": step.dy, "mask": step.mask}
     written |= {name: to_wire(array) for name, array in arrays.items() if array is not None}
     layouts = {"layout": step.layout, "dy_layout": step.dy_layout}
     return written | {name: layout for name, layout in layouts.items() if layout != "plain"}
@@ -62,7 +63,7 @@ def _array(array: np.ndarray | None) -> dict[str, Any] | None:
 def script_from(request: dict[str, Any], device: str) -> Script:
     """The script of a request. Raises WireError, KeyError or TypeError for what is no script."""
     setups = [Setup(**_with_arrays(setup, PARAMETERS), device=device) for setup in request["setups"]]
-    return Script(tuple(setups), tuple(Step(**_with_arrays(step, ("x", "dy"))) for step in request["steps"]))
+    return Script(tuple(setups), tuple(Step(**_with_arrays(step, ("x", "dy", "mask"))) for step in request["steps"]))
 
 
 def _with_arrays(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

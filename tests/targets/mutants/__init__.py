@@ -9,6 +9,7 @@ from tests.targets.mutants import (
     gradients,
     modes,
     moving,
+    options,
     pairs,
     powers,
     replicas,
@@ -30,7 +31,7 @@ def _mutants(*modules):
 
 
 SINGLE = (
-    *_mutants(moving, modes, variance, forward, gradients, subtle, sharded, stale, powers),
+    *_mutants(moving, modes, variance, forward, gradients, subtle, sharded, stale, powers, options),
     replicas.GradientNotReduced,
     replicas.FirstReplicaMoves,
 )
