@@ -19,6 +19,9 @@ def lockstep(
     activations: Annotated[
         bool, typer.Option("--activations", help="Compare what every layer passes on as well.")
     ] = False,
+    replicas: Annotated[
+        int, typer.Option(help="Compare each framework with its training by so many replicas.", min=1, metavar="R")
+    ] = 1,
     device: Device = Device.cpu,
     data: Data = None,
     seed: Seed = 0,
@@ -26,8 +29,9 @@ def lockstep(
 ) -> None:
     """Train the frameworks from the same start: how far apart do weights, statistics and gradients get?"""
     from harness.cli import run_commands
-    from harness.train.implementations import installed
+    from harness.train.implementations import REPLICATED, installed
     from harness.train.options import LockstepOptions
 
-    options = LockstepOptions(installed(), steps, dtype, seed, device.value, bn, activations)
+    names = installed() if replicas == 1 else installed(tuple(REPLICATED))
+    options = LockstepOptions(names, steps, dtype, seed, device.value, bn, activations, replicas)
     raise typer.Exit(run_commands.lockstep(options, data, json_file))

@@ -75,11 +75,12 @@ class TrainRequest:
 def train(options: TrainingOptions, request: TrainRequest) -> int:
     """options.implementation may be "all": those that are installed."""
     from harness.train.accuracy import accuracy, equivalence
-    from harness.train.implementations import installed, resolve_device
+    from harness.train.implementations import MODULES, REPLICATED, installed, resolve_device
     from reports.curves import curves
 
     ensure_installed("a training", ["matplotlib", *(["scipy"] if request.seeds > 1 else [])], "report")
-    names = installed() if options.implementation == ALL else installed((options.implementation,))
+    every = tuple(MODULES) if options.replicas == 1 else tuple(REPLICATED)
+    names = installed(every) if options.implementation == ALL else installed((options.implementation,))
     if not names:
         raise UsageError(f"{options.implementation} is not installed: pip install 'bnproof[all]'")
     if request.workers.scheduler is None:
@@ -118,7 +119,7 @@ def run_over_seeds(data: FashionMnist, options: TrainingOptions, seeds: int) -> 
     from harness.train.implementations import SEEDS_MODULES
 
     each = tuple(range(options.seed, options.seed + seeds))
-    if seeds > 1 and options.implementation in SEEDS_MODULES:
+    if seeds > 1 and options.implementation in SEEDS_MODULES and options.replicas == 1:
         return run_seeds_together(data, options, each)
     return tuple(run_training(data, replace(options, seed=seed)) for seed in each)
 

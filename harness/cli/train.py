@@ -34,12 +34,16 @@ def train(
     population: Annotated[
         bool, typer.Option("--population", help="Test accuracy also by statistics of the whole training set.")
     ] = False,
+    replicas: Annotated[
+        int, typer.Option(help="Train by so many replicas, each on a shard of every batch.", min=1, metavar="R")
+    ] = 1,
     jobs: Jobs = None,
     on: On = None,
     json_file: Json = None,
 ) -> None:
     """Train LeNet on Fashion-MNIST: loss, accuracies, examples a second, and the curves as a picture.
 
+    With --replicas torchrun's launcher starts the processes of PyTorch; a rank that dies or hangs ends the run.
     With --jobs or --on the seeds are trained side by side; their examples a second are then not those of one alone.
     """
     from harness.cli import run_commands
@@ -47,7 +51,14 @@ def train(
     from harness.train.options import TrainingOptions
 
     options = TrainingOptions(
-        impl.value, epochs, seed, device.value, resume=resume, compiled=compiled, population=population
+        impl.value,
+        epochs,
+        seed,
+        device.value,
+        resume=resume,
+        compiled=compiled,
+        population=population,
+        replicas=replicas,
     )
     request = run_commands.TrainRequest(seeds, data, out, json_file, workers_of(jobs, on))
     raise typer.Exit(run_commands.train(options, request))

@@ -62,7 +62,7 @@ def jobs_of(options: TrainingOptions, seeds: int) -> list[TrainingJob]:
     """A folder to resume from is named by its whole path: a job may be done in another working directory."""
     options = replace(options, resume=options.resume and options.resume.absolute())
     each = tuple(range(options.seed, options.seed + seeds))
-    if seeds > 1 and options.implementation in SEEDS_MODULES:
+    if seeds > 1 and options.implementation in SEEDS_MODULES and options.replicas == 1:
         return [TrainingJob(options, each)]
     return [TrainingJob(replace(options, seed=seed), (seed,)) for seed in each]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from harness import place
+from harness.errors import UsageError
 from harness.targets.device import CUDA, DeviceError, hardware
 from harness.train.results import EpochRecord
 from reference.lenet import Weights
@@ -18,6 +21,8 @@ MODULES = {"numpy": "reference.training", "torch": "impls.pytorch.training", "ja
 """implementation -> the module with its `train` and `inspect`"""
 SEEDS_MODULES = {"jax": "impls.jax_flax.seeds"}
 """implementation -> the module whose `train_seeds` trains several seeds as one program"""
+REPLICATED = {"torch": "harness.train.replicas.train"}
+"""implementation -> the module whose `train` trains by several replicas"""
 NEEDS = {"numpy": "numpy", "torch": "torch", "jax": "flax"}
 
 
@@ -44,6 +49,19 @@ def trained(returned: dict[str, Any]) -> Trained:
 
 def training_module(implementation: str) -> ModuleType:
     return importlib.import_module(place.module(MODULES[implementation]))
+
+
+def train_function(implementation: str, replicas: int = 1) -> Callable[..., dict[str, Any]]:
+    """The implementation's `train`, or one of the same signature by several replicas.
+
+    Raises UsageError where it cannot be trained by several.
+    """
+    if replicas == 1:
+        return training_module(implementation).train
+    if implementation not in REPLICATED:
+        raise UsageError(f"{implementation} trains by one replica alone; --replicas is for {' and '.join(REPLICATED)}")
+    module = importlib.import_module(place.module(REPLICATED[implementation]))
+    return functools.partial(module.train, replicas=replicas)
 
 
 def seeds_module(implementation: str) -> ModuleType:

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.train.distances import PERTURBED, Yardstick, one_ulp_off
 from harness.train.fashion_mnist import FashionMnist
-from harness.train.implementations import resolve_device, trained, training_module
+from harness.train.implementations import resolve_device, train_function, trained, training_module
 from harness.train.options import NO_LOCKSTEP_PROGRESS, LockstepOptions, LockstepProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders
 from harness.train.results import LockstepRecord
@@ -138,14 +138,17 @@ def yardstick_framework(options: LockstepOptions) -> str:
 def make_runners(options: LockstepOptions) -> list[Runner]:
     start = initial_weights(options.seed)
 
-    def runner(implementation: str, name: str, weights: Weights, **further: Any) -> Runner:
-        module = training_module(implementation)
+    def runner(implementation: str, name: str, weights: Weights, replicas: int = 1, **further: Any) -> Runner:
         device = resolve_device(implementation, options.device)
         arguments = {"dtype": options.dtype, "device": device} | further
-        return Runner(name, weights, module.train, module.inspect, arguments)
+        inspect = training_module(implementation).inspect
+        return Runner(name, weights, train_function(implementation, replicas), inspect, arguments)
 
     names = ("numpy",) if options.bn else options.implementations
     runners = [runner(name, name, start) for name in names]
+    if options.replicas > 1:
+        of_many = f"over {options.replicas} replicas"
+        runners += [runner(name, f"{name} {of_many}", start, options.replicas) for name in names]
     if options.bn:
         from harness.train.target_norm import target_norm
 

@@ -35,6 +35,8 @@ class TrainingOptions:
     """PyTorch's steps compiled; of no effect elsewhere."""
     population: bool = False
     """Measure test accuracy also with statistics of the whole training set."""
+    replicas: int = 1
+    """More than one train together, each on a shard of every batch. "torch" and "jax" can."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class LockstepOptions:
     """A target whose batch norm is put into the NumPy network, which is then compared with the plain one instead."""
     activations: bool = False
     """Compare also what every layer passes on."""
+    replicas: int = 1
+    """More than one: each implementation is compared with its own training by so many replicas."""
 
 
 @dataclass(frozen=True)

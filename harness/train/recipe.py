@@ -30,6 +30,7 @@ class Recipe:
     """A digest of the examples."""
     batch_size: int = BATCH_SIZE
     learning_rate: float = LEARNING_RATE
+    replicas: int = 1
 
 
 def recipe_of(options: TrainingOptions, seeds: tuple[int, ...], device: str, data: FashionMnist) -> Recipe:
@@ -42,6 +43,7 @@ def recipe_of(options: TrainingOptions, seeds: tuple[int, ...], device: str, dat
         dtype=options.dtype,
         compiled=options.compiled and options.implementation == "torch",
         data=digest(data),
+        replicas=options.replicas,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from harness.errors import UsageError
 from harness.train.checkpoint import Checkpoint, CheckpointFile
 from harness.train.fashion_mnist import FashionMnist
-from harness.train.implementations import Trained, resolve_device, trained, training_module
+from harness.train.implementations import Trained, resolve_device, train_function, trained
 from harness.train.options import NO_PROGRESS, TrainingOptions, TrainingProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders, recipe_of
 from harness.train.results import EpochRecord, TrainingResult
@@ -39,7 +39,8 @@ class Job:
     def file(self) -> CheckpointFile:
         which = f"seed{self.seeds[0]}" if len(self.seeds) == 1 else f"seeds{'-'.join(map(str, self.seeds))}"
         folder = self.options.resume
-        path = folder / f"{self.options.implementation}-{which}.npz" if folder else None
+        over = f"-{self.options.replicas}-replicas" if self.options.replicas > 1 else ""
+        path = folder / f"{self.options.implementation}-{which}{over}.npz" if folder else None
         return CheckpointFile(path, recipe_of(self.options, self.seeds, self.device, self.data))
 
     def start(self) -> Checkpoint:
@@ -56,7 +57,7 @@ def run(data: FashionMnist, options: TrainingOptions, progress: TrainingProgress
 
     def train(checkpoint: Checkpoint, keep: Keep) -> tuple[Trained, ...]:
         done = len(checkpoint.history)
-        returned = training_module(options.implementation).train(
+        returned = train_function(options.implementation, options.replicas)(
             data,
             checkpoint.weights[0],
             job.orders(options.seed)[done:],

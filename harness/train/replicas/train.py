@@ -1,0 +1,133 @@
+"""A data-parallel training: started, watched, and ended with every process of it, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import place
+from harness.errors import UsageError
+from harness.targets.guard import GUARD, kill_group
+from harness.train.fashion_mnist import FashionMnist
+from harness.train.replicas import beats
+from harness.train.replicas.folder import BEATS, FAILURE, RESULT, Request, RunFolder
+from harness.train.replicas.watch import Watch
+from reference.lenet import Weights
+
+POLL_SECONDS = 0.1
+AGENT, RANK = "harness.train.replicas.agent", "harness.train.replicas.rank"
+LAST_WORDS = 300
+
+
+class ReplicasFailedError(UsageError):
+    """A rank died, hung or raised. The message names it; what was kept is the last whole epoch."""
+
+
+def train(
+    data: FashionMnist,
+    weights: Weights,
+    orders: np.ndarray,
+    *,
+    replicas: int,
+    learning_rate: float,
+    batch_size: int,
+    dtype: str = "float32",
+    device: str = "cpu",
+    first_epoch: int = 1,
+    on_progress: Callable[[int], None] | None = None,
+    on_epoch: Callable[[dict, Weights], None] | None = None,
+) -> dict[str, Any]:
+    """As `impls.pytorch.training.train`, by `replicas` processes. Raises ReplicasFailedError."""
+    with tempfile.TemporaryDirectory(prefix="bnproof-replicas-") as name:
+        folder = RunFolder(Path(name))
+        request = Request(replicas, learning_rate, batch_size, dtype, device, first_epoch, data.source)
+        folder.write_request(request, data, weights, orders)
+        run = Run(folder, replicas, on_progress, on_epoch, first_epoch)
+        try:
+            run.wait()
+        finally:
+            run.end()
+        content, weights = folder.read(RESULT)
+    return content | {"weights": weights}
+
+
+class Run:
+    """The launcher's process and those of the ranks."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        replicas: int,
+        on_progress: Callable[[int], None] | None,
+        on_epoch: Callable[[dict, Weights], None] | None,
+        first_epoch: int,
+    ) -> None:
+        self.folder, self.on_progress, self.on_epoch = folder, on_progress, on_epoch
+        self.next_epoch = first_epoch
+        self.beats = beats.new_beats(folder.path / BEATS, replicas)
+        self.watch = Watch(self.beats)
+        self.guarded: set[int] = set()
+        command = [sys.executable, "-P", "-m", place.module(AGENT), str(folder.path), str(replicas), place.module(RANK)]
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": place.python_path()}
+        with (folder.path / "agent.log").open("wb") as log:
+            self.launcher = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            )
+        GUARD.watch("process", self.launcher.pid)
+
+    def wait(self) -> None:
+        """Until the training is done. Raises ReplicasFailedError as soon as a rank has failed."""
+        while self.launcher.poll() is None:
+            self._guard_ranks()
+            self._report()
+            silent = self.watch.who_hangs()
+            if silent:
+                raise ReplicasFailedError(f"{silent}; the run was ended")
+            time.sleep(POLL_SECONDS)
+        self._report()
+        if self.launcher.returncode != 0 or not self.folder.has(RESULT):
+            raise ReplicasFailedError(self._why())
+
+    def _guard_ranks(self) -> None:
+        """Each rank leads a group of its own, which outlives the launcher's."""
+        for pid in {int(pid) for pid in self.beats[:, beats.PID]} - self.guarded - {0}:
+            self.guarded.add(pid)
+            GUARD.watch("process", pid)
+
+    def _report(self) -> None:
+        if self.on_progress:
+            self.on_progress(int(self.beats[0, beats.DONE]))
+        while self.folder.has(name := f"epoch-{self.next_epoch}.npz"):
+            record, weights = self.folder.read(name)
+            (self.folder.path / name).unlink()
+            self.next_epoch += 1
+            if self.on_epoch:
+                self.on_epoch(record, weights)
+
+    def _why(self) -> str:
+        if self.folder.has(FAILURE):
+            failure = json.loads((self.folder.path / FAILURE).read_text())
+            return f"rank {failure['rank']} {failure['how']}; the run was ended"
+        printed = (self.folder.path / "agent.log").read_text(errors="replace").strip()
+        return f"the launcher ended with exit status {self.launcher.returncode}: {printed[-LAST_WORDS:]}"
+
+    def end(self) -> None:
+        """Kill what is left of it."""
+        self._guard_ranks()
+        for pid in self.guarded:
+            kill_group(pid)
+            GUARD.forget("process", pid)
+        kill_group(self.launcher.pid)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.launcher.wait(5)
+        GUARD.forget("process", self.launcher.pid)
