@@ -132,6 +132,13 @@ ONNX_OPSETS = (7, 9, 14, 15)
 """Those in which the operator changed since a rank-2 input was allowed. Training has outputs from 14 on."""
 
 OTHERS: dict[str, BuiltIn] = {
+    "torch-triton": BuiltIn(
+        "impls.pytorch.triton_layer:TritonBatchNorm",
+        "torch triton",
+        "our nn.Module by Triton kernels, on CUDA",
+        "pip install torch triton",
+        in_matrix_only=True,
+    ),
     "torch-channels-last": _other(
         "torch_layers:ChannelsLast", "torch", "torch.nn.BatchNorm2d on channels_last memory", "torch"
     ),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from impls.pytorch.channels import RANKS, other_axes, per_channel_shape
 from impls.pytorch.fast_batch_norm import normalize_by_batch, normalize_by_moving
+from impls.pytorch.triton_choice import suits_kernels
 from reference.conventions import D2L, Conventions
 
 
@@ -101,6 +102,8 @@ class BatchNorm(nn.Module):
     dtypes = ("float64", "float32", "bfloat16", "float16")
     """Those of x that it takes."""
     ranks = RANKS
+    kernels: bool | None = None
+    """Whether to compute by Triton kernels. None: where they can, on CUDA. True: on other devices too. False: never."""
     moving_mean: Tensor
     moving_var: Tensor
     updates: Tensor
@@ -128,6 +131,10 @@ class BatchNorm(nn.Module):
         self.register_buffer("updates", torch.zeros((), device=device, dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
+        if suits_kernels(x, self):
+            from impls.pytorch import triton_batch_norm  # only where Triton is
+
+            return triton_batch_norm.forward(self, x)
         if not self.training:
             mean, var = self.moving_statistics()
             return normalize_by_moving(x, self.gamma, self.beta, mean, var, self.eps, self.conventions)

@@ -28,6 +28,7 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
         dtypes=tuple(DTYPES) if native else None,
         ranks=next((ranks for base, ranks in RANKS if issubclass(kind, base)), None),
     )
+    adapter.devices = getattr(target, "devices", adapter.devices)  # type: ignore[attr-defined]
     if not getattr(target, "trains", True):
         adapter.train = adapter.train_no_grad = None  # type: ignore[attr-defined]
     return adapter

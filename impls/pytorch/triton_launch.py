@@ -1,0 +1,139 @@
+"""Launches of the Triton kernels: for each shape a plan, compiled kernels, and the memory in which programs meet.
+
+A layer on small x takes as long as its launches take the CPU. Therefore what a shape needs is prepared once, and a
+kernel that has been compiled for it is started directly, without Triton's own look at every argument.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impls.pytorch import triton_forward
+from impls.pytorch.triton_plan import Chip, Layout, Plan, Tiling, plan
+
+INTERPRETED = not hasattr(triton_forward.normalize, "device_caches")
+"""Whether Triton's interpreter plays the kernels, on any device: TRITON_INTERPRET=1."""
+CHIP_OF_INTERPRETER = Chip(multiprocessors=4, kept=64, passed=512, least=16)
+"""So small that small arrays go every way there is."""
+COUNTERS = 1 << 13
+WIDE_FROM = 1 << 31
+"""Values, from which offsets take 64 bits."""
+NOTHING = contextlib.nullcontext()
+
+
+@dataclass(eq=False)
+class Prepared:
+    """What the kernels need to know about x of one shape, memory order, dtype and device."""
+
+    plan: Plan
+    in_order: bool
+    """Whether x lies as `plan.layout` says; else it is to be made contiguous."""
+    device: torch.device
+    compiled: dict[tuple, Any] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        return self.plan.layout
+
+    @property
+    def wide(self) -> bool:
+        return self.layout.size >= WIDE_FROM
+
+    def tile_constants(self, tiling: Tiling) -> tuple[int, ...]:
+        return self.layout.last, tiling.tile_rows, tiling.tile_cols
+
+    def launch(
+        self,
+        kernel: Any,
+        programs: int,
+        arrays: tuple[Tensor, ...],
+        numbers: tuple[float, ...],
+        constants: tuple[int, ...],
+        warps: int,
+    ) -> None:
+        """arrays: first the one or two inputs of x's size, whose addresses may be odd; fresh ones are aligned."""
+        key = (kernel, constants, (arrays[0].data_ptr() | arrays[1].data_ptr()) & 15)
+        compiled = self.compiled.get(key)
+        if compiled is None:
+            with torch.cuda.device(self.device) if self.device.type == "cuda" else NOTHING:
+                self.compiled[key] = kernel[(programs,)](*arrays, *numbers, *constants, num_warps=warps)
+            return
+        stream = torch._C._cuda_getCurrentRawStream(self.device.index)
+        compiled.run(
+            programs, 1, 1, stream, compiled.function, compiled.packed_metadata, None, None, None,
+            *arrays, *numbers, *constants,
+        )  # fmt: skip
+
+    def scratch(self, parts: int, blocks: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        """(partials, counters) for `parts` programs of each of `blocks` blocks; `like` where nothing is shared."""
+        if parts == 1:
+            return like, like
+        return like.new_empty(3 * parts * self.layout.channels), counters(self.device, blocks)
+
+
+def output_like(x: Tensor) -> Tensor:
+    """Where a kernel writes what has x's shape. Triton's interpreter cuts bfloat16 off where a GPU rounds it."""
+    cuts = INTERPRETED and x.dtype is torch.bfloat16
+    return torch.empty_like(x, dtype=torch.float32 if cuts else x.dtype)
+
+
+def prepare(x: Tensor, channel_axis: int) -> Prepared:
+    key = (x.shape, x.stride(), x.dtype, x.device, channel_axis)
+    prepared = PREPARED.get(key)
+    if prepared is None:
+        if len(PREPARED) >= MOST_PREPARED:
+            PREPARED.clear()
+        layout, in_order = layout_of(x, channel_axis)
+        prepared = Prepared(plan(layout, x.dtype, chip(x.device)), in_order, x.device)
+        PREPARED[key] = prepared
+    return prepared
+
+
+PREPARED: dict[tuple, Prepared] = {}
+MOST_PREPARED = 4096
+
+
+def layout_of(x: Tensor, channel_axis: int) -> tuple[Layout, bool]:
+    """(how the kernels see x, whether it lies so already): else it is to be made contiguous."""
+    axis = channel_axis % x.ndim
+    channels = x.shape[axis]
+    moved = x.movedim(axis, -1)
+    if moved.is_contiguous():
+        return Layout(x.numel() // channels, channels, channels, last=True), True
+    in_order = x.is_contiguous()
+    if axis == x.ndim - 1:
+        return Layout(x.numel() // channels, channels, channels, last=True), in_order
+    rows = math.prod(x.shape[:axis])
+    return Layout(rows, channels, x.numel() // (rows * channels), last=False), in_order
+
+
+@cache
+def chip(device: torch.device) -> Chip:
+    if INTERPRETED:
+        return CHIP_OF_INTERPRETER
+    return Chip(torch.cuda.get_device_properties(device).multi_processor_count)
+
+
+def counters(device: torch.device, blocks: int) -> Tensor:
+    """Two zeros for each block. Every kernel leaves zeros, so that those of a stream share them.
+
+    While a graph is captured it gets zeros of its own, because graphs may be replayed side by side.
+    """
+    size = max(2 * blocks, COUNTERS)
+    if device.type != "cuda" or torch.cuda.is_current_stream_capturing():
+        return torch.zeros(2 * blocks, dtype=torch.int32, device=device)
+    key = (device, torch._C._cuda_getCurrentRawStream(device.index))
+    shared = SHARED.get(key)
+    if shared is None or len(shared) < size:
+        shared = SHARED[key] = torch.zeros(size, dtype=torch.int32, device=device)
+    return shared
+
+
+SHARED: dict[tuple, Tensor] = {}

@@ -1,0 +1,40 @@
+"""The Triton kernels, played by Triton's interpreter on the CPU: by the oracle's bounds, every way through them."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+from harness.cases.catalogue import case_by_id  # noqa: E402
+from harness.check import CheckOptions, check  # noqa: E402
+from impls.pytorch.triton_plan import Chip, Layout, plan  # noqa: E402
+
+CASES = ("sixteen_bits", "moved_channels")
+
+
+def test_the_kernels_stay_within_the_bounds(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    (report,) = check(["torch-triton"], CheckOptions(tuple(map(case_by_id, CASES)), diagnosed=False))
+    assert report.verdict == "agree"
+    judged = {(judgement.case, judgement.dtype) for judgement in report.judgements if judgement.verdict == "agree"}
+    assert {("sixteen_bits", "bfloat16"), ("moved_channels", "float32"), ("moved_channels", "float64")} <= judged
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "channels", "positions"),
+    [(256, 6, 576), (256, 16, 64), (64, 64, 3136), (256, 120, 1), (8, 512, 49), (128, 3, 50176), (1, 1, 1), (7, 3, 5)],
+)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_tiles_cover_x_and_fit(rows, channels, positions, last, dtype):
+    layout = Layout(rows * positions, channels, channels, True) if last else Layout(rows, channels, positions, False)
+    planned = plan(layout, dtype, Chip(132))
+    for tiling in filter(None, (planned.on_chip, planned.streamed)):
+        wide = tiling.blocks * tiling.tile_cols if last else channels
+        assert wide >= channels
+        assert tiling.tiles * tiling.tile_rows * (1 if last else tiling.tile_cols) >= layout.values
+        assert 1 <= tiling.parts <= tiling.tiles
+        assert tiling.tile_rows * tiling.tile_cols <= 16384
+        assert 1 <= tiling.warps <= 16
+    if planned.on_chip:
+        assert planned.on_chip.parts == planned.on_chip.tiles <= 132  # they wait for each other: all must be there
