@@ -6,7 +6,7 @@ channel's values fit on the chip, x is read once forward, and x and dy once back
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +16,9 @@ from impls.pytorch.channels import check
 from impls.pytorch.fast_batch_norm import normalize_by_batch, normalize_by_moving
 from impls.pytorch.triton_launch import INTERPRETED, Prepared, output_like, prepare
 
-if TYPE_CHECKING:
-    from impls.pytorch.batch_norm import BatchNorm
 
-
-def forward(layer: BatchNorm, x: Tensor) -> Tensor:
-    """What `layer` makes of x, in its mode; in training the moving statistics have moved then.
+def forward(layer: Any, x: Tensor) -> Tensor:
+    """What `layer`, a BatchNorm, makes of x, in its mode; in training the moving statistics have moved then.
 
     For x that `triton_choice.suits_kernels`. Raises what the plain operations raise.
     """
@@ -49,7 +46,7 @@ class Moving:
 
     __slots__ = ("arrays", "keeps", "numbers")
 
-    def __init__(self, layer: BatchNorm, bessel: float) -> None:
+    def __init__(self, layer: Any, bessel: float) -> None:
         self.arrays = (layer.moving_mean, layer.moving_var, layer.updates)
         self.numbers = (layer.momentum, bessel)
         self.keeps = layer.conventions.momentum == "keep"
