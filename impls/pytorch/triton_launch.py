@@ -59,7 +59,8 @@ class Prepared:
         warps: int,
     ) -> None:
         """arrays: first the one or two inputs of x's size, whose addresses may be odd; fresh ones are aligned."""
-        key = (kernel, constants, (arrays[0].data_ptr() | arrays[1].data_ptr()) & 15)
+        addresses = [array.data_ptr() for array in arrays]  # a launcher takes numbers without a look at them
+        key = (kernel, constants, (addresses[0] | addresses[1]) & 15)
         compiled = self.compiled.get(key)
         if compiled is None:
             with torch.cuda.device(self.device) if self.device.type == "cuda" else NOTHING:
@@ -68,7 +69,7 @@ class Prepared:
         stream = torch._C._cuda_getCurrentRawStream(self.device.index)
         compiled.run(
             programs, 1, 1, stream, compiled.function, compiled.packed_metadata, None, None, None,
-            *arrays, *numbers, *constants,
+            *addresses, *numbers, *constants,
         )  # fmt: skip
 
     def scratch(self, parts: int, blocks: int, like: Tensor) -> tuple[Tensor, Tensor]:
