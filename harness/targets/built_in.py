@@ -131,6 +131,11 @@ def _one_dnn(words: str, what: str) -> BuiltIn:
 ONNX_OPSETS = (7, 9, 14, 15)
 """Those in which the operator changed since a rank-2 input was allowed. Training has outputs from 14 on."""
 
+
+def _ours(where: str, needs: str, what: str, install: str) -> BuiltIn:
+    return BuiltIn(f"impls.{where}", needs, what, f"pip install {install}", in_matrix_only=True)
+
+
 OTHERS: dict[str, BuiltIn] = {
     "torch-triton": BuiltIn(
         "impls.pytorch.triton_layer:TritonBatchNorm",
@@ -138,6 +143,15 @@ OTHERS: dict[str, BuiltIn] = {
         "our nn.Module by Triton kernels, on CUDA",
         "pip install torch triton",
         in_matrix_only=True,
+    ),
+    "torch-options": _ours(
+        "pytorch.option_batch_norm:OptionBatchNorm", "torch", "our nn.Module with masks and other options", "torch"
+    ),
+    "flax-options": _ours(
+        "jax_flax.option_batch_norm:OptionBatchNorm",
+        "jax flax",
+        "our nnx module with masks and other options",
+        "jax flax optax",
     ),
     "torch-channels-last": _other(
         "torch_layers:ChannelsLast", "torch", "torch.nn.BatchNorm2d on channels_last memory", "torch"

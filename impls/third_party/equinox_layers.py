@@ -17,19 +17,29 @@ class EquinoxBatchNorm:
     ranks = (2, 3, 4, 5)
     devices = ("cpu", "cuda")  # as JAX_PLATFORMS says
     library = "jax"
+    options = ("no_gamma", "no_beta")
 
     def __init__(self, setup):
         jax.config.update("jax_enable_x64", setup.dtype == "float64")
         given = {name: value for name in ("eps", "momentum") if (value := getattr(setup, name)) is not None}
+        if (setup.gamma is None) != (setup.beta is None):
+            raise NotImplementedError("equinox.nn.BatchNorm has scale and shift, or none of them")
+        given |= {} if setup.gamma is not None else {"channelwise_affine": False}
         layer, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(setup.num_features, AXIS, mode="batch", **given)
         start = jnp.asarray(setup.moving_mean), jnp.asarray(setup.moving_var)
         self.moving = state.set(layer.batch_state_index, start)
-        self.layer = with_parameters(layer, jnp.asarray(setup.gamma), jnp.asarray(setup.beta))
+        self.layer = layer
+        if setup.gamma is not None:
+            self.layer = with_parameters(layer, jnp.asarray(setup.gamma), jnp.asarray(setup.beta))
 
     def train(self, x, dy):
         return self._step(x, dy, inference=False)
 
     def eval(self, x, dy):
+        return self._step(x, dy, inference=True)
+
+    def frozen(self, x, dy):
+        """In a model that trains, called with `inference=True`."""
         return self._step(x, dy, inference=True)
 
     def stats(self):
@@ -42,18 +52,18 @@ class EquinoxBatchNorm:
         }
 
     def _step(self, x, dy, inference):
-        def forward(x, weight, bias):
-            layer = with_parameters(self.layer, weight, bias)
+        def forward(x, *parameters):
+            layer = with_parameters(self.layer, *parameters) if parameters else self.layer
             of_batch = jax.vmap(
                 lambda x, moving: layer(x, moving, inference=inference),
                 axis_name=AXIS, in_axes=(0, None), out_axes=(0, None),
             )  # fmt: skip
             return of_batch(x, self.moving)
 
-        inputs = jnp.asarray(x), self.layer.weight, self.layer.bias
-        y, backward, self.moving = jax.vjp(forward, *inputs, has_aux=True)
+        parameters = () if self.layer.weight is None else (self.layer.weight, self.layer.bias)
+        y, backward, self.moving = jax.vjp(forward, jnp.asarray(x), *parameters, has_aux=True)
         arrays = (y, *backward(jnp.asarray(dy)))
-        return {name: np.asarray(a) for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)}
+        return {name: np.asarray(a) for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=False)}
 
 
 def with_parameters(layer, weight, bias):

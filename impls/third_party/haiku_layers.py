@@ -12,17 +12,20 @@ class HaikuBatchNorm:
     ranks = (2, 3, 4, 5)
     devices = ("cpu", "cuda")  # as JAX_PLATFORMS says
     library = "jax"
+    options = ("no_gamma", "no_beta")
 
     def __init__(self, setup):
         jax.config.update("jax_enable_x64", setup.dtype == "float64")
         given = {"decay_rate": 0.9 if setup.momentum is None else setup.momentum}
         if setup.eps is not None:
             given["eps"] = setup.eps
+        has = setup.gamma is not None, setup.beta is not None
         self.apply = hk.without_apply_rng(
-            hk.transform_with_state(lambda x, training: hk.BatchNorm(True, True, **given, name="bn")(x, training))
+            hk.transform_with_state(lambda x, training: hk.BatchNorm(*has, **given, name="bn")(x, training))
         ).apply
         self.shape = (1,) * (setup.ndim - 1) + (setup.num_features,)
-        self.params = {"bn": {"scale": self._as_theirs(setup.gamma), "offset": self._as_theirs(setup.beta)}}
+        parameters = {"scale": setup.gamma, "offset": setup.beta}
+        self.params = {"bn": {name: self._as_theirs(a) for name, a in parameters.items() if a is not None}}
         self.moving = {
             f"bn/~/{name}_ema": {"counter": jnp.zeros((), jnp.int32), "hidden": start, "average": start}
             for name, start in (
@@ -37,6 +40,10 @@ class HaikuBatchNorm:
     def eval(self, x, dy):
         return self._step(x, dy, False)
 
+    def frozen(self, x, dy):
+        """In a model that trains, called with `is_training=False`."""
+        return self._step(x, dy, False)
+
     def stats(self):
         return {f"moving_{name}": np.ravel(self.moving[f"bn/~/{name}_ema"]["average"]) for name in ("mean", "var")}
 
@@ -49,9 +56,6 @@ class HaikuBatchNorm:
 
         y, backward, self.moving = jax.vjp(forward, self.params, jnp.asarray(x), has_aux=True)
         gradients, dx = backward(jnp.asarray(dy))
-        return {
-            "y": np.asarray(y),
-            "dx": np.asarray(dx),
-            "dgamma": np.ravel(gradients["bn"]["scale"]),
-            "dbeta": np.ravel(gradients["bn"]["offset"]),
-        }
+        names = {"scale": "dgamma", "offset": "dbeta"}
+        of_parameters = {names[theirs]: np.ravel(gradient) for theirs, gradient in gradients["bn"].items()}
+        return {"y": np.asarray(y), "dx": np.asarray(dx), **of_parameters}

@@ -11,12 +11,17 @@ class MlxBatchNorm:
     conventions = {"preset": "torch", "channel_axis": -1}
     dtypes = ("float64", "float32")  # with 16-bit input its float32 parameters promote y
     ranks = (2, 3, 4)
+    options = ("no_gamma", "no_beta", "no_statistics")
 
     def __init__(self, setup):
         given = {name: value for name in ("eps", "momentum") if (value := getattr(setup, name)) is not None}
+        if (setup.gamma is None) != (setup.beta is None):
+            raise NotImplementedError("mlx.nn.BatchNorm has scale and shift, or none of them")
+        given |= {"affine": setup.gamma is not None, "track_running_stats": setup.moving_mean is not None}
         self.layer = nn.BatchNorm(setup.num_features, **given)
         names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}
-        for theirs, ours in names.items():
+        self.names = {theirs: ours for theirs, ours in names.items() if getattr(setup, ours) is not None}
+        for theirs, ours in self.names.items():
             setattr(self.layer, theirs, array(getattr(setup, ours)))
 
     def train(self, x, dy):
@@ -27,21 +32,29 @@ class MlxBatchNorm:
         self.layer.eval()
         return self._step(array(x), array(dy))
 
+    def frozen(self, x, dy):
+        """In a model that trains, put into `eval()` after the model's `train()`."""
+        nn.Sequential(self.layer).train()
+        return self.eval(x, dy)
+
     def _step(self, x, dy):
-        def forward(x, weight, bias):
-            self.layer.weight, self.layer.bias = weight, bias
+        held = {theirs: getattr(self.layer, theirs) for theirs in self.names}
+        parameters = {f"d{self.names[theirs]}": theirs for theirs in ("weight", "bias") if theirs in held}
+
+        def forward(x, *values):
+            for theirs, value in zip(parameters.values(), values, strict=True):
+                setattr(self.layer, theirs, value)
             return self.layer(x)
 
-        parameters = self.layer.weight, self.layer.bias
-        running = self.layer.running_mean, self.layer.running_var
-        (y,), gradients = mx.vjp(forward, [x, *parameters], [dy])
-        self.layer.running_mean, self.layer.running_var = running  # what is traced inside vjp is not kept
-        self.layer.weight, self.layer.bias = parameters
+        (y,), gradients = mx.vjp(forward, [x, *(held[theirs] for theirs in parameters.values())], [dy])
+        for theirs, value in held.items():  # what is traced inside vjp is not kept
+            setattr(self.layer, theirs, value)
         self.layer(x)
-        return {n: np.array(a) for n, a in zip(("y", "dx", "dgamma", "dbeta"), (y, *gradients), strict=True)}
+        return {n: np.array(a) for n, a in zip(("y", "dx", *parameters), (y, *gradients), strict=True)}
 
     def stats(self):
-        return {"moving_mean": np.array(self.layer.running_mean), "moving_var": np.array(self.layer.running_var)}
+        moved = {ours: theirs for theirs, ours in self.names.items() if theirs.startswith("running")}
+        return {ours: np.array(getattr(self.layer, theirs)) for ours, theirs in moved.items()}
 
 
 def array(values):

@@ -15,17 +15,26 @@ class PaddleBatchNorm:
     ranks: tuple[int, ...] = (2, 3, 4, 5)
     devices = ("cpu", "cuda")
     library = "paddle"
+    options = ("no_gamma", "no_beta", "no_statistics")
 
     def __init__(self, setup):
         paddle.set_device("gpu:0" if setup.device == "cuda" else "cpu")
         paddle.set_default_dtype(setup.dtype)
         given = {"epsilon": setup.eps, "momentum": setup.momentum}
         given = {name: value for name, value in given.items() if value is not None}
+        absent = {"weight_attr": setup.gamma, "bias_attr": setup.beta}
+        given |= {name: False for name, array in absent.items() if array is None}
+        given |= {"use_global_stats": False} if setup.moving_mean is None else {}
         self.layer = LAYERS[setup.ndim](setup.num_features, **given, **self.layout(setup.ndim))
-        self.layer.weight.set_value(setup.gamma)
-        self.layer.bias.set_value(setup.beta)
-        self.layer._mean.set_value(setup.moving_mean)
-        self.layer._variance.set_value(setup.moving_var)
+        self.parameters = {}
+        for name, theirs, array in (("dgamma", self.layer.weight, setup.gamma), ("dbeta", self.layer.bias, setup.beta)):
+            if array is not None:
+                theirs.set_value(array)
+                self.parameters[name] = theirs
+        self.keeps_statistics = setup.moving_mean is not None
+        if self.keeps_statistics:
+            self.layer._mean.set_value(setup.moving_mean)
+            self.layer._variance.set_value(setup.moving_var)
 
     def layout(self, rank):  # noqa: ARG002
         return {}
@@ -38,16 +47,22 @@ class PaddleBatchNorm:
         self.layer.eval()
         return self._step(x, dy)
 
+    def frozen(self, x, dy):
+        """In a model that trains, put into `eval()` after the model's `train()`."""
+        paddle.nn.Sequential(self.layer).train()
+        return self.eval(x, dy)
+
     def stats(self):
+        if not self.keeps_statistics:
+            return {}
         return {"moving_mean": self.layer._mean.numpy(), "moving_var": self.layer._variance.numpy()}
 
     def _step(self, x, dy):
         x = paddle.to_tensor(np.ascontiguousarray(x), stop_gradient=False)
         y = self.layer(x)
-        inputs = [x, self.layer.weight, self.layer.bias]
-        gradients = paddle.grad(y, inputs, paddle.to_tensor(np.ascontiguousarray(dy)))
+        gradients = paddle.grad(y, [x, *self.parameters.values()], paddle.to_tensor(np.ascontiguousarray(dy)))
         arrays = (y, *gradients)
-        return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)}
+        return {name: a.numpy() for name, a in zip(("y", "dx", *self.parameters), arrays, strict=True)}
 
 
 class ChannelsLast(PaddleBatchNorm):

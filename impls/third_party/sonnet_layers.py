@@ -17,14 +17,19 @@ class SonnetBatchNorm:
     }
     dtypes = ("float32",)
     ranks = (2, 3, 4, 5)
+    options = ("no_gamma", "no_beta")
 
     def __init__(self, setup):
         given = {"eps": setup.eps, "decay_rate": setup.momentum}
         given = {name: value for name, value in given.items() if value is not None}
-        self.layer = snt.BatchNorm(create_scale=True, create_offset=True, **given)
+        has = {"create_scale": setup.gamma is not None, "create_offset": setup.beta is not None}
+        self.layer = snt.BatchNorm(**has, **given)
         self.layer(tf.zeros((2,) * (setup.ndim - 1) + (setup.num_features,), setup.dtype), is_training=False)
-        self._set(self.layer.scale, setup.gamma)
-        self._set(self.layer.offset, setup.beta)
+        self.parameters = {}
+        for name, theirs, array in (("dgamma", "scale", setup.gamma), ("dbeta", "offset", setup.beta)):
+            if array is not None:
+                self.parameters[name] = getattr(self.layer, theirs)
+                self._set(self.parameters[name], array)
         for average, start in (
             (self.layer.moving_mean, setup.moving_mean),
             (self.layer.moving_variance, setup.moving_var),
@@ -36,6 +41,10 @@ class SonnetBatchNorm:
         return self._step(x, dy, True)
 
     def eval(self, x, dy):
+        return self._step(x, dy, False)
+
+    def frozen(self, x, dy):
+        """In a model that trains, called with `is_training=False`."""
         return self._step(x, dy, False)
 
     def stats(self):
@@ -52,5 +61,7 @@ class SonnetBatchNorm:
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = self.layer(x, is_training=training)
-        dx, dgamma, dbeta = tape.gradient(y, [x, self.layer.scale, self.layer.offset], output_gradients=tf.constant(dy))
-        return {"y": y.numpy(), "dx": dx.numpy(), "dgamma": dgamma.numpy().ravel(), "dbeta": dbeta.numpy().ravel()}
+        inputs = {"dx": x, **self.parameters}
+        gradients = tape.gradient(y, [*inputs.values()], output_gradients=tf.constant(dy))
+        values = {"y": y.numpy()} | {name: a.numpy() for name, a in zip(inputs, gradients, strict=True)}
+        return {name: value if name in ("y", "dx") else value.ravel() for name, value in values.items()}

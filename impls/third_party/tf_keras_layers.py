@@ -10,17 +10,26 @@ class TfKerasBatchNorm:
     conventions = {"preset": "keras", "single_value": "any"}
     dtypes = ("float64", "float32")
     ranks = (2, 3, 4, 5)
+    options = ("no_gamma", "no_beta")
 
     def __init__(self, setup):
         given = {"epsilon": setup.eps, "momentum": setup.momentum}
         given = {name: value for name, value in given.items() if value is not None}
-        self.layer = tf_keras.layers.BatchNormalization(dtype=setup.dtype, **given)
+        has = {"scale": setup.gamma is not None, "center": setup.beta is not None}
+        self.layer = tf_keras.layers.BatchNormalization(dtype=setup.dtype, **given, **has)
         self.layer.build((None,) * (setup.ndim - 1) + (setup.num_features,))
         arrays = (setup.gamma, setup.beta, setup.moving_mean, setup.moving_var)
         for name, array in zip(NAMES, arrays, strict=True):
-            getattr(self.layer, name).assign(array)
+            if array is not None:
+                getattr(self.layer, name).assign(array)
 
     def train(self, x, dy):
+        self.layer.trainable = True
+        return self._step(x, dy, True)
+
+    def frozen(self, x, dy):
+        """`trainable = False`, which stays when the model switches modes."""
+        self.layer.trainable = False
         return self._step(x, dy, True)
 
     def eval(self, x, dy):
@@ -31,9 +40,11 @@ class TfKerasBatchNorm:
 
     def _step(self, x, dy, training):
         x = tf.constant(x)
-        inputs = [x, self.layer.gamma, self.layer.beta]
+        parameters = {"dgamma": self.layer.gamma, "dbeta": self.layer.beta}
+        parameters = {name: variable for name, variable in parameters.items() if variable is not None}
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = self.layer(x, training=training)
-        arrays = (y, *tape.gradient(y, inputs, output_gradients=tf.constant(dy)))
-        return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)}
+        arrays = (y, *tape.gradient(y, [x, *parameters.values()], output_gradients=tf.constant(dy)))
+        named = dict(zip(("y", "dx", *parameters), arrays, strict=True))
+        return {name: array.numpy() for name, array in named.items() if array is not None}

@@ -11,12 +11,17 @@ def mode(training):
 class TinygradBatchNorm:
     conventions = {"preset": "torch"}
     dtypes = ("float64", "float32")  # with 16-bit input its float32 parameters promote y
+    options = ("no_gamma", "no_beta", "no_statistics")
 
     def __init__(self, setup):
         given = {name: value for name in ("eps", "momentum") if (value := getattr(setup, name)) is not None}
+        if (setup.gamma is None) != (setup.beta is None):
+            raise NotImplementedError("tinygrad.nn.BatchNorm has scale and shift, or none of them")
+        given |= {"affine": setup.gamma is not None, "track_running_stats": setup.moving_mean is not None}
         self.layer = nn.BatchNorm(setup.num_features, **given)
         names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}
-        for theirs, ours in names.items():
+        self.names = {theirs: ours for theirs, ours in names.items() if getattr(setup, ours) is not None}
+        for theirs, ours in self.names.items():
             setattr(self.layer, theirs, Tensor(getattr(setup, ours)).realize())
 
     def train(self, x, dy):
@@ -26,11 +31,15 @@ class TinygradBatchNorm:
         return self._step(Tensor(x), Tensor(dy), False)
 
     def _step(self, x, dy, training):
+        held = {ours: getattr(self.layer, theirs) for theirs, ours in self.names.items()}
+        parameters = {f"d{name}": held[name] for name in ("gamma", "beta") if name in held}
         with mode(training):
             y = self.layer(x)
-            gradients = (y * dy).sum().gradient(x, self.layer.weight, self.layer.bias)
-            Tensor.realize(y, *gradients, self.layer.running_mean, self.layer.running_var)
-        return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), (y, *gradients), strict=True)}
+            gradients = (y * dy).sum().gradient(x, *parameters.values())
+            moved = [getattr(self.layer, theirs) for theirs in self.names if theirs.startswith("running")]
+            Tensor.realize(y, *gradients, *moved)
+        return {name: a.numpy() for name, a in zip(("y", "dx", *parameters), (y, *gradients), strict=True)}
 
     def stats(self):
-        return {"moving_mean": self.layer.running_mean.numpy(), "moving_var": self.layer.running_var.numpy()}
+        moved = {ours: theirs for theirs, ours in self.names.items() if theirs.startswith("running")}
+        return {ours: getattr(self.layer, theirs).numpy() for ours, theirs in moved.items()}

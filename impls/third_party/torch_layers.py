@@ -1,5 +1,7 @@
 """torch.nn.BatchNorm1d, 2d and 3d as they come, and BatchNorm2d on channels_last memory and compiled."""
 
+import inspect
+
 import torch
 from torch import nn
 
@@ -7,10 +9,17 @@ CLASSES = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchN
 ALL_DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
-def batch_norm(num_features, ndim, eps=None, momentum=None):
+def batch_norm(
+    num_features, ndim, eps=None, momentum=None, *, affine=True, bias=True, track_running_stats=True, cumulative=False
+):
     """The layer for inputs of rank `ndim`, 2 to 5; its own defaults for what is None."""
     given = {name: value for name, value in (("eps", eps), ("momentum", momentum)) if value is not None}
-    return CLASSES[ndim](num_features, **given)
+    given |= {"momentum": None} if cumulative else {}
+    given |= {} if bias or not affine else {"bias": False}
+    layer = CLASSES[ndim]
+    if "bias" in given and "bias" not in inspect.signature(layer).parameters:
+        raise NotImplementedError("this torch has no scale without shift")
+    return layer(num_features, affine=affine, track_running_stats=track_running_stats, **given)
 
 
 batch_norm.conventions = "torch"  # type: ignore[attr-defined]

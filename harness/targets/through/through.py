@@ -49,6 +49,9 @@ def through(factory: Any, name: str) -> Any:
         members = importlib.import_module(module(f"harness.targets.through.{ROOMS[transformation.framework]}")).members(
             transformation
         )
+    members |= {"masked": False, "frozen": None}  # a transformation has no place for a mask or another mode
+    if transformation.framework != "torch":
+        members["options"] = ()
     if TRAINING not in transformation.keeps:
         members |= {"train": None, "train_no_grad": None}
     if PREDICTION not in transformation.keeps:

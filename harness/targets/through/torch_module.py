@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.cases.script import parameter_dtype
 from harness.targets.through.transformation import Transformation
 from harness.targets.wrap import common
 from harness.targets.wrap.torch_module import TorchModule
@@ -71,7 +72,8 @@ def state_dict(adapter: TorchModule, x: Tensor, training: bool) -> Any:
     saved = io.BytesIO()
     torch.save(adapter.layer.state_dict(), saved)
     saved.seek(0)
-    ones, zeros = np.ones_like(adapter.setup.gamma), np.zeros_like(adapter.setup.gamma)
+    channels, kind = adapter.setup.num_features, parameter_dtype(adapter.setup.dtype)
+    ones, zeros = np.ones(channels, kind), np.zeros(channels, kind)
     fresh = type(adapter)(replace(adapter.setup, gamma=ones, beta=zeros, moving_mean=zeros, moving_var=ones))
     fresh.layer.load_state_dict(torch.load(saved, weights_only=True))
     adapter.layer = fresh.layer

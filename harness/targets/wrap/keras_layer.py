@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from harness.targets.wrap import common
+from harness.targets.wrap import common, options
 
 BACKEND = keras.config.backend()
 if BACKEND == "jax":
@@ -23,7 +23,9 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
     """A class or factory of a layer -> an implementation under test. given: settings to build it with."""
     native = isinstance(target, type) and target.__module__.startswith("keras.src.")
     defaults = {"conventions": "keras", "dtypes": ("float64", "float32", *POLICIES)} if native else {}
-    return common.adapter_for(KerasLayer, target, given, **defaults)
+    adapter = common.adapter_for(KerasLayer, target, given, **defaults)
+    adapter.masked = isinstance(target, type) and options.takes_mask(target.call)  # type: ignore[attr-defined]
+    return adapter
 
 
 class KerasLayer(common.Adapter):
@@ -33,6 +35,7 @@ class KerasLayer(common.Adapter):
     """
 
     adapter = f"a Keras layer on {BACKEND}"
+    options = options.ALL
     framework = "keras"
     batch_norm = keras.layers.BatchNormalization
     devices = ("cpu", "cuda")
@@ -44,7 +47,8 @@ class KerasLayer(common.Adapter):
             self._build(setup)
 
     def _build(self, setup: Any) -> None:
-        arguments = common.arguments(self.target, setup, {"dtype": POLICIES.get(setup.dtype, setup.dtype)}, self.given)
+        others = {"dtype": POLICIES.get(setup.dtype, setup.dtype), **options.keywords(self.target, setup)}
+        arguments = common.arguments(self.target, setup, others, self.given)
         self.layer = self.target(**arguments)
         if not isinstance(self.layer, keras.Layer):
             raise common.AdapterError(f"{common.called(self.target)} made a {type(self.layer).__name__}, not a layer")
@@ -56,7 +60,8 @@ class KerasLayer(common.Adapter):
         self.variables = {variable.name: variable for variable in self.layer.weights}
         shapes = {name: tuple(variable.shape) for name, variable in self.variables.items()}
         self.paths = common.find_arrays(shapes, setup.num_features)
-        common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))
+        self.paths = options.without_absent(self.paths, setup)
+        common.require(self.paths, options.built_with(setup), shapes, common.called(type(self.layer)))
         self.note_mapping(self.paths)
         for ours, name in self.paths.items():
             self.variables[name].assign(getattr(setup, ours).reshape(shapes[name]))
@@ -66,24 +71,39 @@ class KerasLayer(common.Adapter):
     def _array(self, ours: str) -> np.ndarray:
         return to_numpy(self.variables[self.paths[ours]].value).ravel()
 
-    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+    def train(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        self._freeze(False)
+        return self._step(x, dy, True, *([] if mask is None else [mask]))
+
+    def eval(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        return self._step(x, dy, False, *([] if mask is None else [mask]))
+
+    def frozen(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        """`trainable = False`, which stays when the model switches modes; gamma and beta have no gradient then."""
+        self._freeze(True)
         return self._step(x, dy, True)
 
-    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
-        return self._step(x, dy, False)
+    def _freeze(self, frozen: bool) -> None:
+        if self.layer.trainable is frozen:
+            self.layer.trainable = not frozen
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        self._freeze(False)
         with scope(self.device):
             return {"y": to_numpy(self.layer(tensor(x), training=True))}
 
-    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:
-        parameters = [self.variables[self.paths[name]] for name in ("gamma", "beta")]
+    def _step(
+        self, x: np.ndarray, dy: np.ndarray, training: bool, mask: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        names = [name for name in ("gamma", "beta") if name in self.paths]
+        parameters = [self.variables[self.paths[name]] for name in names]
         with scope(self.device):
-            values = GRADIENTS[BACKEND](self.layer, tensor(x), tensor(dy), parameters, training)
+            mode = {"training": training} | ({} if mask is None else {"mask": tensor(mask)})
+            values = GRADIENTS[BACKEND](self.layer, tensor(x), tensor(dy), parameters, mode)
         if place_of(values[0]) != self.device:
             raise common.AdapterError(f"y is on {place_of(values[0])}, not on {self.device}")
-        y, dx, dgamma, dbeta = (None if value is None else to_numpy(value) for value in values)
-        named = {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+        arrays = [None if value is None else to_numpy(value) for value in values]
+        named = dict(zip(("y", "dx", *(f"d{name}" for name in names)), arrays))  # noqa: B905 - Python 3.9
         return {n: v if n in ("y", "dx") else v.ravel() for n, v in named.items() if v is not None}
 
     def _stats(self) -> dict[str, np.ndarray]:
@@ -126,29 +146,29 @@ def to_numpy(value: Any) -> np.ndarray:
     return keras.ops.convert_to_numpy(value)
 
 
-def _by_tensorflow(layer, x, dy, parameters, training):
+def _by_tensorflow(layer, x, dy, parameters, mode):
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = layer(x, training=training)
+        y = layer(x, **mode)
     return y, *tape.gradient(y, [x, *(parameter.value for parameter in parameters)], output_gradients=dy)
 
 
-def _by_torch(layer, x, dy, parameters, training):
+def _by_torch(layer, x, dy, parameters, mode):
     leaf = x.detach().requires_grad_()
     for parameter in parameters:
         parameter.value.grad = None
-    y = layer(leaf, training=training)
+    y = layer(leaf, **mode)
     y.backward(dy)
     return y.detach(), leaf.grad, *(parameter.value.grad for parameter in parameters)
 
 
-def _by_jax(layer, x, dy, parameters, training):
+def _by_jax(layer, x, dy, parameters, mode):
     constants = [variable.value for variable in layer.non_trainable_variables]
 
     def forward(x, values):
-        return layer.stateless_call(values, constants, x, training=training)
+        return layer.stateless_call(values, constants, x, **mode)
 
     values = [variable.value for variable in layer.trainable_variables]
     y, backward, kept = jax.vjp(forward, x, values, has_aux=True)

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen, traverse_util
 
-from harness.targets.wrap import common
+from harness.cases.script import parameter_dtype
+from harness.targets.wrap import common, options
 
 jax.config.update("jax_enable_x64", True)
 ALL_RANKS = (2, 3, 4, 5)
@@ -23,7 +24,9 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
     """A class or factory of a module -> an implementation under test. given: settings to build it with."""
     native = isinstance(target, type) and target.__module__.startswith("flax.linen.")
     defaults = {"conventions": "flax", "dtypes": ALL_DTYPES, "ranks": ALL_RANKS} if native else {}
-    return common.adapter_for(LinenModule, target, given, **defaults)
+    adapter = common.adapter_for(LinenModule, target, given, **defaults)
+    adapter.masked = isinstance(target, type) and options.takes_mask(target.__call__)  # type: ignore[attr-defined]
+    return adapter
 
 
 class LinenModule(common.Adapter):
@@ -33,13 +36,15 @@ class LinenModule(common.Adapter):
     """
 
     adapter = "a linen module"
+    options = options.ALL
     framework = "flax"
     devices = ("cpu", "cuda")
     library = "jax"
     batch_norm = linen.BatchNorm
 
     def __init__(self, setup: Any) -> None:
-        others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": setup.gamma.dtype}
+        others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": parameter_dtype(setup.dtype)}
+        others |= options.keywords(self.target, setup)
         given = {name: value for name, value in self.given.items() if name not in ("parent", "name")}
         arguments = common.arguments(self.target, setup, others, given)
         self.layer: Any = self.target(**arguments)
@@ -63,7 +68,7 @@ class LinenModule(common.Adapter):
         made = self.layer.init(jax.random.key(0), jnp.asarray(x), **dict(self._mode(False)))
         self.arrays = traverse_util.flatten_dict(made, sep=".")
         shapes = self._find_paths()
-        common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))
+        common.require(self.paths, options.built_with(self.setup), shapes, common.called(type(self.layer)))
         self.note_mapping(self.paths)
         for ours, path in self.paths.items():
             self.arrays[path] = jnp.asarray(getattr(self.setup, ours)).reshape(shapes[path])
@@ -74,10 +79,14 @@ class LinenModule(common.Adapter):
         self.paths = common.find_arrays(shapes, self.setup.num_features)
         return shapes
 
-    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, jax.Array]:
-        return self._step(x, dy, True)
+    def train(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, jax.Array]:
+        return self._step(x, dy, True, mask)
 
-    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, jax.Array]:
+    def eval(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, jax.Array]:
+        return self._step(x, dy, False, mask)
+
+    def frozen(self, x: np.ndarray, dy: np.ndarray) -> dict[str, jax.Array]:
+        """In a model that trains, so that its statistics may be changed, called with `use_running_average=True`."""
         return self._step(x, dy, False)
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, jax.Array]:
@@ -87,15 +96,20 @@ class LinenModule(common.Adapter):
         self.arrays = self.arrays | updated
         return {"y": y}
 
-    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, jax.Array]:
+    def _step(
+        self, x: np.ndarray, dy: np.ndarray, training: bool, mask: np.ndarray | None = None
+    ) -> dict[str, jax.Array]:
         if not self.arrays:
             self._initialize(x)
         parameters = {path: array for path, array in self.arrays.items() if path.startswith("params.")}
         kept = {path: array for path, array in self.arrays.items() if path not in parameters}
         mode = self._mode(training)
-        y, dx, gradients, updated = _gradients(self.layer, jnp.asarray(x), jnp.asarray(dy), parameters, kept, mode)
+        mask = options.with_channels(mask, x.ndim, self.layer)
+        y, dx, gradients, updated = _gradients(
+            self.layer, jnp.asarray(x), jnp.asarray(dy), parameters, kept, mode, mask
+        )
         self.arrays = self.arrays | updated
-        named = {f"d{name}": gradients[self.paths[name]].ravel() for name in ("gamma", "beta")}
+        named = {f"d{name}": gradients[self.paths[name]].ravel() for name in ("gamma", "beta") if name in self.paths}
         return {"y": y, "dx": dx, **named}
 
     @property
@@ -112,19 +126,20 @@ class LinenModule(common.Adapter):
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def _forward(layer, x, arrays, mode):
+def _forward(layer, x, arrays, mode, mask=None):
     """(y, the arrays that the call changed)."""
     variables = traverse_util.unflatten_dict(arrays, sep=".")
-    y, updated = layer.apply(variables, x, mutable=["batch_stats"], **dict(mode))
+    given = {} if mask is None else {"mask": mask}
+    y, updated = layer.apply(variables, x, mutable=["batch_stats"], **dict(mode), **given)
     return y, traverse_util.flatten_dict(updated, sep=".")
 
 
 @partial(jax.jit, static_argnums=(0, 5))
-def _gradients(layer, x, dy, parameters, kept, mode):
+def _gradients(layer, x, dy, parameters, kept, mode, mask=None):
     """(y, dx, the gradients of the parameters, the arrays that the call changed)."""
 
     def forward(x, parameters):
-        return _forward(layer, x, parameters | kept, mode)
+        return _forward(layer, x, parameters | kept, mode, mask)
 
     y, backward, updated = jax.vjp(forward, x, parameters, has_aux=True)
     dx, gradients = backward(dy)

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from harness.targets.wrap import common
+from harness.cases.script import parameter_dtype
+from harness.targets.wrap import common, options
 
 jax.config.update("jax_enable_x64", True)
 ALL_RANKS = (2, 3, 4, 5)
@@ -22,7 +23,9 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
     """A class or factory of a module -> an implementation under test. given: settings to build it with."""
     native = isinstance(target, type) and target.__module__.startswith("flax.nnx.")
     defaults = {"conventions": "flax", "dtypes": ALL_DTYPES, "ranks": ALL_RANKS} if native else {}
-    return common.adapter_for(NnxModule, target, given, **defaults)
+    adapter = common.adapter_for(NnxModule, target, given, **defaults)
+    adapter.masked = isinstance(target, type) and options.takes_mask(target.__call__)  # type: ignore[attr-defined]
+    return adapter
 
 
 class NnxModule(common.Adapter):
@@ -32,19 +35,23 @@ class NnxModule(common.Adapter):
     """
 
     adapter = "an nnx module"
+    options = options.ALL
     framework = "flax"
     devices = ("cpu", "cuda")
     library = "jax"
     batch_norm = nnx.BatchNorm
 
     def __init__(self, setup: Any) -> None:
-        others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": setup.gamma.dtype, "rngs": nnx.Rngs(0)}
-        arguments = common.arguments(self.target, setup, others, self.given)
+        others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": parameter_dtype(setup.dtype), "rngs": nnx.Rngs(0)}
+        arguments = common.arguments(self.target, setup, others | options.keywords(self.target, setup), self.given)
         self.layer: Any = self.target(**arguments)
         self.note_replaced(setup, common.set_numbers(self.layer, setup, arguments))
         shapes = {path: tuple(variable[...].shape) for path, variable in variables(self.layer).items()}
         self.paths = common.find_arrays(shapes, setup.num_features)
-        common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))
+        if setup.moving_mean is None and "moving_mean" in self.paths:
+            raise NotImplementedError(f"{common.called(self.target)} keeps moving statistics all the same")
+        self.paths = options.without_absent(self.paths, setup)
+        common.require(self.paths, options.built_with(setup), shapes, common.called(type(self.layer)))
         self.note_mapping(self.paths)
         for ours, path in self.paths.items():
             assign(self.layer, path, jnp.asarray(getattr(setup, ours)).reshape(shapes[path]))
@@ -54,24 +61,40 @@ class NnxModule(common.Adapter):
     def _array(self, ours: str) -> jax.Array:
         return variables(self.layer)[self.paths[ours]][...].ravel()
 
-    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, jax.Array]:
-        return self._step(x, dy, True)
+    def train(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, jax.Array]:
+        return self._step(x, dy, True, mask)
 
-    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, jax.Array]:
-        return self._step(x, dy, False)
+    def eval(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, jax.Array]:
+        return self._step(x, dy, False, mask)
+
+    def frozen(self, x: np.ndarray, dy: np.ndarray) -> dict[str, jax.Array]:
+        """In a model that is in training, called with `use_running_average=True`; or put into `eval()` after that."""
+        model = nnx.List([self.layer]) if hasattr(nnx, "List") else self.layer
+        model.train()
+        mode = common.mode_argument(type(self.layer).__call__, False)
+        if not mode:
+            self.layer.eval()
+        return self._gradients(x, dy, mode, None)
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, jax.Array]:
         self.layer.train()
         return {"y": self.layer(jnp.asarray(x), **common.mode_argument(type(self.layer).__call__, True))}
 
-    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, jax.Array]:
+    def _step(
+        self, x: np.ndarray, dy: np.ndarray, training: bool, mask: np.ndarray | None = None
+    ) -> dict[str, jax.Array]:
         self.layer.train() if training else self.layer.eval()
-        mode = tuple(common.mode_argument(type(self.layer).__call__, training).items())
+        return self._gradients(x, dy, common.mode_argument(type(self.layer).__call__, training), mask)
+
+    def _gradients(
+        self, x: np.ndarray, dy: np.ndarray, mode: dict[str, bool], mask: np.ndarray | None
+    ) -> dict[str, jax.Array]:
         compiled: Any = module_and_gradients
-        y, gradients, dx = compiled(self.layer, jnp.asarray(x), jnp.asarray(dy), mode)
+        mask = options.with_channels(mask, x.ndim, self.layer)
+        y, gradients, dx = compiled(self.layer, jnp.asarray(x), jnp.asarray(dy), tuple(mode.items()), mask)
         by_path = variables(gradients)
-        dgamma, dbeta = (by_path[self.paths[name]][...].ravel() for name in ("gamma", "beta"))
-        return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+        named = {f"d{name}": by_path[self.paths[name]][...].ravel() for name in ("gamma", "beta") if name in self.paths}
+        return {"y": y, "dx": dx, **named}
 
     def _stats(self) -> dict[str, jax.Array]:
         return {name: self._array(name) for name in ("moving_mean", "moving_var") if name in self.paths}
@@ -102,11 +125,11 @@ def assign(layer: Any, path: str, array: jax.Array) -> None:
 
 
 @partial(nnx.jit, static_argnums=3)
-def module_and_gradients(layer, x, dy, mode):
+def module_and_gradients(layer, x, dy, mode, mask=None):
     """(y, gradients of the parameters, dx). The gradient of sum(y * dy) hands dy itself to the layer's backward."""
 
     def objective(layer, x):
-        y = layer(x, **dict(mode))
+        y = layer(x, **dict(mode), **({} if mask is None else {"mask": mask}))
         return (y * dy).sum(), y
 
     gradient = nnx.grad(objective, argnums=(nnx.DiffState(0, nnx.Param), 1), has_aux=True)

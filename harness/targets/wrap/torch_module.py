@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.targets.wrap import common
+from harness.targets.wrap import common, options
 
 DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 RANKS = ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm2d, (4,)), (nn.BatchNorm3d, (5,)))
@@ -29,6 +30,8 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
         ranks=next((ranks for base, ranks in RANKS if issubclass(kind, base)), None),
     )
     adapter.devices = getattr(target, "devices", adapter.devices)  # type: ignore[attr-defined]
+    adapter.has_training = getattr(target, "trains", True)  # type: ignore[attr-defined]
+    adapter.masked = isinstance(target, type) and options.takes_mask(kind.forward)  # type: ignore[attr-defined]
     if not getattr(target, "trains", True):
         adapter.train = adapter.train_no_grad = None  # type: ignore[attr-defined]
     return adapter
@@ -41,6 +44,9 @@ class TorchModule(common.Adapter):
     """
 
     adapter = "a torch module"
+    options = options.ALL
+    has_training = True
+    """False: a layer of prediction alone, whose mode says nothing."""
     framework = "torch"
     batch_norm = nn.modules.batchnorm._BatchNorm
     devices = ("cpu", "cuda")
@@ -49,7 +55,11 @@ class TorchModule(common.Adapter):
     def __init__(self, setup: Any) -> None:
         self.setup, self.dtype, self.device = setup, DTYPES[setup.dtype], setup.device
         wide = torch.promote_types(self.dtype, torch.float32)
-        arguments = common.arguments(self.target, setup, {"dtype": wide, "device": self.device}, self.given)
+        asked = replace(setup, cumulative=False) if self._is_native() else setup
+        others = {"dtype": wide, "device": self.device, **options.keywords(self.target, asked)}
+        arguments = common.arguments(self.target, setup, others, self.given)
+        if setup.cumulative and self._is_native():
+            arguments["momentum"] = None
         self.layer = self.target(**arguments)
         if not isinstance(self.layer, nn.Module):
             raise common.AdapterError(f"{common.called(self.target)} made a {type(self.layer).__name__}, not a module")
@@ -57,22 +67,33 @@ class TorchModule(common.Adapter):
         self.note_replaced(setup, common.set_numbers(self.layer, setup, arguments, trains=self.train is not None))
         shapes = {path: tuple(value.shape) for path, value in tensors(self.layer).items()}
         self.paths = common.find_arrays(shapes, setup.num_features)
-        common.require(self.paths, ("gamma", "beta"), shapes, common.called(type(self.layer)))
+        self.paths = options.without_absent(self.paths, setup)
+        common.require(self.paths, options.built_with(setup), shapes, common.called(type(self.layer)))
         self.note_mapping(self.paths)
         for ours, path in self.paths.items():
             set_tensor(self.layer, path, torch.from_numpy(getattr(setup, ours)))
         common.check_read_back(setup, {name: to_numpy(self._tensor(name)) for name in self.paths})
         self.stats = self._stats if "moving_mean" in self.paths or "moving_var" in self.paths else None
 
+    def _is_native(self) -> bool:
+        """Whether it is torch's own class, to which a momentum of None means a cumulative average."""
+        return isinstance(self.target, type) and issubclass(self.target, self.batch_norm)
+
     def _tensor(self, ours: str) -> Tensor:
         owner, name = owner_of(self.layer, self.paths[ours])
         return getattr(owner, name)
 
-    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
-        return self._step(x, dy, True)
+    def train(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        return self._step(x, dy, True, *([] if mask is None else [mask]))
 
-    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
-        return self._step(x, dy, False)
+    def eval(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        return self._step(x, dy, False, *([] if mask is None else [mask]))
+
+    def frozen(self, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        """In a model that trains, put into `eval()` after the model's `train()`: torch has no other frozen layer."""
+        model = nn.Sequential(self.layer)
+        model.train()
+        return self._step(x, dy, not self.has_training)
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, np.ndarray]:
         with torch.no_grad():
@@ -83,8 +104,8 @@ class TorchModule(common.Adapter):
         self.layer.train(training)
         return self.layer(x, **common.mode_argument(self.layer.forward, training))
 
-    def _call(self, x: Tensor, training: bool) -> Tensor:
-        y = self.forward(x, training)
+    def _call(self, x: Tensor, training: bool, mask: np.ndarray | None = None) -> Tensor:
+        y = self.forward(x, training) if mask is None else self._call_masked(x, training, mask)
         if not isinstance(y, Tensor):
             raise common.AdapterError(f"the module returned a {type(y).__name__}, not a tensor")
         if y.shape != x.shape:
@@ -93,14 +114,21 @@ class TorchModule(common.Adapter):
             raise common.AdapterError(f"y is on {y.device}, x on {x.device}")
         return y
 
-    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:
+    def _call_masked(self, x: Tensor, training: bool, mask: np.ndarray) -> Any:
+        whole = options.with_channels(mask, x.ndim, self.layer)
+        return self.layer.train(training)(x, mask=torch.from_numpy(whole).to(self.device))
+
+    def _step(
+        self, x: np.ndarray, dy: np.ndarray, training: bool, mask: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         self.layer.zero_grad()
         leaf = self._on_device(x).requires_grad_()
-        y = self._call(leaf, training)
+        y = self._call(leaf, training, mask)
         result = {"y": to_numpy(y)}
         if y.requires_grad:
             y.backward(self._on_device(dy))
-            gradients = {"dx": leaf.grad, "dgamma": self._tensor("gamma").grad, "dbeta": self._tensor("beta").grad}
+            gradients = {"dx": leaf.grad}
+            gradients |= {f"d{name}": self._tensor(name).grad for name in ("gamma", "beta") if name in self.paths}
             result |= {name: to_numpy(value) for name, value in gradients.items() if value is not None}
         return {name: value if name in ("y", "dx") else value.ravel() for name, value in result.items()}
 
