@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.record.kinds import FAULTS, ComparisonRecord, Finding, Note, TargetVerdict, Verdict
 from harness.record.read import Records
 from reports.agreement import COLUMNS, DTYPES, WHOLE, column_of, in_order, own_first, size
+from reports.companion import LONGEST, Companion
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Failure:
     ratio: float | None
     """The largest error/bound."""
     message: str | None
+    worst: ComparisonRecord
+    """The comparison with the largest error/bound."""
+    script: str = ""
+    """Shows it without bnproof; "" where there is none that a page can hold."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,9 @@ class TargetFindings:
         return self.verdict == Verdict.agree and not any(held)
 
 
-def findings(records: Records) -> list[TargetFindings]:
+def findings(records: Records, companion: Companion | None = None) -> list[TargetFindings]:
     """Each target with its diagnosis, notes and failures; those with nothing to say are left out."""
+    companion = companion or Companion()
     by_target: dict[str, list[ComparisonRecord]] = defaultdict(list)
     for comparison in records.comparisons:
         by_target[comparison.target].append(comparison)
@@ -61,7 +67,7 @@ def findings(records: Records) -> list[TargetFindings]:
             target.error,
             target.diagnosis,
             target.notes,
-            failures(by_target[target.target]),
+            [with_script(failure, companion) for failure in failures(by_target[target.target])],
             cases_with(by_target[target.target], Verdict.noted),
             cases_with(by_target[target.target], Verdict.known),
         )
@@ -84,10 +90,16 @@ def failures(comparisons: Sequence[ComparisonRecord]) -> list[Failure]:
             in_order((comparison.verdict for comparison in failing), FAULTS),
             max((comparison.ratio for comparison in failing), key=size),
             next((comparison.message for comparison in failing if comparison.message), None),
+            max(failing, key=lambda comparison: size(comparison.ratio)),
         )
         for case, failing in by_case.items()
     ]
     return sorted(rows, key=lambda row: -size(row.ratio))
+
+
+def with_script(failure: Failure, companion: Companion) -> Failure:
+    script = companion.script(failure.worst)
+    return replace(failure, script=script if len(script) <= LONGEST else "")
 
 
 def cases_with(comparisons: Sequence[ComparisonRecord], verdict: Verdict) -> list[str]:

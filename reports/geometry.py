@@ -67,3 +67,12 @@ def finite_pieces(points: Sequence[tuple[int, float]]) -> list[list[tuple[int, f
         elif pieces[-1]:
             pieces.append([])
     return [piece for piece in pieces if piece]
+
+
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """`heights`, which ascend, moved so that each is at least so far below the one before, and little overall."""
+    moved: list[float] = []
+    for height in heights:
+        moved.append(max(height, moved[-1] + least) if moved else height)
+    shift = sum(new - old for new, old in zip(moved, heights, strict=True)) / max(len(moved), 1)
+    return [round(height - shift, 1) for height in moved]

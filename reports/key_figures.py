@@ -47,8 +47,8 @@ def _of_agreement(records: Records, matrices: Sequence[Matrix]) -> Iterator[KeyF
         if comparison.target in own and comparison.kind is Kind.law
     ]
     if law:
-        why = f"of {len(law):,} that law owes, of our own; {law.count(Verdict.inconclusive):,} inconclusive"
-        yield KeyFigure("comparisons that agree", f"{law.count(Verdict.agree):,}", why)
+        why = f"of the {len(law):,} of our own that law owes; {law.count(Verdict.inconclusive):,} are inconclusive"
+        yield KeyFigure("comparisons of law that agree", f"{law.count(Verdict.agree):,}", why)
 
 
 def _of_lockstep(rows: Sequence[LockstepRow]) -> KeyFigure:
@@ -65,10 +65,11 @@ def _of_trainings(rows: Sequence[TrainingRow], is_sample: bool) -> Iterator[KeyF
     epochs = listed(dict.fromkeys(str(run.epochs) for run in runs))
     why = f"train accuracy {by_name(means(runs, 'train_accuracy'), 3)}; epochs: {epochs}, {_range(rows, is_sample)}"
     yield KeyFigure(f"final loss{over}", losses, why)
-    fastest = max(runs, key=lambda run: run.examples_per_second)
-    speeds = by_name(means(runs, "examples_per_second"), 0)
-    why = f"{fastest.implementation} on {fastest.device}; end to end{over}: {speeds}"
-    yield KeyFigure("fastest training", fixed(fastest.examples_per_second, 0), why, "examples/s")
+    speeds = means(runs, "examples_per_second")
+    fastest = max(speeds, key=lambda name: speeds[name])
+    devices = listed(dict.fromkeys(run.device for run in runs if run.implementation == fastest))
+    why = f"{fastest} on {devices}; end to end{over}: {by_name(speeds, 0)}"
+    yield KeyFigure("fastest training", fixed(speeds[fastest], 0), why, "examples/s")
 
 
 def _range(rows: Sequence[TrainingRow], is_sample: bool) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.record.kinds import LockstepRecord
-from reports.geometry import STYLES, Frame, Point, Tick, decades
+from reports.geometry import STYLES, Frame, Point, Tick, apart, decades
 
 LABELLED = (1, 4, 16, 64, 235, 705)
 """Steps that keep apart on a logarithmic axis."""
+LABEL_HEIGHT = 14.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ class Ladder:
 
 
 @dataclass(frozen=True)
+class Label:
+    y: float
+    text: str
+    style: int | None
+    """That of the line; None for what is no pair."""
+
+
+@dataclass(frozen=True)
 class Growth:
     """The furthest tensor of each pair by step, and what one ulp grew to; both axes logarithmic."""
 
@@ -65,6 +74,9 @@ class Growth:
     pairs: tuple[str, ...]
     lines: tuple[tuple[Point, ...], ...]
     ulp: tuple[Point, ...]
+    allowed: tuple[Point, ...]
+    labels: tuple[Label, ...]
+    """At the right end of each line, kept apart."""
 
 
 def lockstep_rows(records: Sequence[LockstepRecord]) -> list[LockstepRow]:
@@ -139,8 +151,9 @@ def _growth(dtype: str, records: Sequence[LockstepRecord]) -> Growth:
         for pair in pairs
     ]  # fmt: skip
     ulp = [_furthest(record.self_distance for record in records if record.steps == step) for step in steps]
-    low, high = decades([value for values in [*lines, ulp] for value in values], (-16, 0))
-    frame = Frame(width=760, height=260, left=60, right=740, top=14, base=226)
+    allowed = [_furthest(record.limit for record in records if record.steps == step) for step in steps]
+    low, high = decades([value for values in [*lines, ulp, allowed] for value in values], (-16, 0))
+    frame = Frame(width=860, height=280, left=60, right=690, top=14, base=246)
 
     def across(step: int) -> float:
         return frame.across(math.log(step / steps[0]) / math.log(steps[-1] / steps[0]))
@@ -153,6 +166,12 @@ def _growth(dtype: str, records: Sequence[LockstepRecord]) -> Growth:
     def line(values: Sequence[float]) -> tuple[Point, ...]:
         return tuple((across(step), up(value)) for step, value in zip(steps, values, strict=True))
 
+    labels = [
+        Label(up(values[-1]), pair, pairs.index(pair) % STYLES) for pair, values in zip(pairs, lines, strict=True)
+    ]
+    labels += [Label(up(ulp[-1]), "one ulp grew to", None), Label(up(allowed[-1]), "allowed", None)]
+    labels.sort(key=lambda label: label.y)
+    heights = apart([label.y for label in labels], LABEL_HEIGHT)
     return Growth(
         dtype=dtype,
         frame=frame,
@@ -161,6 +180,8 @@ def _growth(dtype: str, records: Sequence[LockstepRecord]) -> Growth:
         pairs=tuple(pairs),
         lines=tuple(map(line, lines)),
         ulp=line(ulp),
+        allowed=line(allowed),
+        labels=tuple(replace(label, y=y) for label, y in zip(labels, heights, strict=True)),
     )
 
 

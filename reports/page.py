@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from harness.record.kinds import Environment, Header, LayerThroughput, NotInstalled, PublishedFigures, TargetRecord
 from harness.record.read import Records
 from reports.agreement import Matrix, agreement, own_first
+from reports.companion import CaseText, Companion
 from reports.curves import implementations
 from reports.findings import TargetFindings, findings
 from reports.headline import Headline, headline, others
+from reports.heat import HeatMap, heat_map
 from reports.key_figures import KeyFigure, key_figures
 from reports.lockstep import Growth, Ladder, LockstepRow, growth, ladder, lockstep_rows
 from reports.pairs import ConventionsTable, Triangle, conventions, triangles
-from reports.panels import Panel, panels
+from reports.panels import PanelRow, panels
+from reports.parameters import ParameterPanel, parameter_panels
 from reports.seeds import OverSeeds, over_seeds
 from reports.throughput import ThroughputTable, throughput_tables
 from reports.training import LAST_EPOCH, TrainingRow, first_seeds, training_rows
@@ -52,7 +55,15 @@ class ReportView:
     several_seeds: bool
     names: Sequence[str]
     devices: Sequence[str]
-    panels: Sequence[Panel]
+    panels: Sequence[PanelRow]
+    parameters: Sequence[tuple[str, Sequence[ParameterPanel]]]
+    heat: HeatMap
+    changes: Sequence[TargetFindings]
+    """The targets that differ, with what to change."""
+    cases: Sequence[CaseText]
+    """What the cases are, in the order in which they were played."""
+    agree_of_all: int
+    """How many comparisons of our own agree, of law and policy together."""
     range_epochs: int
     is_short: bool
     """Whether a training has another number of epochs than the published figures."""
@@ -61,10 +72,14 @@ class ReportView:
     """Of the first batch-norm layer."""
 
 
-def report_view(records: Records, published: PublishedFigures, finished: bool) -> ReportView:
+def report_view(
+    records: Records, published: PublishedFigures, finished: bool, companion: Companion | None = None
+) -> ReportView:
+    companion = companion or Companion()
     matrices, targets = agreement(records), own_first(records)
     rows, trainings = lockstep_rows(records.lockstep), training_rows(records)
-    with_findings = findings(records)
+    with_findings = findings(records, companion)
+    heat = heat_map(records)
     loud = {row.target for row in with_findings}
     runs = records.trainings
     return ReportView(
@@ -96,6 +111,11 @@ def report_view(records: Records, published: PublishedFigures, finished: bool) -
         names=implementations(runs),
         devices=list(dict.fromkeys(run.device for run in runs)),
         panels=panels(runs, published),
+        parameters=parameter_panels(runs, published),
+        heat=heat,
+        changes=[row for row in with_findings if row.error or row.failures],
+        cases=[companion.cases[row.case] for row in heat.rows if row.case in companion.cases],
+        agree_of_all=sum(target.counts.get("agree", 0) for target in targets if target.target in records.header.own),
         range_epochs=LAST_EPOCH,
         is_short=any(run.epochs != LAST_EPOCH for run in runs),
         is_sample=records.header.is_sample or any(run.is_sample for run in runs),

@@ -1,4 +1,7 @@
-"""Trainings epoch by epoch, as the page draws them: a panel a measure."""
+"""Trainings epoch by epoch, as small multiples: a row an implementation, a panel a measure, on the same axes.
+
+Implementations that agree would hide each other in one picture; here the others are faint behind each.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from reports.curves import MEASURES, implementations
 from reports.geometry import STYLES, Frame, Point, Tick, epoch_ticks, finite_pieces, linear_ticks
 from reports.training import LAST_EPOCH, RANGED
 
+MARKED = 2
+"""Lines have a mark an epoch where there are no more of them than this."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -18,6 +24,7 @@ class Series:
 
     style: int
     lines: tuple[tuple[Point, ...], ...]
+    marked: bool = True
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Panel:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     series: tuple[Series, ...]
+    behind: tuple[Series, ...]
+    """The trainings of the other implementations."""
     missing: int
     """How many values are not finite, and so not drawn."""
     range: Range | None
@@ -44,21 +53,39 @@ class Panel:
     published_text: str
 
 
-def panels(runs: Sequence[TrainingResult], published: PublishedFigures) -> list[Panel]:
-    """A panel each of loss, train accuracy and test accuracy. None without runs."""
-    return [_panel(runs, published, measure, title) for measure, title in MEASURES] if runs else []
+@dataclass(frozen=True)
+class PanelRow:
+    implementation: str
+    style: int
+    seeds: int
+    panels: tuple[Panel, ...]
 
 
-def _panel(runs: Sequence[TrainingResult], published: PublishedFigures, measure: str, title: str) -> Panel:
-    frame = Frame(width=320, height=234, left=40, right=306, top=12, base=200)
+def panels(runs: Sequence[TrainingResult], published: PublishedFigures) -> list[PanelRow]:
+    """A row an implementation; a panel each of loss, train accuracy and test accuracy. None without runs."""
+    return [
+        PanelRow(
+            name,
+            number % STYLES,
+            sum(run.implementation == name for run in runs),
+            tuple(_panel(runs, name, published, measure, title) for measure, title in MEASURES),
+        )
+        for number, name in enumerate(implementations(runs))
+    ]
+
+
+def _panel(
+    runs: Sequence[TrainingResult], name: str, published: PublishedFigures, measure: str, title: str
+) -> Panel:  # fmt: skip
+    frame = Frame(width=320, height=190, left=40, right=306, top=12, base=158)
     names = implementations(runs)
     longest = max([LAST_EPOCH, *(run.epochs for run in runs)])
     value_published: float = getattr(published, measure)
     limits: tuple[float, float] | None = getattr(published, f"{measure}_range") if measure in RANGED else None
-    values = [getattr(epoch, measure) for run in runs for epoch in run.history]
-    finite = [value for value in values if math.isfinite(value)]
+    finite = [value for run in runs for value in measured(run, measure) if math.isfinite(value)]
     ticks = linear_ticks([*finite, value_published, *(limits or ())])
     decimals = max(len(f"{value:.6g}".partition(".")[2]) for value in ticks)
+    own = [run for run in runs if run.implementation == name]
 
     def across(epoch: int) -> float:
         return frame.across((epoch - 1) / (longest - 1))
@@ -69,17 +96,22 @@ def _panel(runs: Sequence[TrainingResult], published: PublishedFigures, measure:
     def series(run: TrainingResult) -> Series:
         pieces = finite_pieces([(epoch.epoch, getattr(epoch, measure)) for epoch in run.history])
         lines = tuple(tuple((across(epoch), up(value)) for epoch, value in piece) for piece in pieces)
-        return Series(names.index(run.implementation) % STYLES, lines)
+        return Series(names.index(run.implementation) % STYLES, lines, len(own) <= MARKED)
 
     return Panel(
         title=title,
         frame=frame,
         x_ticks=tuple((across(epoch), epoch) for epoch in epoch_ticks(longest)),
         y_ticks=tuple((up(value), f"{value:.{decimals}f}") for value in ticks),
-        series=tuple(map(series, runs)),
-        missing=len(values) - len(finite),
+        series=tuple(map(series, own)),
+        behind=tuple(series(run) for run in runs if run.implementation != name),
+        missing=sum(not math.isfinite(value) for run in own for value in measured(run, measure)),
         range=limits
         and Range(across(LAST_EPOCH), up(limits[1]), up(limits[0]), f"{limits[0]} to {limits[1]}"),
         published=(across(LAST_EPOCH), up(value_published)),
         published_text=str(value_published),
     )  # fmt: skip
+
+
+def measured(run: TrainingResult, measure: str) -> list[float]:
+    return [getattr(epoch, measure) for epoch in run.history]

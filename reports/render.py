@@ -9,27 +9,30 @@ from harness.record.files import write_whole
 from harness.record.kinds import PublishedFigures
 from harness.record.read import Records, read
 from reports import matrix
+from reports.companion import Companion, OfRecords, nothing
 from reports.environments import html_environment, markdown_environment
 from reports.history import histories_in
 from reports.page import report_view
 
 
-def render(ledger: Path, out: Path, finished: bool = True) -> Path:
+def render(ledger: Path, out: Path, finished: bool = True, companion_of: OfRecords = nothing) -> Path:
     """Write `out`/index.html and its twin, report.md or matrix.md by what the ledger is; returns the page.
 
     finished=False: the run that writes the ledger goes on. The pages then say so, and what is missing is still to
-    come. Raises LedgerError for a ledger that does not read, or is finished and not whole; UsageError where a file
-    cannot be written.
+    come. companion_of: what a report shows beside its ledger, made of its records. Raises LedgerError for a ledger that
+    does not read, or is finished and not whole; UsageError where a file cannot be written.
     """
     records = read(ledger, whole=finished)
     published = records.header.published
     if published is None:
         return matrix.write(records, out, histories_in(ledger.parent))
-    return write(records, published, out, finished)
+    return write(records, published, out, finished, companion_of(records))
 
 
-def write(records: Records, published: PublishedFigures, out: Path, finished: bool) -> Path:
-    view = vars(report_view(records, published, finished))
+def write(
+    records: Records, published: PublishedFigures, out: Path, finished: bool, companion: Companion
+) -> Path:  # fmt: skip
+    view = vars(report_view(records, published, finished, companion))
     page = out / "index.html"
     text = markdown_environment().get_template("report.md").render(view)
     write_whole(page, html_environment().get_template("index.html").render(view))

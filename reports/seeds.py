@@ -19,6 +19,7 @@ class Band:
     area: tuple[Point, ...]
     mean: tuple[Point, ...]
     published: float
+    published_text: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
 
@@ -62,6 +63,7 @@ def _band(record: AccuracyRecord) -> Band:
         area=(*highest, *reversed(lowest)),
         mean=tuple((across(row.epoch), up(row.mean)) for row in record.band),
         published=up(published),
+        published_text=f"{published:g}",
         x_ticks=tuple((across(epoch), epoch) for epoch in range(1, last + 1) if epoch == 1 or epoch % 2 == 0),
         y_ticks=((up(low), f"{low:.1f}"), (up((low + 1) / 2), f"{(low + 1) / 2:.2f}"), (up(1), "1.0")),
     )

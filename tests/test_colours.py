@@ -37,6 +37,7 @@ def test_text_has_enough_contrast(scheme):
     pairs = [(ink, "paper") for ink in INKS] + [(name, f"{name}-wash") for name in WASHES]
     pairs += [("ink", "faint"), ("muted", "good-wash"), ("muted", "bad-wash"), ("paper", "bad")]
     pairs += [(ink, "told-wash") for ink in INKS]  # what a link leads to
+    pairs += [("ink", f"{letter}{number}") for letter, several in (("w", 5), ("b", 4)) for number in range(several)]
     weak = {pair: round(contrast(*(colours[name] for name in pair)), 2) for pair in pairs}
     assert {pair: ratio for pair, ratio in weak.items() if ratio < ENOUGH} == {}
 

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from harness.cli.companion import of_records
 from reports.render import render
 from tests import ledger_sample as sample
 
@@ -86,6 +87,8 @@ def report_records():
         made[kind] = [record for record in made[kind] if record["target"] in kept]
     made["comparison"] = [record for record in made["comparison"] if record["dtype"] == "float32"]
     made["pair"] = [record for record in made["pair"] if {record["a"], record["b"]} <= {*kept}]
+    failure = sample.comparison("tutorial", "y", 3e7, "differ", case="rank2", index=[1, 2], step=1, op="train")
+    made["comparison"].append(failure)
     return made | {"throughput": [sample.throughput("torch"), sample.layer()]}
 
 
@@ -96,9 +99,9 @@ def pages(tmp_path_factory):
     sample.write(places["matrix"], history_records()).rename(places["matrix"] / "history-flax.jsonl")
     ledgers = {
         "matrix": sample.write(places["matrix"], matrix_records()),
-        "report": sample.write(places["report"], sample.records()),
+        "report": sample.write(places["report"], report_records()),
     }
-    return {name: render(ledger, places[name]).as_uri() for name, ledger in ledgers.items()}
+    return {name: render(ledger, places[name], companion_of=of_records).as_uri() for name, ledger in ledgers.items()}
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +273,20 @@ def test_axe_has_no_objection_and_nothing_is_cut(tab, pages, name, rules):
         if name == "matrix" or width == WIDTHS[-1]:
             assert objections(tab, rules=WITHOUT_CONTRAST) == []
     tab.emulate_media(color_scheme="light")
+    assert tab.complaints == []
+
+
+def test_on_the_report_links_open_what_they_lead_into(tab, pages):
+    tab.set_viewport_size({"width": 390, "height": 800})
+    tab.goto(f"{pages['report']}?{next(NUMBERS)}")
+    assert tab.evaluate("document.querySelector('h1').getBoundingClientRect().bottom") < 400  # the verdict comes first
+    tab.click("table.heatmap td a")
+    tab.wait_for_function(VISIBLE, arg="fails-tutorial.rank2")
+    tab.click("a[href='#script-tutorial.rank2']")
+    tab.wait_for_function(VISIBLE, arg="script-tutorial.rank2")
+    assert tab.is_visible("#script-tutorial\\.rank2 pre")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.evaluate("document.querySelectorAll('details:not([open])').length") == 0
     assert tab.complaints == []
 
 

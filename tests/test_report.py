@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cases.catalogue import BY_ID
+from harness.cli.companion import of_records
 from harness.record.kinds import TrainingResult
 from harness.record.ledger import LedgerError
 from harness.record.read import converter
@@ -54,7 +56,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data):
-        if not self._open or self._open[-1] != "style":
+        if not self._open or self._open[-1] not in ("style", "script"):
             self.text += data
 
 
@@ -188,8 +190,7 @@ def test_quick_suite_is_told_and_one_epoch_is_not_judged(tmp_path):
 def test_hostile_strings_stay_text_in_the_page(tmp_path):
     page, _ = made(tmp_path, sample.hostile())
     parsed = Page(page)  # also: everything is nested as it should be
-    assert "script" not in parsed.tags
-    assert "<script" not in page
+    assert parsed.tags.count("script") == page.count("<script") == 1  # our own, which opens what links lead into
     assert "{{ 7 * 7 }}" in parsed.text  # shown as it is, not evaluated
     assert parsed.text.count("<script>alert(1)</script>|`x`\"]]>'") > 20
     assert not [one for one in parsed.attributes if one[1].startswith("on")]
@@ -207,6 +208,60 @@ def test_hostile_strings_stay_text_in_markdown(tmp_path):
         cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
         assert columns in (0, cells) or cells == 0
         columns = cells
+
+
+@pytest.mark.parametrize("make", [sample.records, sample.hostile])
+def test_every_link_leads_somewhere_and_nothing_has_two_anchors(tmp_path, make):
+    records = make()
+    records["comparison"] += [
+        sample.comparison("tutorial", "y", 3e7, "differ", case="rank4"),
+        sample.comparison(sample.HOSTILE, "y", 3e7, "differ", case=sample.HOSTILE),
+    ]
+    if make is sample.records:
+        records["target"].append(sample.target(sample.HOSTILE))
+    page = render(sample.write(tmp_path, records), tmp_path, companion_of=of_records).read_text(encoding="utf-8")
+    attributes = Page(page).attributes
+    ids = [value for _, name, value in attributes if name == "id"]
+    links = {value.removeprefix("#") for tag, name, value in attributes if (tag, name) == ("a", "href")}
+    assert len(ids) == len({*ids})
+    assert links <= {*ids}
+    assert {"case-rank4", "target-tutorial", "fails-tutorial.rank4", "every-case"} <= links
+
+
+def test_a_case_has_its_words_and_a_failure_its_script(tmp_path):
+    records = sample.records()
+    failure = sample.comparison("torch-native", "y", 3e7, "differ", case="rank2", index=[1, 2], step=1, op="train")
+    records["comparison"].append(failure)
+    ledger = sample.write(tmp_path, records)
+    text = Page(render(ledger, tmp_path, companion_of=of_records).read_text(encoding="utf-8")).text
+    assert BY_ID["rank2"].why in text
+    assert "torch.nn.BatchNorm1d(channels, eps, momentum)" in text
+    assert "import bnproof" not in text
+    assert BY_ID["rank2"].why not in Page(render(ledger, tmp_path).read_text(encoding="utf-8")).text
+
+
+def test_what_differs_and_what_to_change_stands_at_the_top(tmp_path):
+    records = sample.records()
+    mistake = {"id": "fast_variance", "text": "average (x - mean)^2 instead", "cases": ["rank4"]}
+    records["target"][4] |= {"verdict": "differ", "diagnosis": [mistake]}
+    records["comparison"].append(sample.comparison("tutorial", "y", 3e7, "differ"))
+    page, _ = made(tmp_path, records)
+    top = page.partition("<main>")[0]
+    assert "What differs, and what to change" in top
+    assert "average (x - mean)^2 instead" in top
+    assert "What differs" not in made(tmp_path, sample.records() | {"comparison": []})[0]
+
+
+def test_the_fastest_is_the_fastest_on_average(tmp_path):
+    records = sample.records()
+    speeds = {"numpy": (900.0, 1100.0), "torch": (100.0, 5000.0), "jax": (3000.0, 3200.0)}
+    records["training"] = [
+        sample.training(name, seed=seed, examples_per_second=speed)
+        for name, both in speeds.items()
+        for seed, speed in enumerate(both)
+    ]
+    text = Page(made(tmp_path, records)[0]).text
+    assert "jax on cpu; end to end, mean of 2 seeds: numpy 1,000, torch 2,550, jax 3,100" in " ".join(text.split())
 
 
 def test_no_address_is_loaded(tmp_path):

@@ -27,6 +27,7 @@ from harness.cli import (
     probe,
     render,
     report,
+    reproduce,
     train,
     translate,
     wire_check,
@@ -58,6 +59,7 @@ app.add_typer(bench.bench, name="bench")
 app.add_typer(envs.envs, name="envs")
 app.command()(report.report)
 app.command()(render.render)
+app.command()(reproduce.reproduce)
 app.command(epilog=compare.EXIT_STATUSES)(compare.compare)
 app.command()(badge.badge)
 

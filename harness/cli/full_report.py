@@ -53,9 +53,10 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
 
 
 def make_page(ledger: Path, out: Path, finished: bool = True) -> Path:
+    from harness.cli.companion import of_records
     from reports.render import render
 
-    return render(ledger, out, finished)
+    return render(ledger, out, finished, of_records)
 
 
 def no_page_yet(ledger: Path) -> Callable[[], None]:

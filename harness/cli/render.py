@@ -20,7 +20,8 @@ def render(
     from harness.record.read import PAGES
 
     ensure_installed("making pages", PAGES, "report")
+    from harness.cli.companion import of_records
     from reports.render import render as make_pages
 
-    page = make_pages(ledger, out or ledger.parent)
+    page = make_pages(ledger, out or ledger.parent, companion_of=of_records)
     console.print(f"page: {page}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-// The page without this has everything, in the ledger's order. This sorts, filters, and opens what a link leads into.
+// The page without this has everything, in the ledger's order. This sorts and filters.
 'use strict';
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -82,30 +82,5 @@
     }
   }
 
-  // --- links: into a tab, a closed block or a row that the filter hides ---
-  function reveal() {
-    let id;
-    try {
-      id = decodeURIComponent(location.hash.slice(1));
-    } catch {
-      return; // no link of this page
-    }
-    const target = id && document.getElementById(id);
-    if (!target) return;
-    if (target.closest('[hidden]')) clear();
-    for (let at = target; at; at = at.parentElement) {
-      if (at.tagName === 'DETAILS') at.open = true;
-      if (at.classList.contains('panel')) document.getElementById(at.dataset.tab).checked = true;
-    }
-    target.scrollIntoView();
-  }
-
-  addEventListener('hashchange', reveal);
-  document.addEventListener('click', (event) => {
-    const link = event.target.closest('a[href^="#"]');
-    if (link && link.hash === location.hash) reveal(); // no change of the hash, so no event
-  });
-  addEventListener('beforeprint', () => all('details').forEach((details) => { details.open = true; }));
   filter();
-  reveal();
 })();
