@@ -6,6 +6,7 @@ It is `torch.distributed.run` with another end: which rank failed first, and how
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def main() -> None:
         "redirects": 3,
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
-    config, command, command_arguments = config_from_args(parse_args([*arguments, "-m", module, folder]))
+    config, command, command_arguments = config_from_args(parse_args([*arguments, "-m", module, folder, str(os.getpid())]))
     try:
         elastic_launch(config, command)(*command_arguments)
     except ChildFailedError as error:

@@ -1,4 +1,7 @@
-"""The process of one rank, as torchrun's launcher starts it: python -m harness.train.replicas.rank FOLDER."""
+"""The process of one rank, as torchrun's launcher starts it: python -m harness.train.replicas.rank FOLDER LAUNCHER.
+
+LAUNCHER is the process id of the launcher, without which a rank does not go on; it may have ended before this begins.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,10 @@ COLLECTIVE_SECONDS = 25
 
 @record
 def main() -> None:
-    folder = RunFolder(Path(sys.argv[1]))
-    rank, ranks, launcher = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), os.getppid()
+    folder, launcher = RunFolder(Path(sys.argv[1])), int(sys.argv[2])
+    if os.getppid() != launcher:
+        sys.exit("the launcher has ended")
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     row = beats.beats_of(folder.path / BEATS, ranks)[rank]
     row[beats.PID] = os.getpid()
     beats.keep_beating(row, lambda: os.getppid() == launcher, lambda: os._exit(1))
