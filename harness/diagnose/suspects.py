@@ -11,7 +11,7 @@ from harness.diagnose.mistakes.known import KNOWN
 from harness.diagnose.mistakes.replicas import of_replicas
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
-from harness.targets.replicas.names import split_replicas
+from harness.targets.replicas.targets import replicas_of
 from reference.conventions import Conventions
 
 
@@ -43,7 +43,7 @@ def single_suspects(conventions: Conventions) -> list[Suspect]:
 
 def replica_suspects(target: str) -> list[Suspect]:
     """What may go wrong between the replicas by which a target is played, as its name says."""
-    replicas = split_replicas(target)[1]
+    replicas = replicas_of(target)
     return [Suspect((identity,), (layer,)) for identity, layer in of_replicas(replicas)] if replicas else []
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from harness.train.fashion_mnist import FashionMnist, load_sample
 from harness.train.options import TrainingOptions, TrainingProgress
 from harness.train.replicas.beats import DONE, PID
-from harness.train.replicas.train import ReplicasFailedError, Run
+from harness.train.replicas.train import ReplicasFailedError, Run, is_running
 from harness.train.trainings import run
 
 PAGE = Path(__file__).with_name("KILLS.md")
@@ -109,14 +109,6 @@ def epochs_in(folder: Path) -> int:
     return 0
 
 
-def still_runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
 def kill(number: int, data: FashionMnist, undisturbed: dict[str, bytes], rng: np.random.Generator) -> Kill:
     sent = signal.SIGSTOP if number % 4 == 3 else signal.SIGKILL
     killer = Killer(int(rng.integers(RANKS)), sent, int(rng.integers(0, EXAMPLES * (EPOCHS - 1))))
@@ -128,7 +120,7 @@ def kill(number: int, data: FashionMnist, undisturbed: dict[str, bytes], rng: np
         except ReplicasFailedError as error:
             said = str(error)
         seconds = time.monotonic() - killer.sent
-        left = sum(still_runs(pid) for pid in killer.pids)
+        left = sum(is_running(pid) for pid in killer.pids)
         half, kept = len([*folder.glob("*.partial")]), epochs_in(folder)
         run(data, options_in(folder, 0), TrainingProgress())
         Started.seen.get(timeout=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.targets.built_in import BuiltIn
+from harness.targets.replicas.names import Replicas, split_replicas
 
 REPLICATED: dict[str, BuiltIn] = {
     "torch-sync": BuiltIn(
@@ -23,5 +24,35 @@ REPLICATED: dict[str, BuiltIn] = {
         "torch.nn.BatchNorm in DistributedDataParallel: statistics of each shard",
         "pip install torch",
     ),
+    "jax-sync": BuiltIn(
+        "harness.targets.replicas.jax_replicas:OurSync",
+        "jax flax",
+        "our synchronized function over a mesh of devices",
+        "pip install jax flax optax",
+    ),
+    "flax-sync": BuiltIn(
+        "harness.targets.replicas.jax_replicas:FlaxSync",
+        "flax",
+        "flax.nnx.BatchNorm with axis_name over a mesh of devices; uneven shards by mask",
+        "pip install flax jax",
+    ),
+    "flax-sync-two-passes": BuiltIn(
+        "harness.targets.replicas.jax_replicas:FlaxSyncTwoPasses",
+        "flax",
+        "the same with use_fast_variance=False",
+        "pip install flax jax",
+    ),
+    "flax-shard-map": BuiltIn(
+        "harness.targets.replicas.jax_replicas:FlaxLocal",
+        "flax",
+        "flax.nnx.BatchNorm in a shard_map, without axis_name: statistics of each shard",
+        "pip install flax jax",
+    ),
 }
 """`where` is the layer as one process plays it."""
+
+
+def replicas_of(name: str) -> Replicas | None:
+    """By how many replicas the target of that name, without its device, is played; None where it is no such target."""
+    target, replicas = split_replicas(name)
+    return replicas or (Replicas() if target in REPLICATED else None)

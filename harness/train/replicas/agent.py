@@ -35,7 +35,8 @@ def main() -> None:
         "redirects": 3,
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
-    config, command, command_arguments = config_from_args(parse_args([*arguments, "-m", module, folder, str(os.getpid())]))
+    arguments += ["-m", module, folder, str(os.getpid())]
+    config, command, command_arguments = config_from_args(parse_args(arguments))
     try:
         elastic_launch(config, command)(*command_arguments)
     except ChildFailedError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -25,6 +24,8 @@ from harness.train.replicas.watch import Watch
 from reference.lenet import Weights
 
 POLL_SECONDS = 0.1
+END_SECONDS = 5.0
+"""How long a killed process may take to be gone: the system gives its memory back first."""
 AGENT, RANK = "harness.train.replicas.agent", "harness.train.replicas.rank"
 LAST_WORDS = 300
 
@@ -122,12 +123,26 @@ class Run:
         return f"the launcher ended with exit status {self.launcher.returncode}: {printed[-LAST_WORDS:]}"
 
     def end(self) -> None:
-        """Kill what is left of it."""
+        """Kill what is left of it, and see it end."""
         self._guard_ranks()
-        for pid in self.guarded:
+        for pid in (*self.guarded, self.launcher.pid):
             kill_group(pid)
+        deadline = time.monotonic() + END_SECONDS
+        while self.launcher.poll() is None or any(map(is_running, self.guarded)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_SECONDS)
+        for pid in (*self.guarded, self.launcher.pid):
             GUARD.forget("process", pid)
-        kill_group(self.launcher.pid)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.launcher.wait(5)
-        GUARD.forget("process", self.launcher.pid)
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and not only its exit status."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return not Path("/proc/self").exists()  # without a /proc the signal alone tells
