@@ -55,8 +55,8 @@ def test_every_id_is_separated_by_a_case():
     assert set(TEXTS) - separated == set(ANY_WRONG)
 
 
-SHOWS_NOT_IN = {("settings_rounded", "float32")}
-"""A number of 32 bits is all that a layer in float32 has."""
+SHOWS_NOT_IN = {("settings_rounded", "float32"), ("CountAndEpsilon", "float32")}
+"""A number of 32 bits is all that a layer in float32 has, and 1e-7 is below its unit roundoff for more than one."""
 
 
 def test_the_quick_suite_is_part_of_the_full_one():
@@ -73,7 +73,7 @@ def test_the_quick_suite_is_part_of_the_full_one():
         (known, variant, dtype)
         for known, variant in VARIANTS
         for dtype in ("float64", "float32")
-        if (known.id, dtype) not in SHOWS_NOT_IN
+        if not {(known.id, dtype), (variant.__name__, dtype)} & SHOWS_NOT_IN
     ],
     ids=lambda v: getattr(v, "__name__", getattr(v, "id", v)),
 )

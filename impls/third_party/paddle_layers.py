@@ -60,9 +60,11 @@ class PaddleBatchNorm:
     def _step(self, x, dy):
         x = paddle.to_tensor(np.ascontiguousarray(x), stop_gradient=False)
         y = self.layer(x)
-        gradients = paddle.grad(y, [x, *self.parameters.values()], paddle.to_tensor(np.ascontiguousarray(dy)))
-        arrays = (y, *gradients)
-        return {name: a.numpy() for name, a in zip(("y", "dx", *self.parameters), arrays, strict=True)}
+        gradients = paddle.grad(
+            y, [x, *self.parameters.values()], paddle.to_tensor(np.ascontiguousarray(dy)), allow_unused=True
+        )
+        named = zip(("y", "dx", *self.parameters), (y, *gradients), strict=True)
+        return {name: array.numpy() for name, array in named if array is not None}
 
 
 class ChannelsLast(PaddleBatchNorm):

@@ -38,7 +38,7 @@ OF_OPTIONS: tuple[Known, ...] = (
     ),
     Known(
         "no_statistics_wrong",
-        "a layer that keeps no statistics predicts by others than the batch's own, or takes those for constants",
+        "a layer that keeps no statistics predicts by others than the batch's own, or differentiates as if it did",
         other_averages.NO_STATISTICS,
     ),
     Known(

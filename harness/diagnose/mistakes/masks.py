@@ -10,7 +10,7 @@ from harness.cases.script import Step
 from harness.judge.oracle import OracleLayer, counting_rows
 from reference.batch_norm import from_rows, to_rows
 
-Counted = tuple[np.ndarray, int]
+Counted = tuple[np.ndarray, float]
 """A set of rows, and the number that sums over it are divided by."""
 
 
@@ -134,6 +134,16 @@ class VarianceOverAllClosed(VarianceOverAll):
     closed_form = True
 
 
+class CountAndEpsilon(MaskedFormula):
+    """Mean and variance are divided by the number of those that count and 1e-7, lest it be 0."""
+
+    def in_mean(self, counts):
+        return counts, counts.sum() + 1e-7
+
+    def in_var(self, counts):
+        return counts, counts.sum() + 1e-7
+
+
 class BesselOverAll(MaskedFormula):
     """Bessel's factor is that of the number of all elements."""
 
@@ -178,6 +188,7 @@ MISCOUNTED = (
     StatisticsOverAll,
     VarianceOverAll,
     VarianceOverAllClosed,
+    CountAndEpsilon,
     BesselOverAll,
     GradientOverAll,
 )

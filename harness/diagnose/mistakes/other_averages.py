@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.judge.oracle import OracleLayer
+from reference.batch_norm import from_rows, to_rows
 
 
 class WithoutStatisticsMistake(OracleLayer):
@@ -44,6 +45,15 @@ class PredictsByConstants(WithoutStatisticsMistake):
         y, cache = self.train(x)
         dx, dgamma, dbeta = self.eval_backward(dy, cache)
         return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+
+
+class GradientByMoving(WithoutStatisticsMistake):
+    """Prediction normalizes by the batch's own statistics; its gradients are those by moving ones, which it keeps."""
+
+    def predicted(self, x, dy):
+        rows = to_rows(x, 1)
+        y, _ = self.normalize(rows, *self.batch_statistics(rows))
+        return self.eval_step(x, dy) | {"y": from_rows(y, x.shape, 1)}
 
 
 class CumulativeMistake(OracleLayer):
@@ -90,5 +100,5 @@ class CumulativeOfLast(CumulativeMistake):
         return 0 * t + 1
 
 
-NO_STATISTICS = (PredictsByStart, PredictsByMoving, PredictsByConstants)
+NO_STATISTICS = (PredictsByStart, PredictsByMoving, PredictsByConstants, GradientByMoving)
 CUMULATIVE = (CumulativeCountsStart, CumulativeInverted, CumulativeByDefault, CumulativeOfLast)
