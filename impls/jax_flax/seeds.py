@@ -14,8 +14,8 @@ from flax import nnx
 
 from impls.jax_flax.lenet import LeNet, Weights
 from impls.jax_flax.training import (
+    EVALUATION_BATCH,
     STEPS_IN_A_CALL,
-    convolution_for,
     count_correct_in,
     device_name,
     full_precision,
@@ -46,7 +46,7 @@ def train_seeds(
     seeds = len(weights)
     where = jax.devices(device)[0]
     with full_precision(dtype), jax.default_device(where):
-        nets = [LeNet(of_seed, dtype, convolution_for(device)) for of_seed in weights]
+        nets = [LeNet(of_seed, dtype) for of_seed in weights]
         params, stats = (stacked([nnx.state(net, kind) for net in nets]) for kind in (nnx.Param, nnx.BatchStat))
         training, predicting = in_mode(nets[0], "train"), in_mode(nets[0], "eval")
         train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
@@ -57,7 +57,7 @@ def train_seeds(
         for order, first, _, size in calls(orders[:, 0], batch_size, at_once):
             # from `first` to `first`: no step, but compiled
             jax.block_until_ready(steps_of_all(training, params, stats, train_set, order, first, first, rate, size))
-        evaluate_all(predicting, params, stats, test_set)
+        evaluate_all(predicting, params, stats, test_set, EVALUATION_BATCH[device])
         compile_seconds = perf_counter() - started
 
         histories: list[list[dict]] = [[] for _ in nets]
@@ -76,7 +76,7 @@ def train_seeds(
                 done += (last - first) * size * seeds
                 if on_progress:
                     on_progress(done)
-            accuracies = evaluate_all(predicting, params, stats, test_set)  # (seeds,)
+            accuracies = evaluate_all(predicting, params, stats, test_set, EVALUATION_BATCH[device])  # (seeds,)
             n, seconds = orders.shape[2], perf_counter() - started
             for k, history in enumerate(histories):
                 history.append(
@@ -140,7 +140,7 @@ def steps_of_all(graph, params, stats, train_set, orders, first, last, learning_
     return jax.vmap(of_seed)(params, stats, orders)
 
 
-def evaluate_all(graph, params, stats, test_set) -> np.ndarray:
+def evaluate_all(graph, params, stats, test_set, batch_size: int) -> np.ndarray:
     """The accuracy of every seed, (seeds,)."""
-    count = jax.vmap(partial(count_correct_in, graph), in_axes=(0, 0, None, None))
+    count = jax.vmap(partial(count_correct_in, graph, batch_size=batch_size), in_axes=(0, 0, None, None))
     return np.asarray(count(params, stats, *test_set)) / len(test_set[1])
