@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness.bench import layer
+from harness.bench.options import LayerOptions
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions
 from harness.cli import every_library, full_report, library_jobs, report_runs, run_commands
@@ -225,11 +225,14 @@ def test_lockstep_and_train_validate(tmp_path, few_images):
     assert few_images.is_sample
 
 
-def test_bench_layer_validates(tmp_path, monkeypatch):
-    monkeypatch.setattr(layer, "SHAPES", ((8, 3, 4, 4),))
-    monkeypatch.setattr(layer, "SECONDS", 0.0001)
-    run_commands.bench_layer(2, "cpu", tmp_path / "layer.json")
-    validator("BenchLayerOutput").validate(json.loads((tmp_path / "layer.json").read_text()))
+def test_bench_layer_validates(tmp_path):
+    options = LayerOptions(2, shapes=((8, 3, 4, 4),), ways=("forward", "backward", "both"), seconds=0.0001)
+    run_commands.bench_layer(options, tmp_path / "layer.json")
+    output = json.loads((tmp_path / "layer.json").read_text())
+    validator("BenchLayerOutput").validate(output)
+    assert {record["decision"] for record in output["records"]} <= {"faster", "slower", "INCONCLUSIVE"}
+    x = 4 * 8 * 3 * 4 * 4
+    assert {record["kept_bytes"] // x for record in output["records"]} <= {1, 2}
 
 
 def test_bench_training_validates(tmp_path):

@@ -1,176 +1,126 @@
-"""One batch-norm layer, forward and backward: ours against the framework's own, over shapes that occur in networks.
+"""One batch-norm layer: ours against the framework's own, over shapes that occur in networks.
 
-Paired rounds as in `throughput.py`: ours, native, and ours again as the control, the order reversed every round.
+Paired rounds as in `throughput.py`: ours, native, the plain formula as a chain of small operations, a copy of x, and
+ours again as the control, the order reversed every round. The copy measures the memory: a layer cannot be faster than
+what it must read and write at the copy's rate.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from harness.bench.contest import AGAIN, COPY, NATIVE, OURS, SMALL, Contest, Step
 from harness.bench.figures import decide, spread
-from harness.bench.results import Decision, LayerThroughput
+from harness.bench.options import BACKWARD, BOTH, FORWARD, LAST, PREDICTION, LayerCase, LayerOptions
+from harness.bench.results import ITEM_SIZES, Decision, LayerThroughput
 
-SHAPES = ((256, 6, 24, 24), (256, 16, 8, 8), (64, 64, 56, 56), (256, 120))
-SECONDS = 0.05  # of calls in a round, so that a short call is not measured by one tick of the clock
-TOLERANCE = 1e-4
-BYTES_PER_ELEMENT = 8 + 12
-"""Of float32 traffic where each way is a single pass: x in and y out; x and dy in and dx out."""
-OURS, NATIVE, AGAIN = "ours", "native", "ours again"
-
-Step = Callable[[], Any]
-
-
-@dataclass
-class Layers:
-    """Ours and the native layer on the same x and dy. A step returns (y, dx) and waits until they are there."""
-
-    framework: str
-    layout: str
-    shape: tuple[int, ...]
-    steps: dict[str, Step]
-    device: str
+TOLERANCES = {"float32": 1e-4, "bfloat16": 4e-2}
+"""Of y and dx between ours and native, relative and absolute; bfloat16 has 8 bits."""
+SINGLE_PASS = {FORWARD: 2, BACKWARD: 3, BOTH: 5}
+"""Arrays of x's size that must be read or written: x in and y out; x and dy in and dx out."""
+TWO_PASSES = {FORWARD: 3, BACKWARD: 5, BOTH: 8}
+"""The same where what is read for the statistics, or for the two sums, is read again."""
 
 
-def measure(
-    rounds: int, device: str = "cpu", on_shape: Callable[[str], None] | None = None
-) -> tuple[LayerThroughput, ...]:
-    """A record for each framework that is installed, shape and layout; ratio = native's time / ours."""
-    records = []
-    for framework, make in FRAMEWORKS.items():
-        if importlib.util.find_spec(framework) is None:
+def measure(options: LayerOptions, on_case: Callable[[LayerCase], None] | None = None) -> Iterator[LayerThroughput]:
+    """A record for each case whose framework is installed; ratio = native's time / ours."""
+    for case in cases(options):
+        if importlib.util.find_spec(case.framework) is None:
             continue
-        for shape in SHAPES:
-            for layers in make(shape, device):
-                if on_shape:
-                    on_shape(f"{framework} {layers.layout} {shape}")
-                records.append(compare(layers, rounds))
-    return tuple(records)
+        if on_case:
+            on_case(case)
+        yield compare(case, contest_of(case), options)
 
 
-def compare(layers: Layers, rounds: int) -> LayerThroughput:
-    seconds = timed(layers.steps | {AGAIN: layers.steps[OURS]}, rounds)
+def cases(options: LayerOptions) -> Iterator[LayerCase]:
+    combinations = itertools.product(
+        options.frameworks, options.shapes, options.layouts, options.dtypes, options.modes, options.ways
+    )
+    for framework, shape, layout, dtype, mode, way in combinations:
+        if is_new(framework, shape, layout, options.layouts):
+            yield LayerCase(framework, shape, layout, dtype, mode, way, options.device, options.threads)
+
+
+def is_new(framework: str, shape: tuple[int, ...], layout: str, layouts: tuple[str, ...]) -> bool:
+    """Rank 2 has one layout, whatever it is called; JAX's layers have the channels last only."""
+    if framework == "jax":
+        return layout == layouts[-1]
+    return len(shape) > 2 or layout == layouts[0]
+
+
+def contest_of(case: LayerCase) -> Contest:
+    if case.framework == "torch":
+        from harness.bench import layer_torch
+
+        return layer_torch.contest(case)
+    from harness.bench import layer_jax
+
+    return layer_jax.contest(case)
+
+
+def compare(case: LayerCase, contest: Contest, options: LayerOptions) -> LayerThroughput:
+    seconds = timed(contest.steps | {AGAIN: contest.steps[OURS]}, contest.wait, options)
     ratio = spread([native / ours for native, ours in zip(seconds[NATIVE], seconds[OURS], strict=True)])
     control = spread([again / ours for again, ours in zip(seconds[AGAIN], seconds[OURS], strict=True)])
-    agrees = all(
-        np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE)
-        for a, b in zip(results(layers.steps[OURS]), results(layers.steps[NATIVE]), strict=True)
-    )
-    fastest = min(seconds[OURS])
+    fastest = {name: min(of_name) for name, of_name in seconds.items()}
+    one_array = ITEM_SIZES[case.dtype] * math.prod(case.shape)
+    rate = 2 * one_array / fastest[COPY]
+    passes = SINGLE_PASS if case.mode == PREDICTION else TWO_PASSES
     return LayerThroughput(
-        name=layers.framework,
-        layout=layers.layout,
-        shape=layers.shape,
+        name=case.framework,
+        layout=case.layout if case.framework == "torch" else LAST,
+        shape=case.shape,
         against=NATIVE,
-        seconds=fastest,
-        native_seconds=min(seconds[NATIVE]),
-        bytes_per_second=BYTES_PER_ELEMENT * math.prod(layers.shape) / fastest,
+        seconds=fastest[OURS],
+        native_seconds=fastest[NATIVE],
+        bytes_per_second=SINGLE_PASS[case.way] * one_array / fastest[OURS],
         ratio=ratio,
         control=control,
-        decision=decide(ratio, control) if agrees else Decision.DISAGREES,
-        rounds=rounds,
-        device=layers.device,
+        decision=decide(ratio, control) if agree(contest, case.dtype) else Decision.DISAGREES,
+        rounds=options.rounds,
+        device=case.device,
+        dtype=case.dtype,
+        mode=case.mode,
+        way=case.way,
+        threads=case.threads,
+        small_seconds=fastest[SMALL],
+        copy_bytes_per_second=rate,
+        single_pass_share=SINGLE_PASS[case.way] * one_array / fastest[OURS] / rate,
+        two_pass_share=passes[case.way] * one_array / fastest[OURS] / rate,
+        kept_bytes=contest.kept[OURS],
+        native_kept_bytes=contest.kept[NATIVE],
+        peak_bytes=contest.peaks[OURS],
+        native_peak_bytes=contest.peaks[NATIVE],
     )
 
 
-def results(step: Step) -> list[np.ndarray]:
-    """(y, dx), brought back from the device."""
-    return [np.asarray(value.cpu() if hasattr(value, "cpu") else value) for value in step()]
+def agree(contest: Contest, dtype: str) -> bool:
+    tolerance = TOLERANCES[dtype]
+    pairs = zip(contest.results(OURS), contest.results(NATIVE), strict=True)
+    return all(np.allclose(a, b, rtol=tolerance, atol=tolerance) for a, b in pairs)
 
 
-def timed(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
+def timed(steps: dict[str, Step], wait: Callable[[Any], Any], options: LayerOptions) -> dict[str, list[float]]:
     """Seconds a call, round by round, of each step."""
     calls = {}
     for name, step in steps.items():
-        step()
+        wait(step())
         started = perf_counter()
-        step()
-        calls[name] = max(1, round(SECONDS / (perf_counter() - started)))
+        wait(step())
+        calls[name] = max(1, round(options.seconds / (perf_counter() - started)))
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds):
+    for number in range(options.rounds):
         for name in steps if number % 2 else reversed(steps):
             started = perf_counter()
             for _ in range(calls[name]):
-                steps[name]()
+                done = steps[name]()
+            wait(done)
             seconds[name].append((perf_counter() - started) / calls[name])
     return seconds
-
-
-def arrays(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return rng.normal(1, 2, shape).astype(np.float32), rng.normal(0, 1, shape).astype(np.float32)
-
-
-def torch_layers(shape: tuple[int, ...], device: str) -> list[Layers]:
-    import torch
-
-    from impls.pytorch.batch_norm import BatchNorm
-    from impls.pytorch.lenet import native_norm
-    from impls.pytorch.training import synchronize
-
-    formats = {"channels first": torch.contiguous_format} | (
-        {"channels last": torch.channels_last} if len(shape) == 4 else {}
-    )
-
-    def step_of(layer: Any, x: Any, dy: Any) -> Step:
-        parameters = list(layer.parameters())
-
-        def step() -> tuple[Any, Any]:
-            y = layer(x)
-            dx, *_ = torch.autograd.grad(y, [x, *parameters], dy)
-            synchronize(device)
-            return y.detach(), dx
-
-        return step
-
-    by_layout = []
-    for layout, memory in formats.items():
-        x, dy = [torch.tensor(a, device=device).contiguous(memory_format=memory) for a in arrays(shape)]
-        x.requires_grad_()
-        layers = {OURS: BatchNorm(shape[1]), NATIVE: native_norm(shape[1], len(shape))}
-        steps = {name: step_of(layer.to(device), x, dy) for name, layer in layers.items()}
-        by_layout.append(Layers("torch", layout, shape, steps, device))
-    return by_layout
-
-
-def jax_layers(shape: tuple[int, ...], device: str) -> list[Layers]:
-    import jax
-    from flax import nnx
-
-    from impls.jax_flax.batch_norm import BatchNorm
-    from impls.jax_flax.lenet import CONVENTIONS
-
-    where = jax.devices(device)[0]
-    x, dy = [jax.device_put(np.moveaxis(a, 1, -1).copy(), where) for a in arrays(shape)]
-    with jax.default_device(where):
-        layers = {
-            OURS: BatchNorm(shape[1], conventions=CONVENTIONS),
-            NATIVE: nnx.BatchNorm(shape[1], use_running_average=False, momentum=0.9, rngs=nnx.Rngs(0)),
-        }
-
-    def step_of(layer: Any) -> Step:
-        graph, params, rest = nnx.graphdef(layer), nnx.state(layer, nnx.Param), nnx.state(layer, nnx.BatchStat)
-
-        @jax.jit
-        def both(params, rest, x, dy):
-            def forward(params, x):
-                copy = nnx.merge(graph, params, rest, copy=True)
-                y = copy(x)
-                return y, nnx.state(copy, nnx.BatchStat)
-
-            y, back, stats = jax.vjp(forward, params, x, has_aux=True)
-            grads, dx = back(dy)
-            return y, dx, grads, stats
-
-        return lambda: jax.block_until_ready(both(params, rest, x, dy))[:2]
-
-    return [Layers("jax", "channels last", shape, {name: step_of(layer) for name, layer in layers.items()}, device)]
-
-
-FRAMEWORKS = {"torch": torch_layers, "jax": jax_layers}

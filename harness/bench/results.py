@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
+
+ITEM_SIZES = {"float32": 4, "bfloat16": 2}
+"""Bytes a value."""
 
 
 class Clock(StrEnum):
@@ -96,7 +100,7 @@ class TrainingThroughput:
 
 @dataclass(frozen=True)
 class LayerThroughput:
-    """One batch-norm layer of ours, forward and backward, against the framework's own."""
+    """One batch-norm layer of ours against the framework's own."""
 
     name: str
     """The framework."""
@@ -114,7 +118,32 @@ class LayerThroughput:
     decision: Decision
     rounds: int
     device: str
+    dtype: str = "float32"
+    mode: str = "training"
+    """Or "prediction"."""
+    way: str = "both"
+    """What was timed: "forward", "backward", or "both"."""
+    threads: int | None = None
+    """None: as many as the machine has."""
+    small_seconds: float | None = None
+    """The plain formula as a chain of small operations: the fastest round."""
+    copy_bytes_per_second: float | None = None
+    """Read and written by a copy of x."""
+    single_pass_share: float | None = None
+    """`bytes_per_second` over the copy's."""
+    two_pass_share: float | None = None
+    """The same where the traffic counts twice what is read for the statistics, or for the sums of the gradient."""
+    kept_bytes: int | None = None
+    """What backward needs, beside the parameters: x and 2C numbers at best. JAX may count gamma."""
+    native_kept_bytes: int | None = None
+    peak_bytes: int | None = None
+    """Allocated at most in a call, forward and backward, beside x and dy."""
+    native_peak_bytes: int | None = None
     bench: Literal["layer"] = "layer"
+
+    @property
+    def bytes_of_x(self) -> int:
+        return ITEM_SIZES[self.dtype] * math.prod(self.shape)
 
 
 @dataclass(frozen=True)

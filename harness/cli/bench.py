@@ -6,18 +6,12 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.bench_layer import bench_layer
 from harness.cli.options import Data, Device, Json, Seed, Suite
 
 bench = typer.Typer(no_args_is_help=True, help="How fast: a layer, whole trainings, or this suite itself.")
+bench.command("layer")(bench_layer)
 Rounds = Annotated[int, typer.Option(help="Paired rounds after warm-up.", min=1)]
-
-
-@bench.command("layer")
-def bench_layer(rounds: Rounds = 9, device: Device = Device.cpu, json_file: Json = None) -> None:
-    """Our layers against the frameworks' own, forward and backward."""
-    from harness.cli import run_commands
-
-    raise typer.Exit(run_commands.bench_layer(rounds, device.value, json_file))
 
 
 @bench.command("training")

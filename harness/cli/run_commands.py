@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli import show_runs
+from harness.cli import show_layers, show_runs
 from harness.cli.output import AGREED, FAULTY, bar, out, prepare_folder, write_json
 from harness.errors import UsageError, ensure_installed
 from harness.jobs.engines import IN_TURN, Workers
@@ -18,7 +18,7 @@ from harness.record.environment import environment
 from harness.record.ledger import SCHEMA
 
 if TYPE_CHECKING:
-    from harness.bench.options import ThroughputOptions
+    from harness.bench.options import LayerCase, LayerOptions, ThroughputOptions
     from harness.bench.results import LayerThroughput, TrainingThroughput
     from harness.bench.throughput import Measurement
     from harness.train.fashion_mnist import FashionMnist
@@ -180,16 +180,23 @@ def run_throughput(data: FashionMnist, options: ThroughputOptions) -> Measuremen
         )
 
 
-def bench_layer(rounds: int, device: str, json_file: Path | None) -> int:
+def bench_layer(options: LayerOptions, json_file: Path | None) -> int:
     """Exit status 1 where ours and the framework's own layer disagree."""
     from harness.bench import layer
+    from harness.bench.threads import at_most
     from harness.train.implementations import resolve_device
 
-    device = resolve_device("torch", device)
-    with bar("layers", None) as update:
-        records = layer.measure(rounds, device, lambda shape: update(description=shape, advance=1))
+    options = replace(options, device=resolve_device("torch", options.device))
+    with bar("layers", None) as update, at_most(options.threads):
+
+        def show(case: LayerCase) -> None:
+            shape = "x".join(map(str, case.shape))
+            words = (case.framework, case.layout, shape, case.dtype, case.mode, case.way)
+            update(description=" ".join(words), advance=1)
+
+        records = list(layer.measure(options, show))
     write_json(json_file, head() | {"records": as_dicts(records)})
-    show_runs.layers(records)
+    show_layers.layers(records)
     return status_of(records)
 
 

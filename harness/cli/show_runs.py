@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from harness.bench.results import LayerThroughput, Spread, TrainingThroughput, distance_range
+from harness.bench.results import Spread, TrainingThroughput, distance_range
 from harness.cli.output import coloured, out
 
 if TYPE_CHECKING:
@@ -104,17 +104,6 @@ def near(record: TrainingThroughput) -> str:
     if record.ratio_near is None or record.rounds_near == record.rounds:
         return ""
     return f"; {record.ratio_near.median:.2f} in the {record.rounds_near} rounds with near cores"
-
-
-def layers(records: Sequence[LayerThroughput]) -> None:
-    """A line a shape: native's time / ours."""
-    for record in records:
-        shape = "x".join(map(str, record.shape))
-        line(
-            f"{record.name} {record.layout} {shape}: ours {1e3 * record.seconds:.3f} ms, native "
-            f"{1e3 * record.native_seconds:.3f} ms, ratio {spread(record.ratio)}, control {spread(record.control)}: "
-            f"{record.decision}"
-        )
 
 
 def spread(values: Spread) -> str:
