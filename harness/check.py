@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.cases.case import Case
 from harness.cases.script import FROZEN
@@ -19,6 +20,7 @@ from harness.probe.probe import probe
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 from harness.targets.load import TargetError
 from harness.targets.player import Death, Description, Player
+from harness.targets.remember import Remembering, sources_of
 from harness.targets.smoke import smoke
 from harness.targets.wrap.common import DECLARED
 from reference.conventions import conventions_from
@@ -48,6 +50,14 @@ class CheckOptions:
     """How many a target may use; None: one, unless the environment says otherwise."""
     python: str | None = None
     """The interpreter of the environment in which the targets are played; None: this one."""
+    resume: Path | None = None
+    """Where answers are kept, so that a run that was killed goes on; None: nowhere."""
+
+
+def opened(name: str, options: CheckOptions) -> IsolatedTarget | Remembering:
+    """The player of a target, in a process of its own."""
+    player = IsolatedTarget(name, options.timeout, options.layer, threads=options.threads, python=options.python)
+    return player if options.resume is None else Remembering(player, options.resume, sources_of(name))
 
 
 def plan(cases: tuple[Case, ...], description: Description) -> Iterator[tuple[Case, str]]:
@@ -60,14 +70,12 @@ def plan(cases: tuple[Case, ...], description: Description) -> Iterator[tuple[Ca
 
 def check(names: list[str], options: CheckOptions) -> Generator[TargetReport, None, None]:
     """One report a target, in the order given. The next target's process starts while this one is judged."""
-    started: dict[int, IsolatedTarget] = {}
+    started: dict[int, IsolatedTarget | Remembering] = {}
     try:
         for number in range(len(names)):
             for ahead in range(number, min(number + 2, len(names))):
                 if ahead not in started:
-                    started[ahead] = IsolatedTarget(
-                        names[ahead], options.timeout, options.layer, threads=options.threads, python=options.python
-                    )
+                    started[ahead] = opened(names[ahead], options)
             yield check_target(started[number], options)
             started[number].close()
     finally:

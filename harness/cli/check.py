@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import Jobs, Json, On, Python, Seed, Suite, TargetDevice
+from harness.cli.options import Jobs, Json, On, Python, Resume, Seed, Suite, TargetDevice, ensure_here
 from harness.cli.replicas import Dealt, Replicas, Shards, over_replicas
 from harness.cli.request import SECONDS, CheckRequest
 
@@ -68,6 +68,7 @@ def check(
         int | None, typer.Option(help="How many threads a target may use (1 if not said).", min=1, metavar="N")
     ] = None,
     python: Python = None,
+    resume: Resume = None,
     jobs: Jobs = None,
     on: On = None,
     through: Annotated[
@@ -98,6 +99,7 @@ def check(
         python=python,
         jobs=jobs,
         scheduler=on,
+        resume=resume,
         through=tuple(through.split(",")) if through else (),
         replicas=replicas or 0,
         shards=shards.value,
@@ -113,6 +115,7 @@ def run(request: CheckRequest) -> int:
     from harness.judge.known import excuse, read_known, stale
     from harness.record.files import ensure_writable
 
+    ensure_here(request.resume, request.scheduler)
     known = read_known(request.known_file) if request.known_file else {}
     ensure_preset(request.as_preset)
     request = replace(request, targets=targets_to_play(request))
@@ -132,6 +135,10 @@ def run(request: CheckRequest) -> int:
         err.print(message, style="red", markup=False, soft_wrap=True)
     write_json(request.json_file, verdicts.as_json(reports))
     write_others(request, reports, outdated)
+    if request.resume:
+        from harness.targets.remember import forget
+
+        forget(request.resume, [report.target for report in reports])
     return verdicts.exit_status(reports, outdated)
 
 
@@ -195,6 +202,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
         layer=request.layer,
         threads=request.threads,
         python=interpreter_of(request.python) if request.python else None,
+        resume=request.resume,
     )
 
 

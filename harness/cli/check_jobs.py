@@ -7,14 +7,13 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.check import CheckOptions, check_target
+from harness.check import CheckOptions, check_target, opened
 from harness.cli.jobs import done_behind_a_bar, show_failure
 from harness.jobs.engines import Workers, open_engine
 from harness.jobs.job import Failure, Job, Tell
 from harness.judge.report import TargetReport
 from harness.targets.built_in import BUILT_IN, EXEC
 from harness.targets.device import on_device, split_device
-from harness.targets.isolate import IsolatedTarget
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,7 @@ def located(target: str, workers: Workers) -> str:
 def checked(job: CheckJob, tell: Tell) -> TargetReport:
     """Its report without the arrays, which would cost more to send than to make."""
     options = job.options
-    with IsolatedTarget(
-        job.where, options.timeout, options.layer, threads=options.threads, python=options.python
-    ) as player:
+    with opened(job.where, options) as player:
         report = check_target(player, telling(options, tell))
     name = on_device(*split_device(job.target), options.layer)
     error = report.load_error and report.load_error.replace(file_of(job.where), file_of(job.target))

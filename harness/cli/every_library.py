@@ -41,6 +41,7 @@ from harness.record.ledger import Ledger
 from harness.targets.built_in import BUILT_IN, built_in
 from harness.targets.device import split_device
 from harness.targets.left_out import LEFT_OUT, TRIED
+from harness.targets.remember import forget
 
 AT_ONCE = 2
 """A target's process and the judging of another keep two cores busy."""
@@ -55,6 +56,8 @@ class MatrixOptions:
     """Whether nothing is installed."""
     targets: tuple[str, ...] = tuple(BUILT_IN)
     workers: Workers = IN_TURN
+    resume: Path | None = None
+    """Where the targets' answers are kept."""
 
 
 def make(options: MatrixOptions) -> int:
@@ -66,7 +69,9 @@ def make(options: MatrixOptions) -> int:
             raise UsageError(f"{name!r} is no target of the matrix; `bnproof list` names them all")
     with open_engine(options.workers) as engine:
         ledger = Ledger(options.out / "ledger.jsonl", header(options.suite, options.seed))
-        jobs = [LibraryJob(name, options.suite, options.seed, options.only_here) for name in options.targets]
+        jobs = [
+            LibraryJob(name, options.suite, options.seed, options.only_here, options.resume) for name in options.targets
+        ]
         entries = list(judged(engine, jobs, ledger))
         for pair in pairs([entry.report for entry in entries]):
             ledger.add("pair", pair)
@@ -74,6 +79,8 @@ def make(options: MatrixOptions) -> int:
             add_left_out(ledger)
         add_findings(engine, ledger, [entry.report.target for entry in entries], options.only_here)
     ledger.close()
+    if options.resume:
+        forget(options.resume, options.targets)
     console.print(f"matrix: {render(ledger.path, options.out)}", highlight=False, soft_wrap=True)
     return FAULTY if any(entry.report.load_error for entry in entries) else AGREED
 

@@ -23,6 +23,7 @@ from harness.record.ledger import Ledger
 from harness.record.read import can_make_pages
 from harness.targets.built_in import BUILT_IN, OWN, is_installed
 from harness.targets.device import CUDA, on_device, split_device
+from harness.targets.remember import forget
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.implementations import installed, resolve_device
 from harness.train.published import PUBLISHED
@@ -39,13 +40,15 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
     ledger = Ledger(out / "ledger.jsonl", header(extent.quick, data, seed, own))
     show_so_far = partial(make_page, ledger.path, out, finished=False) if can_make_pages() else no_page_yet(ledger.path)
     show_so_far()
-    reports = agreement(ledger, "quick" if extent.quick else "full", seed, show_so_far, on_gpu)
+    reports = agreement(ledger, extent, seed, show_so_far, on_gpu)
     for pair in compare_pairs(reports):
         ledger.add("pair", pair)
     show_so_far()
     apart = add_runs(ledger, extent, device, data, seed, show_so_far)
     ledger.close()
     write_compressed(ledger.path)
+    if extent.resume:
+        forget(extent.resume, [report.target for report in reports])
     page = make_page(ledger.path, out) if can_make_pages() else ledger.path
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     wrong = [report.target for report in reports if report.target in own and report.verdict != Verdict.agree]
@@ -94,7 +97,7 @@ def framework_of(name: str) -> str | None:
 
 
 def agreement(
-    ledger: Ledger, suite_name: str, seed: int, on_target: Callable[[], object], on_gpu: Sequence[str] = ()
+    ledger: Ledger, extent: Extent, seed: int, on_target: Callable[[], object], on_gpu: Sequence[str] = ()
 ) -> list[TargetReport]:
     """Every installed built-in target through the suite on the CPU, then those of `on_gpu`.
 
@@ -108,8 +111,9 @@ def agreement(
     reports = []
     with bar("agreement", None) as update:
         options = CheckOptions(
-            suite(suite_name),
+            suite("quick" if extent.quick else "full"),
             seed,
+            resume=extent.resume,
             on_plan=lambda name, total: update(description=f"agreement: {name}", total=total),
             on_case=lambda name, case: update(description=f"agreement: {name}: {case}", advance=1),
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Jobs, Json, On, Seed, Suite
+from harness.cli.options import Jobs, Json, On, Resume, Seed, Suite, ensure_here
 
 
 def history(
@@ -21,6 +21,7 @@ def history(
     out: Annotated[Path, typer.Option(help="Where the ledger goes; a matrix that is there shows the history.")] = Path(
         "reports/published/matrix"
     ),
+    resume: Resume = None,
     jobs: Jobs = None,
     on: On = None,
     json_file: Json = None,
@@ -34,6 +35,7 @@ def history(
     from harness.cli.over_releases import HistoryOptions, make
     from harness.jobs.engines import workers_of
 
-    options = HistoryOptions(out, suite.value, seed, json_file, workers_of(jobs, on))
+    options = HistoryOptions(out, suite.value, seed, json_file, workers_of(jobs, on), resume)
+    ensure_here(resume, on)
     prepare_folder(out)
     raise typer.Exit(make(library, versions or ["latest"], options))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.cases.catalogue import suite
-from harness.check import CheckOptions, check_target
+from harness.check import CheckOptions, check_target, opened
 from harness.cli.check_jobs import not_checked, telling
 from harness.cli.places import Place, place_of
 from harness.cli.snippets import SNIPPETS, run_snippet
@@ -15,7 +16,6 @@ from harness.judge.report import PlayedCase, TargetReport
 from harness.probe.probe import Probed, probe
 from harness.record.kinds import LibraryFinding
 from harness.targets.device import split_device
-from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class LibraryJob:
     seed: int
     only_here: bool
     """Whether nothing is installed for it."""
+    resume: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,19 @@ def judge_library(job: LibraryJob, tell: Tell) -> MatrixEntry | NotInstalled:
     place = place_of(split_device(job.target)[0], job.only_here)
     if place.reason:
         return NotInstalled(job.target, place.reason)
-    return check_and_probe(job.target, place, telling(CheckOptions(suite(job.suite), job.seed), tell))
+    return check_and_probe(
+        job.target, place, telling(CheckOptions(suite(job.suite), job.seed, resume=job.resume), tell)
+    )
 
 
 def check_and_probe(name: str, place: Place, options: CheckOptions) -> MatrixEntry:
     """The suite under the declared conventions; then the conventions as they show from outside."""
     started = time.monotonic()
-    with IsolatedTarget(name, CASE_SECONDS, python=place.python) as isolated:
-        report = check_target(isolated, options)
+    with opened(name, replace(options, python=place.python)) as player:
+        report = check_target(player, options)
         probed = None
-        if not report.load_error and not isolated.given_up:
-            probed = probe(isolated)
+        if not report.load_error and not player.given_up:
+            probed = probe(player)
     return MatrixEntry(report, probed, place.versions, time.monotonic() - started)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import Jobs, On, Seed, Suite, TargetDevice
+from harness.cli.options import Jobs, On, Resume, Seed, Suite, TargetDevice, ensure_here
 
 
 def matrix(
@@ -22,6 +22,7 @@ def matrix(
     device: Annotated[
         TargetDevice, typer.Option(help="Where the targets compute: cuda leaves out those that cannot.")
     ] = TargetDevice.cpu,
+    resume: Resume = None,
     jobs: Jobs = None,
     on: On = None,
 ) -> None:
@@ -39,8 +40,9 @@ def matrix(
     from harness.targets.built_in import computing_on
     from harness.targets.device import targets_on
 
+    ensure_here(resume, on)
     ensure_installed("a matrix", PAGES, "report")
-    options = MatrixOptions(out, suite.value, seed, here, workers=workers_of(jobs, on, usual=AT_ONCE))
+    options = MatrixOptions(out, suite.value, seed, here, workers=workers_of(jobs, on, usual=AT_ONCE), resume=resume)
     prepare_folder(out)
     names = targets_on(device.value, tuple(targets)) if targets else computing_on(device.value)
     raise typer.Exit(make(replace(options, targets=names)))

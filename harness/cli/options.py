@@ -40,6 +40,18 @@ On = Annotated[
     str | None,
     typer.Option(help="A Dask cluster's workers do the work: tcp://HOST:PORT of its scheduler.", metavar="SCHEDULER"),
 ]
+Resume = Annotated[
+    Path | None,
+    typer.Option(help="Keep what is done in this folder, and go on from it after a kill.", metavar="DIR"),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as one JSON object.", metavar="FILE")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the four Fashion-MNIST files.", metavar="DIR")]
 Seed = Annotated[int, typer.Option(help="Fixes every random number.", min=0)]
+
+
+def ensure_here(resume: Path | None, scheduler: str | None) -> None:
+    """Raises UsageError where answers are to be kept, and the work is done on other machines."""
+    from harness.errors import UsageError
+
+    if resume is not None and scheduler is not None:
+        raise UsageError("--resume keeps answers on this machine, and --on does the work on others: choose one")

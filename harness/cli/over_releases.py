@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.cases.catalogue import suite
-from harness.check import CheckOptions, check_target
+from harness.check import CheckOptions, check_target, opened
 from harness.cli.every_library import header
 from harness.cli.jobs import done_behind_a_bar, show_failure
 from harness.cli.output import AGREED, FAULTY, NOTHING_JUDGED, coloured, write_json
@@ -28,8 +28,8 @@ from harness.judge.judgement import FAULTS
 from harness.record.environment import environment
 from harness.record.kinds import ReleaseRecord, TargetVerdict
 from harness.record.ledger import SCHEMA, Ledger, plain
-from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 from harness.targets.libraries import LIBRARIES, Library
+from harness.targets.remember import forget
 
 COMPANIONS_DAYS = 30
 """A release gets what was uploaded until so many days after it: the companions that its users had."""
@@ -42,6 +42,8 @@ class Plan:
     releases: list[Release]
     suite: str
     seed: int
+    resume: Path | None = None
+    """Where the targets' answers are kept, a folder a release."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class HistoryOptions:
     seed: int = 0
     json_file: Path | None = None
     workers: Workers = IN_TURN
+    resume: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,9 @@ def make(distribution: str, words: list[str], options: HistoryOptions) -> int:
     if distribution not in LIBRARIES:
         raise UsageError(f"there is no history of {distribution!r}: known are {', '.join(LIBRARIES)}")
     library, out = LIBRARIES[distribution], options.out
-    plan = Plan(distribution, library, select(releases(distribution), words), options.suite, options.seed)
+    plan = Plan(
+        distribution, library, select(releases(distribution), words), options.suite, options.seed, options.resume
+    )
     records = []
     with open_engine(options.workers) as engine:
         ledger = Ledger(out / f"history-{distribution}.jsonl", header(options.suite, options.seed))
@@ -73,6 +78,9 @@ def make(distribution: str, words: list[str], options: HistoryOptions) -> int:
             ledger.add("release", record)
             console.print(line_of(record), highlight=False)
     ledger.close()
+    for release in plan.releases:
+        if folder := answers_of(plan, release.version):
+            forget(folder, library.targets)
     write_json(options.json_file, {"schema": SCHEMA, "environment": environment(), "releases": plain(records)})
     if (out / "ledger.jsonl").exists():
         from reports.matrix import render
@@ -133,8 +141,9 @@ def requirements_of(plan: Plan, release: Release) -> Requirements:
 
 def checked(plan: Plan, about: ReleaseRecord, python: str) -> ReleaseRecord:
     started = time.monotonic()
-    with IsolatedTarget(about.target, CASE_SECONDS, python=python) as isolated:
-        report = check_target(isolated, CheckOptions(suite(plan.suite), plan.seed))
+    options = CheckOptions(suite(plan.suite), plan.seed, python=python, resume=answers_of(plan, about.version))
+    with opened(about.target, options) as player:
+        report = check_target(player, options)
     return replace(
         about,
         verdict=TargetVerdict(report.verdict),
@@ -143,6 +152,10 @@ def checked(plan: Plan, about: ReleaseRecord, python: str) -> ReleaseRecord:
         notes=tuple(report.notes),
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def answers_of(plan: Plan, version: str) -> Path | None:
+    return plan.resume / f"{plan.distribution}-{version}" if plan.resume else None
 
 
 def line_of(record: ReleaseRecord) -> str:

@@ -35,6 +35,8 @@ class CheckRequest:
     """How many processes check targets side by side; None: one."""
     scheduler: str | None = None
     """Of a Dask cluster whose workers check them instead."""
+    resume: Path | None = None
+    """Where the targets' answers are kept, so that a check that was killed goes on."""
     through: tuple[str, ...] = ()
     """The transformations through which each target is played, one after the other; none: as it is."""
     replicas: int = 0
