@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from harness.errors import UsageError
 from harness.record.files import write_whole
 from harness.record.ledger import plain
+from harness.record.private import without_places
 
 AGREED, FAULTY, USAGE, DIED, NOTHING_JUDGED = 0, 1, 2, 3, 4
 
@@ -95,7 +96,7 @@ def bar(description: str, total: int | None) -> Iterator[Update]:
 def write_json(path: Path | None, content: dict[str, Any]) -> None:
     """One JSON object, or nothing at all. Raises UsageError where the file cannot be written."""
     if path is not None:
-        write_whole(path, json.dumps(plain(content), allow_nan=False, indent=1) + "\n")
+        write_whole(path, json.dumps(without_places(plain(content)), allow_nan=False, indent=1) + "\n")
 
 
 def prepare_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from harness.errors import UsageError
 from harness.record.files import cannot_write
+from harness.record.private import without_places
 
 SCHEMA = "bnproof/1"
 
@@ -65,7 +66,7 @@ class Ledger:
             raise LedgerError(cannot_write(self.path, error)) from error
 
     def _write(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(without_places(record), allow_nan=False, separators=(",", ":")).encode() + b"\n"
         try:
             while line:  # a nearly full disk takes a part of it
                 line = line[self._file.write(line) :]
