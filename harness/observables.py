@@ -63,6 +63,9 @@ LIKE_X = tuple(name for name, observable in OBSERVABLES.items() if observable.li
 
 
 def column(observable: str, op: str | None) -> str:
-    """The name of an observable in a mode, as tables head their columns: "y" in training, "eval y" in prediction."""
-    in_prediction = op == "eval" and not OBSERVABLES[observable].moves
+    """The name of an observable in a mode, as tables head their columns: "y" in training, "eval y" in prediction.
+
+    A frozen layer predicts, whatever the model around it does.
+    """
+    in_prediction = op in ("eval", "frozen") and not OBSERVABLES[observable].moves
     return f"eval {observable}" if in_prediction else observable

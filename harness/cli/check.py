@@ -33,8 +33,9 @@ Where several hold, the first of 2, 3, 1, 4."""
 
 def check(
     targets: Annotated[
-        list[str], typer.Argument(metavar="TARGET...", help="A name, module:attr, file.py:attr or exec:COMMAND.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="TARGET...", help="A name, module:attr, file.py:attr or exec:COMMAND."),
+    ] = None,
     suite: Annotated[Suite, typer.Option(help="quick answers in seconds.")] = Suite.full,
     case: Annotated[list[str] | None, typer.Option(help="Only this case (may be repeated).", metavar="ID")] = None,
     seed: Seed = 0,
@@ -77,9 +78,22 @@ def check(
     ] = None,
     replicas: Replicas = None,
     shards: Shards = Dealt.even,
+    same_as: Annotated[
+        str | None, typer.Option(help="Compare with this target instead, in prediction.", metavar="TARGET")
+    ] = None,
+    training: Annotated[bool, typer.Option("--training", help="With --same-as: in training as well.")] = False,
+    explain: Annotated[
+        str | None, typer.Option(help="Say what this case proves, and what it cannot.", metavar="CASE")
+    ] = None,
     json_file: Json = None,
 ) -> None:
     """Judge batch norms: right, to how many ulps, and if not, which known mistake."""
+    if explain:
+        from harness.cli.explain import explain as explain_case
+
+        raise typer.Exit(explain_case(explain, seed))
+    if not targets:
+        raise typer.BadParameter("name a TARGET, or a case by --explain")
     request = CheckRequest(
         tuple(targets),
         suite.value,
@@ -104,7 +118,13 @@ def check(
         replicas=replicas or 0,
         shards=shards.value,
         device=device.value,
+        same_as=same_as,
+        same_in_training=training,
     )
+    if same_as:
+        from harness.cli import same_as as comparison
+
+        raise typer.Exit(comparison.run(request))
     raise typer.Exit(run(request))
 
 
@@ -112,6 +132,7 @@ def run(request: CheckRequest) -> int:
     """Judge, print and write. Returns the exit status. Raises UsageError for what is wrong before any work is done."""
     from harness.cli import show, verdicts
     from harness.cli.output import err, write_json
+    from harness.cli.same_as import show_devices
     from harness.judge.known import excuse, read_known, stale
     from harness.record.files import ensure_writable
 
@@ -129,6 +150,7 @@ def run(request: CheckRequest) -> int:
             reports.append(report)
             differed |= excuse(report, known)
             show.report(report, request)
+    show_devices(reports)
     outdated = stale(reports, known, differed)
     for case_id in outdated:
         message = f"known difference that no longer differs: {case_id}; take it out of {request.known_file}"

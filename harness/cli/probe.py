@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from harness.probe.probe import Probed
 
 
+EXAMPLE_VALUES = 24
+"""Values a channel in the example of an answer: a batch of 4 images of 2x3."""
+
+
 def probe(
     target: Annotated[str, typer.Argument(help="A name, module:attr, file.py:attr or exec:COMMAND.")],
     python: Python = None,
@@ -39,6 +43,7 @@ def show(target: str, probed: Probed) -> None:
     from rich.markup import escape
 
     from harness.cli.output import out
+    from harness.probe.answers import why_moving_var_is_not_numpys
 
     same = "the preset's own" if not probed.differs else f"differs in {', '.join(probed.differs)}"
     out.print(f"[bold]{escape(target)}[/]: nearest preset [bold]{probed.nearest}[/] ({same})", soft_wrap=True)
@@ -47,5 +52,8 @@ def show(target: str, probed: Probed) -> None:
         out.print(f"  {name:<17} {value}{mark}", highlight=False)
     for name, text in probed.observed.items():
         out.print(f"  {name:<17} {escape(text)} (observed)", highlight=False, soft_wrap=True)
+    if "moving_var" not in probed.unseen:
+        answer = why_moving_var_is_not_numpys(probed.conventions, EXAMPLE_VALUES)
+        out.print(f"  [bold]why moving_var is not x.var()[/]: {escape(answer)}", highlight=False, soft_wrap=True)
     for note in probed.notes:
         out.print(f"  [yellow]note[/] {note.id}: {escape(note.text)}", highlight=False, soft_wrap=True)

@@ -73,8 +73,9 @@ def state_dict(adapter: TorchModule, x: Tensor, training: bool) -> Any:
     torch.save(adapter.layer.state_dict(), saved)
     saved.seek(0)
     channels, kind = adapter.setup.num_features, parameter_dtype(adapter.setup.dtype)
-    ones, zeros = np.ones(channels, kind), np.zeros(channels, kind)
-    fresh = type(adapter)(replace(adapter.setup, gamma=ones, beta=zeros, moving_mean=zeros, moving_var=ones))
+    others = {"gamma": np.ones, "beta": np.zeros, "moving_mean": np.zeros, "moving_var": np.ones}
+    there = {name: make(channels, kind) for name, make in others.items() if getattr(adapter.setup, name) is not None}
+    fresh = type(adapter)(replace(adapter.setup, **there))
     fresh.layer.load_state_dict(torch.load(saved, weights_only=True))
     adapter.layer = fresh.layer
     return plain(adapter, x, training)
@@ -115,7 +116,7 @@ def without_compiler() -> Any:
 
     try:
         yield
-    except dynamo_errors.Unsupported as error:
+    except (dynamo_errors.Unsupported, dynamo_errors.UserError) as error:
         raise NotImplementedError(f"not captured as one graph: {first_line(error)}") from None
     except Exception as error:
         if type(error).__name__ == "InvalidCxxCompiler" or "InvalidCxxCompiler" in str(error):
