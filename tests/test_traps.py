@@ -1,15 +1,19 @@
 """The trap list and the catalogue agree: each trap is set by the cases it names, or says why no case sets it."""
 
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 from harness.cases.case import Case
 from harness.cases.catalogue import BY_ID as CASE_BY_ID
 from harness.cases.catalogue import CASES
 from harness.cases.traps import BY_ID, TRAPS, source_of
+from harness.cli.app import app
 from harness.cli.list_ import as_dict
+from harness.targets.through.table import TABLE
 from tests.in_process import checked
 from tests.targets.mutants.right import D2l
 
@@ -24,9 +28,20 @@ def test_trap_ids_are_unique_slugs():
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.id)
-def test_a_trap_has_cases_or_a_reason_and_not_both(trap):
-    assert bool(trap.cases) != bool(trap.unreachable)
+def test_a_trap_has_cases_or_a_command_or_a_reason_and_one_of_them(trap):
+    assert [bool(trap.cases), bool(trap.judged_by), bool(trap.unreachable)].count(True) == 1
     assert len(set(trap.cases)) == len(trap.cases)
+
+
+@pytest.mark.parametrize("trap", [trap for trap in TRAPS if trap.judged_by], ids=lambda trap: trap.id)
+def test_the_command_that_judges_a_trap_is_one(trap):
+    options = {name for parameter in get_command(app).commands["check"].params for name in parameter.opts}
+    for command in trap.judged_by.split("; "):
+        program, verb, *words = command.split()
+        assert (program, verb) == ("bnproof", "check")
+        assert {word for word in words if word.startswith("--")} <= options
+        through = [after for before, after in pairwise(words) if before == "--through"]
+        assert {*through} <= {transformation.name for transformation in TABLE}
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.id)

@@ -12,7 +12,7 @@ from harness.cases.case import Case
 
 @dataclass(frozen=True)
 class Trap:
-    """One way to go wrong. Exactly one of `cases` and `unreachable` is given."""
+    """One way to go wrong. Exactly one of `cases`, `judged_by` and `unreachable` is given."""
 
     id: str
     sentence: str
@@ -21,6 +21,8 @@ class Trap:
     """Where it was seen: repositories on GitHub with the number of an issue or pull request, or addresses."""
     cases: tuple[str, ...] = ()
     """Ids of the cases in which it shows."""
+    judged_by: str = ""
+    """The command that judges it, where any case shows it once the layer is played in another way."""
     unreachable: str = ""
     """Why no case can show it."""
 
@@ -334,44 +336,44 @@ TRAPS: tuple[Trap, ...] = (
         "backends_disagree",
         "One framework gives two answers: fused or not, on a CPU or by a vendor's library, in one backend or another.",
         ("tensorflow#55545", "mxnet#14357", "mxnet#18751"),
-        unreachable="each backend is a target of its own: check both and compare",
+        judged_by="bnproof check ONE --same-as OTHER --training; bnproof check NAME@cpu NAME@cuda",
     ),
     Trap(
         "compiled_differs",
         "Compilation replaces the vendor's kernel, and with it the numerics.",
         ("pytorch#187444",),
-        unreachable="compiled and eager are two targets: check both and compare",
+        judged_by="bnproof check NAME --through compile",
     ),
     Trap(
         "vmap_with_tracking",
         "A vectorizing transformation fails on, or mixes up, statistics that are updated in place.",
         ("functorch#384",),
-        unreachable="the transformation belongs to a framework; the contract cannot ask for it",
+        judged_by="bnproof check NAME --through vmap",
     ),
     Trap(
         "settings_swapped_on_move",
         "Moving a layer to another device swaps eps and momentum.",
         ("Flux#216",),
-        unreachable="the move belongs to a framework; the contract cannot ask for it",
+        judged_by="bnproof check NAME@cuda",
     ),
     Trap(
         "folding_loses_a_term",
         "Folding the layer into a convolution before it loses a term of the bias.",
         ("pytorch#45474", "pytorch#71259"),
-        unreachable="it takes a convolution; a target is a batch norm alone",
+        judged_by="bnproof check NAME --through fuse",
     ),
     # --- synchronized over processes ---
     Trap(
         "sync_uneven_shards",
         "Over shards of unequal size the variance is a mean of variances, or the gradient weighs them alike.",
         ("pytorch#22192", "pytorch#36382", "apex#387", "flax#2417"),
-        unreachable="it takes several processes; a target is played in one",
+        judged_by="bnproof check NAME --replicas 3 --shards uneven",
     ),
     Trap(
         "sync_backward_layout",
         "The synchronized backward pass reads channels-first input as channels-last, or reduces twice.",
         ("pytorch#64039", "pytorch#64100"),
-        unreachable="it takes several processes; a target is played in one",
+        judged_by="bnproof check NAME --replicas 2",
     ),
 )
 
