@@ -118,14 +118,9 @@ def check(
         replicas=replicas or 0,
         shards=shards.value,
         device=device.value,
-        same_as=same_as,
         same_in_training=training,
     )
-    if same_as:
-        from harness.cli import same_as as comparison
-
-        raise typer.Exit(comparison.run(request))
-    raise typer.Exit(run(request))
+    raise typer.Exit(run_comparison(request, same_as) if same_as else run(request))
 
 
 def run(request: CheckRequest) -> int:
@@ -162,6 +157,21 @@ def run(request: CheckRequest) -> int:
 
         forget(request.resume, [report.target for report in reports])
     return verdicts.exit_status(reports, outdated)
+
+
+def run_comparison(request: CheckRequest, model: str) -> int:
+    """Whether the targets do what `model` does. Returns the exit status; raises UsageError as `run` does."""
+    from harness.cli.same_as import compare, in_prediction
+    from harness.record.files import ensure_writable
+
+    if request.json_file:
+        ensure_writable(request.json_file)
+    ensure_preset(request.as_preset)
+    request = replace(request, targets=(*request.targets, model))
+    request = replace(request, targets=targets_to_play(request))
+    cases = chosen_cases(request)
+    cases = cases if request.same_in_training else in_prediction(cases)
+    return compare(list(reports_of(request, cases)), request)
 
 
 def write_others(request: CheckRequest, reports: list[TargetReport], outdated: list[str]) -> None:

@@ -43,9 +43,7 @@ class CheckRequest:
     """By how many replicas each target is played; 0: as its name says."""
     shards: str = "even"
     """How a batch is dealt out over them: one of `harness.targets.replicas.shards.SHARDS`."""
-    same_as: str | None = None
-    """Another target, whose results the targets must have."""
     same_in_training: bool = False
-    """Whether they must in training as well."""
+    """Whether a target must have another's results in training as well."""
     device: str = "cpu"
     """Where the targets compute whose names do not say it."""

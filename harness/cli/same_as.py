@@ -14,23 +14,14 @@ if TYPE_CHECKING:
 PREDICTION = ("eval",)
 
 
-def run(request: CheckRequest) -> int:
-    """Compare each target with `request.same_as`, print and write. Returns the exit status of the comparison: 0 the
-    same, 1 not, 2 where one cannot be loaded, 3 where one died, 4 where nothing could be compared.
+def compare(reports: list[TargetReport], request: CheckRequest) -> int:
+    """Compare each but the last with the last, print and write. Returns the exit status of the comparison: 0 the same,
+    1 not, 2 where one cannot be loaded, 3 where one died, 4 where nothing could be compared.
     """
-    from harness.cli import check, verdicts
+    from harness.cli import verdicts
     from harness.cli.output import AGREED, DIED, FAULTY, NOTHING_JUDGED, USAGE, err, out, write_json
     from harness.judge.beside import beside
-    from harness.record.files import ensure_writable
 
-    assert request.same_as is not None
-    if request.json_file:
-        ensure_writable(request.json_file)
-    check.ensure_preset(request.as_preset)
-    targets = check.targets_to_play(replace(request, targets=(*request.targets, request.same_as)))
-    whole = replace(request, targets=targets)
-    cases = chosen_cases(whole)
-    reports = list(check.reports_of(whole, cases))
     *others, model = reports
     for report in reports:
         if report.load_error:
@@ -51,13 +42,8 @@ def run(request: CheckRequest) -> int:
     return AGREED if all(line.same for lines in compared.values() for line in lines) else FAULTY
 
 
-def chosen_cases(request: CheckRequest) -> tuple[Case, ...]:
-    """Those of the suite that predict; in prediction alone, so that nothing that training does comes between."""
-    from harness.cli import check
-
-    cases = check.chosen_cases(request)
-    if request.same_in_training:
-        return cases
+def in_prediction(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    """Those that predict; in prediction alone, so that nothing that training does comes between."""
     predicting = [case for case in cases if "eval" in case.script and not case.options.asked_for]
     return tuple(replace(case, script=PREDICTION, shapes=()) for case in predicting)
 
