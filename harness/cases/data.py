@@ -27,6 +27,12 @@ def gaussian(mean_over_std: float = 1.0, std: float = 1.0, spread: float = 1.5) 
     return make
 
 
+def samples_apart(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Samples of standard deviation 1 whose own means are up to 100 from 0, another one for each channel."""
+    offsets = rng.uniform(-100.0, 100.0, (*shape[:2], *[1] * (len(shape) - 2)))
+    return rng.normal(0.0, 1.0, shape) + offsets
+
+
 def wide_scales(low: float = 1e-3, high: float = 1e3) -> Generator:
     """Channels whose scales differ by orders of magnitude, so that a leak between channels shows at once."""
 

@@ -21,7 +21,7 @@ MODULES = {"numpy": "reference.training", "torch": "impls.pytorch.training", "ja
 """implementation -> the module with its `train` and `inspect`"""
 SEEDS_MODULES = {"jax": "impls.jax_flax.seeds"}
 """implementation -> the module whose `train_seeds` trains several seeds as one program"""
-REPLICATED = {"torch": "harness.train.replicas.train"}
+REPLICATED = {"torch": "harness.train.replicas.train", "jax": "impls.jax_flax.replicated_training"}
 """implementation -> the module whose `train` trains by several replicas"""
 NEEDS = {"numpy": "numpy", "torch": "torch", "jax": "flax"}
 
@@ -61,6 +61,8 @@ def train_function(implementation: str, replicas: int = 1) -> Callable[..., dict
     if implementation not in REPLICATED:
         raise UsageError(f"{implementation} trains by one replica alone; --replicas is for {' and '.join(REPLICATED)}")
     module = importlib.import_module(place.module(REPLICATED[implementation]))
+    if implementation == "jax":
+        module.prepare(replicas)
     return functools.partial(module.train, replicas=replicas)
 
 

@@ -7,6 +7,7 @@ convolution's weight (5, 5, in, out) and a dense layer's (in, out).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import jax
@@ -32,15 +33,16 @@ Weights = dict[str, np.ndarray]
 class LeNet(nnx.Module):
     """The network with its weights and moving statistics. `train()` and `eval()` set batch norm's mode."""
 
-    def __init__(self, weights: Weights, dtype: jax.typing.DTypeLike = jnp.float32) -> None:
+    def __init__(self, weights: Weights, dtype: jax.typing.DTypeLike = jnp.float32, norm: Callable = BatchNorm) -> None:
+        """norm: a class like `BatchNorm`."""
         self.conv1 = Convolution(1, 6, dtype)
-        self.bn1 = BatchNorm(6, conventions=CONVENTIONS, dtype=dtype)
+        self.bn1 = norm(6, conventions=CONVENTIONS, dtype=dtype)
         self.conv2 = Convolution(6, 16, dtype)
-        self.bn2 = BatchNorm(16, conventions=CONVENTIONS, dtype=dtype)
+        self.bn2 = norm(16, conventions=CONVENTIONS, dtype=dtype)
         self.dense1 = Dense(256, 120, dtype)
-        self.bn3 = BatchNorm(120, conventions=CONVENTIONS, dtype=dtype)
+        self.bn3 = norm(120, conventions=CONVENTIONS, dtype=dtype)
         self.dense2 = Dense(120, 84, dtype)
-        self.bn4 = BatchNorm(84, conventions=CONVENTIONS, dtype=dtype)
+        self.bn4 = norm(84, conventions=CONVENTIONS, dtype=dtype)
         self.dense3 = Dense(84, CLASSES, dtype)
         self.load_weights(weights)
 

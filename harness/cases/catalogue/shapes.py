@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.cases.case import Case
-from harness.cases.data import gaussian
+from harness.cases.data import gaussian, samples_apart
 
 FORMULAS = (
     "momentum_inverted",
@@ -153,5 +153,13 @@ SHAPES = (
         ("stats_per_shard",),
         source="no report; a gap that powers of two leave",
         shape=(7, 5),
+    ),
+    Case(
+        "samples_apart",
+        "each sample has another mean, far from the others': nearly all of the variance is between parts of the batch",
+        ("stats_per_shard", "gradient_per_shard"),
+        source="no report; a batch that is sorted, or dealt out by who it comes from",
+        shape=(8, 5, 2, 3),
+        data=samples_apart,
     ),
 )
