@@ -104,7 +104,9 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from harness.cli.output import harmless
+
+        print(harmless(f"error: {error}"), file=sys.stderr)
         _leave(USAGE)
     except BrokenPipeError:
         _leave(SIGNALLED + signal.SIGPIPE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,10 +26,23 @@ _bars: list[Progress] = []
 """The bar that is on the screen, if there is one."""
 
 
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What would command the terminal, or turn the reading direction."""
+
+
+def harmless(text: str) -> str:
+    """Words of a target for a terminal: what would command it is shown as its code."""
+    return UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
 class BesideBar(Console):
-    """A console that takes the bar off the screen while it prints: both may be the same terminal."""
+    """A console that takes the bar off the screen while it prints: both may be the same terminal.
+
+    Whatever words it is given, it prints words: no escape of theirs reaches the terminal.
+    """
 
     def print(self, *objects: Any, **options: Any) -> None:
+        objects = tuple(harmless(each) if isinstance(each, str) else each for each in objects)
         with contextlib.ExitStack() as stack:
             for bar_on_screen in _bars:
                 bar_on_screen.stop()

@@ -190,6 +190,7 @@ class IsolatedTarget:
                 return self._died(DeathCause.crashed, self._process.how_it_ended())
             except (ChannelError, WireError) as error:
                 return self._died(DeathCause.crashed, f"its answer could not be read: {error}")
+            self._printed.keep_short()
             if self._memory_limit and self._memory() > self._memory_limit:
                 limit = f"{self.memory_growth / 2**30:.3g} GiB"
                 return self._died(DeathCause.crashed, f"took more than {limit} of memory in one case")

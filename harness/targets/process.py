@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -19,6 +20,8 @@ STOP_SECONDS = 0.5
 """How long a process has to end when it is asked to."""
 PRINTED_KEPT = 2**16
 """Bytes of a target's output that are looked at, from the end."""
+PRINTED_AT_MOST = 2**26
+"""Bytes of it that may lie on the disk: a target that prints without end must not fill it."""
 
 
 LAST_WORDS = 200
@@ -49,6 +52,18 @@ class Printed:
                 return " ".join(file.read().decode(errors="replace").split())
         except OSError:
             return ""
+
+    def keep_short(self) -> None:
+        """Drop all but the end of what was printed, where it is too much. Whoever prints appends, and goes on."""
+        with contextlib.suppress(OSError):
+            if self.path.stat().st_size <= PRINTED_AT_MOST:
+                return
+            with self.path.open("r+b") as file:
+                file.seek(-PRINTED_KEPT, os.SEEK_END)
+                end = file.read(PRINTED_KEPT)
+                file.seek(0)
+                file.write(end)
+                file.truncate()
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
