@@ -19,12 +19,13 @@ from harness.judge.judgement import Reason, Verdict
 from harness.probe.answers import why_moving_var_is_not_numpys
 from harness.targets.load import load
 from harness.targets.play import play
+from harness.targets.recognise import recognise
 from harness.targets.wire.request import play_body, script_from
 from reference.conventions import PRESETS
 from reference.option_batch_norm import BatchNormWithOptions, rows_of_mask
 from reference.under_test import NumpyBatchNorm
 from tests.in_process import checked
-from tests.targets.channels_last import torch_layer
+from tests.targets.channels_last import NumpyLayer, torch_layer
 from tests.targets.mutants.options import MaskLeaks, RightD2l, RightTorch
 from tests.targets.mutants.right import D2l
 
@@ -46,11 +47,10 @@ def test_our_layer_in_torch_agrees_under_every_option():
     assert checked(load("torch-options"), cases=few, diagnosed=False).verdict == "agree"
 
 
-def test_our_layer_in_torch_takes_channels_last_at_every_rank():
-    from harness.targets.recognise import recognise
-
+@pytest.mark.parametrize("layer", [NumpyLayer, torch_layer])
+def test_our_layers_take_channels_last_at_every_rank(layer):
     ranks = tuple(BY_ID[f"rank{rank}"] for rank in (2, 3, 4, 5))
-    report = checked(recognise(torch_layer), cases=ranks, diagnosed=False)
+    report = checked(recognise(layer), cases=ranks, diagnosed=False)
     assert report.verdict == "agree"
     assert report.conventions.channel_axis == -1
     assert {judgement.case for judgement in report.judgements if judgement.verdict is Verdict.agree} == {
@@ -120,6 +120,22 @@ def test_what_a_mask_leaves_out_may_hold_anything():
     assert np.array_equal(plain.moving_var, masked.moving_var)
     for a, b in zip(plain.masked_train_backward(dy, cache), masked.masked_train_backward(dy, cache_wild), strict=True):
         assert np.array_equal(a, b)
+
+
+class NansOfNothing(RightD2l):
+    def masked_train(self, given, dy, mask):
+        with np.errstate(all="ignore"):
+            if not mask.any():
+                self.moving_mean = self.moving_mean * np.nan
+            return super().masked_train(given, dy, mask)
+
+
+def test_a_mask_of_nothing_is_noted_and_no_fault():
+    spoiled, right = (checked(layer, cases=(BY_ID["mask_nothing_left"],)) for layer in (NansOfNothing, RightD2l))
+    (note,) = (note for note in spoiled.notes if note.id == "mask_nothing_left")
+    assert note.text.endswith("turns the moving statistics to NaN")
+    assert not any(judgement.counts_against for judgement in spoiled.judgements)
+    assert not any(note.id == "mask_nothing_left" for note in right.notes)
 
 
 def test_a_mask_of_another_shape_is_refused():

@@ -240,3 +240,10 @@ def test_bench_training_validates(tmp_path):
     records = [sample.throughput("torch"), sample.throughput("jax", ratio_near=None, core_distance_ns=None)]
     write_json(tmp_path / "v.json", output | {"records": records, "rounds": {"torch": []}})
     validator("BenchTrainingOutput").validate(json.loads((tmp_path / "v.json").read_text()))
+
+
+def test_a_comparison_validates(tmp_path):
+    bnproof("check", "numpy", "--same-as", "numpy", "--case", "rank2", "--json", tmp_path / "s.json")
+    output = json.loads((tmp_path / "s.json").read_text())
+    assert {line["right"] for line in output["same_as"]["targets"]["numpy"]} == {"both"}
+    validator("CheckOutput").validate(output)

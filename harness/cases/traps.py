@@ -134,7 +134,7 @@ TRAPS: tuple[Trap, ...] = (
         "frozen_layer_trains",
         "A frozen layer moves its statistics or normalizes by the batch, or is thawed by the model's next `train()`.",
         ("keras#7085", "keras#6570", "pytorch#66073", "pgniewko/gt-pyg#112"),
-        cases=("frozen", "frozen_stays"),
+        cases=("frozen", "frozen_only", "frozen_stays"),
     ),
     Trap(
         "stats_not_saved",

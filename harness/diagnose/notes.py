@@ -12,6 +12,7 @@ from harness.diagnose.twice import on_playing_twice
 from harness.findings import Note
 from harness.judge.judgement import Verdict
 from harness.judge.report import PlayedCase, TargetReport
+from harness.observables import STATISTICS
 from reference.error_bounds import precision_of
 
 BEHAVIOUR = (
@@ -33,6 +34,7 @@ def notes_on(report: TargetReport) -> list[Note]:
     """What the policy cases showed, one note an id and behaviour."""
     return [
         *_first_note(report, "empty_batch", _on_empty_batch),
+        *_first_note(report, "mask_nothing_left", _on_mask_of_nothing),
         *_first_note(report, "nan_in_one_channel", _on_nan),
         *(note for behaviour in BEHAVIOUR for note in _noted(report, *behaviour)),
         *_first_note(report, "many_values", _on_many_values),
@@ -56,6 +58,19 @@ def _noted(report: TargetReport, case: str, identity: str, text: str) -> list[No
     message = next((judgement.message for judgement in noted if judgement.observable is None), None)
     observables = sorted({judgement.observable for judgement in noted if judgement.observable})
     return [Note(identity, text + (f": {message}" if message else f" ({', '.join(observables)})"))]
+
+
+def _on_mask_of_nothing(played: PlayedCase) -> Note | None:
+    for result in played.observation.steps[:1]:
+        if result.error:
+            return Note("mask_nothing_left", f"a mask that counts nothing raises {result.error}")
+        moved = [result.values[name].astype(np.float64) for name in STATISTICS if name in result.values]
+        if any(not np.isfinite(values).all() for values in moved):
+            return Note("mask_nothing_left", "a mask that counts nothing turns the moving statistics to NaN")
+        starts = played.script.setups[result.session]
+        if any(not np.array_equal(result.values[n], getattr(starts, n)) for n in STATISTICS if n in result.values):
+            return Note("mask_nothing_left", "a mask that counts nothing moves the moving statistics")
+    return None
 
 
 def _on_empty_batch(played: PlayedCase) -> Note | None:

@@ -13,12 +13,36 @@ from harness.train.results import AccuracyRecord, EquivalenceRecord, LockstepRec
 
 
 @dataclass(frozen=True)
+class ComparedResults:
+    """A target and its model in one dtype and observable. `right`: which of the two is within its own bound."""
+
+    dtype: str
+    column: str
+    compared: int
+    ratio: float
+    apart: float
+    a_off: float
+    b_off: float
+    case: str
+    right: str
+
+
+@dataclass(frozen=True)
+class SameAs:
+    """What `--same-as MODEL` found, by target."""
+
+    model: str
+    targets: dict[str, tuple[ComparedResults, ...]]
+
+
+@dataclass(frozen=True)
 class CheckOutput:
     """`bnproof check --json`"""
 
     schema: str
     environment: Environment
     targets: tuple[CheckedTarget, ...]
+    same_as: SameAs | None = None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "mask": ("mask", "mask_sequences", "mask_rank2", "mask_broadcasts", "mask_and_none"),
     "mask, one left": ("mask_one_left",),
     "mask, none left": ("mask_nothing_left",),
-    "frozen": ("frozen", "frozen_stays"),
+    "frozen": ("frozen", "frozen_only", "frozen_stays"),
     "shapes change": ("changing_batch",),
     "groups of one": ("one_image",),
     "restart after NaN": ("restart_after_nan",),
@@ -53,6 +53,7 @@ LAST = "channels last"
 ORDINARY = ("rank2", "rank4", "five_steps", "save_and_restore", "gradients_off")
 """What fails here as well is no matter of an option."""
 CHANNELS_LAST = {
+    "numpy": "tests.targets.channels_last:NumpyLayer",
     "torch-options": "tests.targets.channels_last:torch_layer",
     "flax-options": "tests.targets.channels_last:flax_layer",
     "paddle": "paddle-channels-last",
@@ -89,8 +90,8 @@ class Cell:
     """"dtype observable mode" of what differs, or "dtype raised", less what the ordinary layer fails in as well."""
     as_without: tuple[str, ...]
     """The types in which something fails that the ordinary layer fails in as well."""
-    noted: tuple[str, ...]
-    """The observables in which a case of policy went otherwise than the oracle."""
+    behaviour: str
+    """What is noted where a mask leaves nothing."""
     unsupported: str
     """Why a case was not judged."""
     versions: dict[str, str]
@@ -142,7 +143,7 @@ def cell(name: str, option: str, report: TargetReport, cases: tuple[str, ...], o
         sum(judgement.verdict in (*COMPARED, Verdict.raised, Verdict.noted) for judgement in here),
         tuple(place for place in places if place not in ordinary),
         tuple(dict.fromkeys(place.split()[0] for place in places if place in ordinary)),
-        tuple(dict.fromkeys(j.observable or "" for j in here if j.verdict is Verdict.noted)),
+        next((note.text for note in report.notes if note.id in cases), ""),
         report.load_error or (reasons[0] if reasons else ""),
         report.description.versions if report.description else {},
     )
@@ -171,9 +172,9 @@ def word(cell: Cell) -> str:
     if cell.failing:
         return f"**differs**: {', '.join(cell.failing)}"
     if cell.option == "mask, none left" and cell.compared:
-        moved = [name for name in cell.noted if name.startswith("moving")]
-        return "statistics turn to NaN or move" if moved else "statistics stay"
-    if not cell.compared:
+        return cell.behaviour or "statistics stay"
+    without_state = cell.option == "restart after NaN" and cell.unsupported
+    if not cell.compared or without_state:
         return "unsupported"
     partly = " in part" if cell.unsupported else ""
     as_without = f"; in {', '.join(cell.as_without)} as without it" if cell.as_without else ""

@@ -3,8 +3,17 @@
 from dataclasses import replace
 
 from reference.conventions import D2L
+from reference.under_test import NumpyBatchNorm
 
 CHANNELS_LAST = replace(D2L, channel_axis=-1)
+
+
+class NumpyLayer(NumpyBatchNorm):
+    conventions = CHANNELS_LAST
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.layer.conventions = CHANNELS_LAST
 
 
 def torch_layer(num_features, eps=None, momentum=None):

@@ -158,6 +158,13 @@ FROZEN = (
         dtypes=DTYPES,
     ),
     Case(
+        "frozen_only",
+        "a layer that is never anything but frozen, as those of detection models are",
+        ("frozen_ignored", "frozen_moves_statistics", "frozen_by_batch", "frozen_dx_as_training"),
+        ("frozen_layer_trains",),
+        script=("frozen", "eval", "frozen", "eval"),
+    ),
+    Case(
         "frozen_stays",
         "a frozen layer stays frozen while the model around it predicts and trains again",
         ("frozen_ignored", "frozen_moves_statistics", "frozen_by_batch", "frozen_dx_as_training"),

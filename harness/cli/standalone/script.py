@@ -41,10 +41,13 @@ def stand_alone(
     """The script of one failure. arrays_file: the .npz that it reads where its arrays are many.
 
     None where the target is neither a built-in layer of torch or flax, nor a class of the contract in a file or module;
-    where the case is not of the catalogue, or no number is wrong; where state is restored before, or memory is unusual.
+    where the case is not of the catalogue, or no number is wrong; where state is restored before, or memory is unusual;
+    where the layer is built without a part, or masked.
     """
     case = BY_ID.get(judgement.case)
     if case is None or judgement.step is None or judgement.index is None or judgement.observable is None:
+        return None
+    if case.options.asked_for:
         return None
     script = case.make(judgement.dtype, seed, conventions.momentum_for(case.new_weight))
     steps = script.steps[: judgement.step + 1]
