@@ -29,7 +29,15 @@ def test_ranks_that_beat_and_go_on_do_not_hang():
 def test_a_rank_that_does_not_run_is_named():
     rows = beating(3)
     rows[1, beats.BEAT] -= watch.SILENT_SECONDS + 1
-    assert watch.Watch(rows).who_hangs().startswith("rank 1 (process 101) has not run for 9 s")
+    assert watch.Watch(rows).who_hangs().startswith("rank 1 (process 101) has not run for 21 s")
+
+
+def test_a_rank_that_is_stopped_is_named_earlier(monkeypatch):
+    rows = beating(2)
+    rows[1, beats.BEAT] -= watch.STOPPED_SECONDS + 1
+    assert watch.Watch(rows).who_hangs() == ""
+    monkeypatch.setattr(watch, "is_stopped", lambda pid: pid == 101)
+    assert watch.Watch(rows).who_hangs().startswith("rank 1 (process 101) has not run for 4 s")
 
 
 def test_a_rank_that_has_not_begun_to_beat_is_still_starting():
