@@ -21,14 +21,20 @@ def as_dict() -> dict[str, Any]:
 
     from harness.cases.catalogue import CASES
     from harness.cases.traps import source_of
-    from harness.targets.built_in import BUILT_IN, is_installed
+    from harness.targets.built_in import is_installed
     from harness.targets.load import ENTRY_POINTS
+    from harness.targets.replicas.targets import TARGETS
     from harness.targets.through.table import TABLE
 
     return {
         "targets": [
-            {"target": name, "what": built_in.what, "installed": is_installed(name), "install": built_in.install}
-            for name, built_in in BUILT_IN.items()
+            {
+                "target": name,
+                "what": built_in.what,
+                "installed": is_installed(name, TARGETS),
+                "install": built_in.install,
+            }
+            for name, built_in in TARGETS.items()
         ]
         + [
             {"target": entry.name, "what": entry.value, "installed": True, "install": ""}

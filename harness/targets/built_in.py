@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -342,12 +343,12 @@ def location(name: str) -> str:
     return EXEC + shlex.join(words)
 
 
-def is_installed(name: str) -> bool:
-    """Whether what the built-in target `name` needs is there (nothing that takes long is imported to find out).
+def is_installed(name: str, among: Mapping[str, BuiltIn] = BUILT_IN) -> bool:
+    """Whether what the target `name` of those that come with the project needs is there (nothing that takes long is imported to find out).
 
     A program that must be built is there once it has been.
     """
-    built_in = BUILT_IN[name]
+    built_in = among[name]
     if any(shutil.which(program) is None for program in built_in.program.split()):
         return False
     if built_in.is_program:

@@ -21,7 +21,7 @@ from harness.targets.play import failure
 from harness.targets.recognise import NotRecognisedError, recognise
 from harness.targets.replicas.names import Replicas, split_replicas
 from harness.targets.replicas.over import NotReplicableError, over
-from harness.targets.replicas.targets import REPLICATED
+from harness.targets.replicas.targets import REPLICATED, TARGETS
 from harness.targets.through.through import ThroughError, through
 from reference.summation_error import SUMMATIONS
 
@@ -52,8 +52,7 @@ def locate(name: str) -> str:
     if ":" in name and not name.startswith(":") and not name.endswith(":"):
         return name
     raise TargetError(
-        f"unknown target {name!r}: {_hint(name)}Known: {', '.join([*BUILT_IN, *REPLICATED])}; or module:attr, "
-        "file.py:attr, exec:COMMAND"
+        f"unknown target {name!r}: {_hint(name)}Known: {', '.join(TARGETS)}; or module:attr, file.py:attr, exec:COMMAND"
     )
 
 
@@ -68,7 +67,7 @@ def _hint(name: str) -> str:
         return f"name the class as well: {name}:MyBatchNorm. "
     if Path(f"{name}.py").is_file():
         return f"did you mean ./{name}.py:MyBatchNorm? "
-    return did_you_mean(name, [*BUILT_IN, *REPLICATED], ALIKE)
+    return did_you_mean(name, TARGETS, ALIKE)
 
 
 def load(name: str, layer: str = "", transformation: str = "") -> Any:
@@ -79,6 +78,8 @@ def load(name: str, layer: str = "", transformation: str = "") -> Any:
     """
     target, replicas = split_replicas(name)
     if replicas or name in REPLICATED:
+        if target in REPLICATED and not is_installed(target, REPLICATED):
+            raise TargetError(f"target {name!r} needs {REPLICATED[target].needs}: {REPLICATED[target].install}")
         layer_of_one = place.module(REPLICATED[target].where) if target in REPLICATED else target
         load_one = functools.partial(load, layer_of_one, layer, transformation)
         try:

@@ -1,8 +1,9 @@
 """A rank of a data-parallel training is killed at a random moment: does the run end at once, by name, and go on equal?
 
-python -m tests.experiments.killed_ranks [KILLS] writes KILLED_RANKS.md: of each kill, seconds until the run had ended, what it said,
-processes and files that were left behind, and whether the resumed training ends with the weights of an undisturbed
-one, to the bit. Every fourth rank is not killed but stopped (SIGSTOP): it hangs.
+python -m tests.experiments.killed_ranks [KILLS] writes KILLED_RANKS.md: of each kill, seconds until the run had ended,
+what it said, processes and files that were left behind, and whether the resumed training ends with the weights of an
+undisturbed one, to the bit. Every fourth rank is not killed but stopped (SIGSTOP), and hangs; every fifth gets its
+signal before the first step.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ def page(kills: list[Kill]) -> str:
         [
             "# A rank is killed at a random moment",
             "",
-            f"`python -m tests.experiments.killed_ranks {len(kills)}`: LeNet in float64 by {RANKS} processes of PyTorch, "
-            f"{EPOCHS} epochs of {EXAMPLES} images. A rank gets a signal after a random number of examples; SIGSTOP "
+            f"`python -m tests.experiments.killed_ranks {len(kills)}`: LeNet in float64 by {RANKS} processes of "
+            f"PyTorch, {EPOCHS} epochs of {EXAMPLES} images. A rank gets a signal after a random number of examples; SIGSTOP "
             "makes it hang. Then the training is resumed from its folder, and its weights and moving statistics are "
             "compared, bit for bit, with those of a training that nobody disturbed.",
             "",

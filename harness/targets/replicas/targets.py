@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.targets.built_in import BuiltIn
+from harness.targets.built_in import BUILT_IN, BuiltIn
 from harness.targets.replicas.names import Replicas, split_replicas
 
 REPLICATED: dict[str, BuiltIn] = {
@@ -50,6 +50,10 @@ REPLICATED: dict[str, BuiltIn] = {
     ),
 }
 """`where` is the layer as one process plays it."""
+
+
+TARGETS = BUILT_IN | REPLICATED
+"""All targets that come with the project."""
 
 
 def replicas_of(name: str) -> Replicas | None:
