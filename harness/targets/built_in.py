@@ -344,7 +344,7 @@ def location(name: str) -> str:
 
 
 def is_installed(name: str, among: Mapping[str, BuiltIn] = BUILT_IN) -> bool:
-    """Whether what the target `name` of those that come with the project needs is there (nothing that takes long is imported to find out).
+    """Whether what the target `name` needs is there. Nothing that takes long is imported to find out.
 
     A program that must be built is there once it has been.
     """
