@@ -145,7 +145,7 @@ def page(kills: list[Kill]) -> str:
             "",
             f"`python -m tests.experiments.killed_ranks {len(kills)}`: LeNet in float64 by {RANKS} processes of "
             f"PyTorch, {EPOCHS} epochs of {EXAMPLES} images. A rank gets a signal after a random number of examples; "
-            "SIGSTOP makes it hang. Then the training is resumed from its folder, and its weights and moving statistics "
+            "SIGSTOP makes it hang. Then the training is resumed from its folder, and its weights and statistics "
             "are compared, bit for bit, with those of a training that nobody disturbed.",
             "",
             f"{good} of {len(kills)} ended within {LIMIT:g} s, named the rank, left no process and no half checkpoint, "
