@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.diagnose import tuning
 from harness.diagnose.fitted import roundings
-from harness.diagnose.misfit import law_channels
+from harness.diagnose.yardstick import law_channels
 from harness.judge.report import PlayedCase
 from harness.observables import column
 

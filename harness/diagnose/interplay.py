@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from harness.cases.case import Script
 from harness.diagnose import tuning
 from harness.diagnose.misfit import Deviation, quietly
-from harness.diagnose.replay import replayed
+from harness.diagnose.replay import all_steps, replayed
 from harness.judge.expected import Expected
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
-from harness.targets.player import Observation, StepResult
 from reference.conventions import Conventions
 
 Place = tuple[int, str]
@@ -79,9 +78,8 @@ def distances_of(layer: type[OracleLayer], played: PlayedCase, conventions: Conv
 
 @quietly
 def _distances(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Distances:
-    all_steps = Observation([StepResult(step.op, step.session) for step in played.script.steps])
     distances: Distances = []
-    for number, values in enumerate(replayed(layer, replace(played, observation=all_steps), conventions)):
+    for number, values in enumerate(replayed(layer, all_steps(played), conventions)):
         if values is None:
             return [*distances, None]
         expected = played.expected[number].values
