@@ -196,6 +196,14 @@ def test_a_record_that_does_not_fit_its_type_is_named(tmp_path, kind, record, wh
     assert where in message
 
 
+def test_half_a_character_in_somebodys_words_does_not_spoil_the_ledger(tmp_path):
+    ledger = Ledger(tmp_path / "l.jsonl", sample.header())
+    ledger.add("comparison", sample.comparison("norm\udcff.py:Norm", "y", message="half a character: \ud800"))
+    ledger.close()
+    (comparison,) = read(ledger.path).comparisons
+    assert (comparison.target, comparison.message) == ("norm\\udcff.py:Norm", "half a character: \\ud800")
+
+
 def test_bytes_in_the_middle_that_are_not_utf8_are_named(tmp_path):
     path = written(tmp_path / "l.jsonl")
     path.write_bytes(path.read_bytes().replace(b"rank4", b"rank\xe9", 1))

@@ -160,10 +160,27 @@ def read_lines(path: Path, whole: bool = True) -> list[str]:
         raise LedgerError(f"{path}, line {number} is not UTF-8: no ledger, or a damaged one; {AGAIN}") from error
 
 
+def loads(text: str) -> Any:
+    """The JSON, lone surrogates in its words written as their escapes: what a file's name or a target's message held.
+
+    Raises ValueError or RecursionError.
+    """
+    value = json.loads(text)
+    return without_surrogates(value) if "\\ud" in text or "\\uD" in text else value
+
+
+def without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {without_surrogates(name): without_surrogates(each) for name, each in value.items()}
+    return [without_surrogates(each) for each in value] if isinstance(value, list) else value
+
+
 def parse(line: str, place: str, is_first: bool) -> tuple[str, dict[str, Any]]:
     """(the kind of record, its fields) of one line; the first must be a header of our schema, and no other."""
     try:
-        record = json.loads(line)
+        record = loads(line)
     except (ValueError, RecursionError) as error:
         what = "no ledger of bnproof" if is_first else "the ledger was cut off or damaged there"
         raise LedgerError(f"{place} is not JSON: {what}; {AGAIN}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from harness.observables import OBSERVABLES, column
 from harness.record.kinds import ComparisonRecord, JudgementOn, TargetVerdict
 from harness.record.ledger import SCHEMA
 from harness.record.outputs import CheckOutput
-from harness.record.read import Records, converter, read, read_lines
+from harness.record.read import Records, converter, loads, read, read_lines
 
 
 @dataclass(frozen=True, order=True)
@@ -59,7 +58,7 @@ def results_in(path: Path) -> list[TargetResult]:
     """The targets of a ledger (of a report, a matrix or a history) or of `bnproof check --json`. Raises UsageError."""
     text = "".join(read_lines(path))
     try:
-        content = json.loads(text)
+        content = loads(text)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or content.get("type") == "header":

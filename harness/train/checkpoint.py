@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
+import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from harness.errors import UsageError
 from harness.train.recipe import Recipe
 from harness.train.results import EpochRecord
 from reference.lenet import Weights
+
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, BadZipFile, zlib.error)
+"""What numpy.load, zipfile and a content that is not ours raise. Methods of compression that Python lacks raise
+NotImplementedError, a RuntimeError."""
 
 
 class CheckpointError(UsageError):
@@ -71,12 +76,12 @@ class CheckpointFile:
         if self.path is None or not self.path.exists():
             return None
         try:
-            with self.path.open("rb") as file, np.load(file) as arrays:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 content = json.loads(str(arrays["content"]))
                 recipe = _recipe(content.pop("recipe"))
                 weights = tuple(_weights_of_seed(arrays, k) for k in range(len(recipe.seeds)))
             checkpoint = _checkpoint(content, weights)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise CheckpointError(f"{self.path} is not a checkpoint ({error}); delete it to start over") from error
         for field in fields(Recipe):
             theirs, ours = getattr(recipe, field.name), getattr(self.recipe, field.name)

@@ -88,6 +88,9 @@ class NothingPrinted:
     def text(self):
         return ""
 
+    def keep_short(self):
+        pass
+
     def remove(self):
         pass
 
