@@ -1,0 +1,113 @@
+// Vectors of 64 bytes, whatever the processor's own width: the compiler makes several of its own of each.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
+
+namespace bnproof {
+
+// The type of the arithmetic: float for 16-bit values.
+template <typename Value>
+using Work = std::conditional_t<std::is_same_v<Value, double>, double, float>;
+
+template <typename Number, int width>
+struct VectorOf {
+  typedef Number type __attribute__((vector_size(width * sizeof(Number))));
+};
+template <typename Number, int width>
+using Vector = typename VectorOf<Number, width>::type;
+
+// Lanes of a whole vector of Value's arithmetic.
+template <typename Value>
+constexpr int WIDTH = 64 / sizeof(Work<Value>);
+
+template <int width, typename Value>
+inline Vector<Work<Value>, width> load(const Value* from) {
+  using Number = Work<Value>;
+  Vector<Number, width> lanes;
+  if constexpr (std::is_same_v<Value, Number>) {
+    std::memcpy(&lanes, from, sizeof lanes);
+  } else if constexpr (std::is_same_v<Value, c10::BFloat16>) {
+    Vector<uint16_t, width> halves;
+    std::memcpy(&halves, from, sizeof halves);
+    const auto bits = __builtin_convertvector(halves, Vector<uint32_t, width>) << 16;
+    std::memcpy(&lanes, &bits, sizeof lanes);
+  } else {
+    for (int i = 0; i < width; ++i) lanes[i] = static_cast<float>(from[i]);
+  }
+  return lanes;
+}
+
+// To the nearest value, ties to even; a NaN stays one.
+template <int width, typename Value>
+inline void store(Value* to, Vector<Work<Value>, width> lanes) {
+  if constexpr (std::is_same_v<Value, Work<Value>>) {
+    std::memcpy(to, &lanes, sizeof lanes);
+  } else if constexpr (std::is_same_v<Value, c10::BFloat16>) {
+    Vector<uint32_t, width> bits;
+    std::memcpy(&bits, &lanes, sizeof bits);
+    const auto rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const auto halves = __builtin_convertvector(lanes == lanes ? rounded : bits * 0 + 0x7fc0u, Vector<uint16_t, width>);
+    std::memcpy(to, &halves, sizeof halves);
+  } else {
+    for (int i = 0; i < width; ++i) to[i] = static_cast<Value>(static_cast<float>(lanes[i]));
+  }
+}
+
+// The sum of the lanes, by a tree.
+template <typename Number, int width>
+inline Number sum_of_lanes(Vector<Number, width> lanes) {
+  Number left[width];
+  std::memcpy(left, &lanes, sizeof left);
+  for (int half = width / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) left[i] += left[i + half];
+  return left[0];
+}
+
+// All lanes of a vector count.
+struct All {
+  template <typename Lanes>
+  Lanes operator()(Lanes lanes) const { return lanes; }
+};
+
+// The last `count` lanes count, the others become 0.
+struct Last {
+  int64_t count;
+  template <typename Lanes>
+  Lanes operator()(Lanes lanes) const {
+    constexpr int width = sizeof(Lanes) / sizeof(lanes[0]);
+    for (int i = 0; i < width; ++i) lanes[i] = i < width - count ? 0 : lanes[i];
+    return lanes;
+  }
+};
+
+// Sums are kept in this many vectors, so that an addition need not wait for the one before it.
+constexpr int CHAINS = 4;
+
+template <typename Body, int... chain>
+inline void in_each_chain(Body& body, int64_t at, int64_t width, std::integer_sequence<int, chain...>) {
+  (body(at + chain * width, std::integral_constant<int, chain>{}, All{}), ...);
+}
+
+// Calls body(position, chain, counted) for vectors that cover `length` >= width values. The last may begin before the
+// end of the one before it: counted(lanes) is 0 in lanes that came before.
+template <int width, typename Body>
+inline void for_each_vector(int64_t length, Body body) {
+  int64_t at = 0;
+  for (; at + CHAINS * width <= length; at += CHAINS * width)
+    in_each_chain(body, at, width, std::make_integer_sequence<int, CHAINS>{});
+  for (; at + width <= length; at += width) body(at, std::integral_constant<int, 0>{}, All{});
+  if (at < length) body(length - width, std::integral_constant<int, 1>{}, Last{length - at});
+}
+
+template <typename Number, int width>
+inline Number sum_of_chains(const Vector<Number, width> (&chains)[CHAINS]) {
+  return sum_of_lanes<Number, width>((chains[0] + chains[1]) + (chains[2] + chains[3]));
+}
+
+}  // namespace bnproof

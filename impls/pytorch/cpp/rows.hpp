@@ -1,0 +1,158 @@
+// Channels first: a channel's values lie in runs of `inner`, one an example. A channel stays in the cache between the
+// pass that collects its sums and the pass that uses them.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include <ATen/Parallel.h>
+
+#include "lanes.hpp"
+#include "moments.hpp"
+
+namespace bnproof::rows {
+
+// Values that fit in the first-level cache, twice.
+constexpr int64_t BLOCK = 4096;
+
+// `runs` runs of `length` values, `stride` apart, from `at` on.
+struct Block {
+  int64_t at, runs, length, stride;
+};
+
+// Calls body(block) for blocks that cover the runs from `first` to `last` of a channel.
+template <typename Body>
+inline void for_each_block(const Layout& layout, int64_t channel, int64_t first, int64_t last, Body body) {
+  const int64_t stride = layout.channels * layout.inner;
+  const int64_t runs = std::max<int64_t>(1, BLOCK / layout.inner);
+  const int64_t pieces = (layout.inner + BLOCK - 1) / BLOCK;
+  const int64_t length = (layout.inner + pieces - 1) / pieces;
+  for (int64_t run = first; run < last; run += runs)
+    for (int64_t at = 0; at < layout.inner; at += length)
+      body(Block{run * stride + channel * layout.inner + at, std::min(runs, last - run),
+                 std::min(length, layout.inner - at), stride});
+}
+
+template <typename Value>
+Moments<Work<Value>> moments_of(const Value* x, const Block& block) {
+  using Number = Work<Value>;
+  constexpr int width = WIDTH<Value>;
+  Vector<Number, width> sums[CHAINS] = {}, squares[CHAINS] = {};
+  for (int64_t run = 0; run < block.runs; ++run) {
+    const Value* values = x + block.at + run * block.stride;
+    for_each_vector<width>(block.length, [&](int64_t at, auto chain, auto counted) __attribute__((always_inline)) {
+      sums[chain] += counted(load<width>(values + at));
+    });
+  }
+  const Number mean = sum_of_chains<Number, width>(sums) / static_cast<Number>(block.runs * block.length);
+  for (int64_t run = 0; run < block.runs; ++run) {
+    const Value* values = x + block.at + run * block.stride;
+    for_each_vector<width>(block.length, [&](int64_t at, auto chain, auto counted) __attribute__((always_inline)) {
+      const auto apart = counted(load<width>(values + at) - mean);
+      squares[chain] += apart * apart;
+    });
+  }
+  return {mean, sum_of_chains<Number, width>(squares)};
+}
+
+// Of the runs from `first` to `last`: by blocks, which are merged in float64.
+template <typename Value>
+Moments<double> moments_of(const Value* x, const Layout& layout, int64_t channel, int64_t first, int64_t last) {
+  Moments<double> all{0, 0};
+  int64_t count = 0;
+  for_each_block(layout, channel, first, last, [&](const Block& block) {
+    const auto part = moments_of(x, block);
+    const int64_t size = block.runs * block.length;
+    merge<double>(all, count, Moments<double>{part.mean, part.squares}, size);
+    count += size;
+  });
+  return all;
+}
+
+template <typename Value>
+void normalize(const Value* x, Value* y, const Layout& layout, const PerChannel<Work<Value>>& by, int64_t channel,
+               int64_t first, int64_t last) {
+  constexpr int width = WIDTH<Value>;
+  const auto mean = by.mean[channel], factor = by.factor[channel], offset = by.offset[channel];
+  for_each_block(layout, channel, first, last, [&](const Block& block) {
+    for (int64_t run = 0; run < block.runs; ++run) {
+      const int64_t start = block.at + run * block.stride;
+      for_each_vector<width>(block.length, [&](int64_t at, auto, auto) __attribute__((always_inline)) {
+        store<width>(y + start + at, (load<width>(x + start + at) - mean) * factor + offset);
+      });
+    }
+  });
+}
+
+template <typename Value>
+GradientSums<double> gradient_sums(const Value* x, const Value* dy, const Layout& layout, Work<Value> mean,
+                                   int64_t channel, int64_t first, int64_t last) {
+  using Number = Work<Value>;
+  constexpr int width = WIDTH<Value>;
+  GradientSums<double> all{0, 0};
+  for_each_block(layout, channel, first, last, [&](const Block& block) {
+    Vector<Number, width> sums[CHAINS] = {}, products[CHAINS] = {};
+    for (int64_t run = 0; run < block.runs; ++run) {
+      const int64_t start = block.at + run * block.stride;
+      for_each_vector<width>(block.length, [&](int64_t at, auto chain, auto counted) __attribute__((always_inline)) {
+        const auto upstream = load<width>(dy + start + at);
+        sums[chain] += counted(upstream);
+        products[chain] += counted(upstream * (load<width>(x + start + at) - mean));
+      });
+    }
+    all.dy += sum_of_chains<Number, width>(sums);
+    all.product += sum_of_chains<Number, width>(products);
+  });
+  return all;
+}
+
+template <typename Value>
+void input_gradient(const Value* x, const Value* dy, Value* dx, const Layout& layout,
+                    const PerChannelBackward<Work<Value>>& by, int64_t channel, int64_t first, int64_t last) {
+  constexpr int width = WIDTH<Value>;
+  const auto mean = by.mean[channel], factor = by.factor[channel];
+  const auto offset = by.offset[channel], slope = by.slope[channel];
+  for_each_block(layout, channel, first, last, [&](const Block& block) {
+    for (int64_t run = 0; run < block.runs; ++run) {
+      const int64_t start = block.at + run * block.stride;
+      for_each_vector<width>(block.length, [&](int64_t at, auto, auto) __attribute__((always_inline)) {
+        const auto apart = load<width>(x + start + at) - mean;
+        store<width>(dx + start + at, (load<width>(dy + start + at) - offset - apart * slope) * factor);
+      });
+    }
+  });
+}
+
+// Pieces of a channel that threads take: 1 where there are channels enough for all of them.
+inline int64_t pieces_of(const Layout& layout) {
+  const int64_t threads = layout.size() < 2 * GRAIN ? 1 : at::get_num_threads();
+  if (layout.channels % threads == 0 || layout.channels >= 8 * threads) return 1;
+  return std::min(layout.outer, threads);
+}
+
+// collect(channel, first run, last run, piece) for each piece, then finish(channel), then apply(channel, first, last).
+// Where a channel is one piece, one after the other by the same thread.
+template <typename Collect, typename Finish, typename Apply>
+void for_each_channel(const Layout& layout, int64_t pieces, Collect collect, Finish finish, Apply apply) {
+  const int64_t grain = std::max<int64_t>(1, GRAIN * pieces / layout.values());
+  const auto first = [&](int64_t piece) { return layout.outer * piece / pieces; };
+  if (pieces == 1) {
+    at::parallel_for(0, layout.channels, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t channel = begin; channel < end; ++channel) {
+        collect(channel, 0, layout.outer, 0);
+        finish(channel);
+        apply(channel, 0, layout.outer);
+      }
+    });
+    return;
+  }
+  at::parallel_for(0, layout.channels * pieces, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) collect(i / pieces, first(i % pieces), first(i % pieces + 1), i % pieces);
+  });
+  for (int64_t channel = 0; channel < layout.channels; ++channel) finish(channel);
+  at::parallel_for(0, layout.channels * pieces, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) apply(i / pieces, first(i % pieces), first(i % pieces + 1));
+  });
+}
+
+}  // namespace bnproof::rows

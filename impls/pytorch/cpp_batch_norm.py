@@ -1,0 +1,67 @@
+"""Batch normalization by the C++ kernels of `cpp/`, for the CPU: which calls they take, and how the layer calls them.
+
+They are used where they have been built, `python -m impls.pytorch.cpp_batch_norm`; nothing builds them by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from impls.pytorch import cpp_build
+
+if TYPE_CHECKING:
+    from impls.pytorch.batch_norm import BatchNorm
+
+
+def forward(layer: BatchNorm, x: Tensor) -> Tensor | None:
+    """What `layer` makes of x, in its mode; in training the moving statistics have moved then.
+
+    None, and nothing has changed, where that is for the plain operations: where the kernels are not built or
+    `layer.cpp` is False; another device, subclasses, memory with gaps, an empty batch, one value per channel,
+    parameters of another dtype than that of the arithmetic; and calls that are traced or transformed (torch.compile,
+    torch.export, torch.jit.trace, functorch, forward-mode differentiation, dispatch modes).
+    Raises RuntimeError where `layer.cpp` is True and the kernels are not built.
+    """
+    if layer.cpp is False or torch.compiler.is_compiling():
+        return None
+    operators = cpp_build.operators()
+    if operators is None:
+        if layer.cpp:
+            raise RuntimeError(f"the C++ kernels are not built: {cpp_build.COMMAND}")
+        return None
+    if is_seen_through():
+        return None
+    train, predict = operators
+    c = layer.conventions
+    inside = c.eps_at == "inside_sqrt"
+    if not layer.training:
+        mean, var = layer.moving_statistics()
+        return predict(x, layer.gamma, layer.beta, mean, var, layer.eps, c.channel_axis, inside)
+    return train(
+        x,
+        layer.gamma,
+        layer.beta,
+        layer.moving_mean,
+        layer.moving_var,
+        layer.updates,
+        layer.eps,
+        layer.momentum,
+        c.channel_axis,
+        inside,
+        c.momentum == "keep",
+        c.moving_var == "unbiased",
+    )
+
+
+def is_seen_through() -> bool:
+    """Whether something follows each operation of this call, and needs operations that it knows."""
+    return (
+        forward_ad._current_level >= 0
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
