@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report test matrix lint bounds clean
+.PHONY: report test kernels matrix lint bounds clean
 
 report: .venv/ready
 	$(BIN)/bnproof report
@@ -10,6 +10,10 @@ report: .venv/ready
 # A process a core, and a thread each: two processes whose threads wait for each other take three times as long.
 test: .venv/ready
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8
+
+# The C++ kernels of our PyTorch layer, for this processor: half a minute, once for each version of torch.
+kernels: .venv/ready
+	$(BIN)/python -m impls.pytorch.cpp_batch_norm
 
 # Every library that pip can get, each in an environment of its own, judged and compared: reports/published/matrix.
 matrix: .venv/ready

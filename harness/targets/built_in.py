@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -46,6 +47,8 @@ class BuiltIn:
     """For the compiler of a player that is built: "-ldnnl"."""
     as_of: str = ""
     """An ISO date: it needs packages as they were then."""
+    built_by: str = ""
+    """The module of ours that builds what it needs beside that, and its command. It says whether that is done."""
     in_matrix_only: bool = False
     """Checked by `bnproof matrix`; `bnproof report` and `pytest harness` leave it out."""
 
@@ -66,7 +69,7 @@ class BuiltIn:
     @property
     def packages(self) -> tuple[str, ...]:
         """What pip, npm or apt-get installs for it."""
-        return tuple(shlex.split(self.install)[2:])
+        return tuple(shlex.split(self.install.partition(";")[0])[2:])
 
     @property
     def library(self) -> str:
@@ -153,6 +156,14 @@ OTHERS: dict[str, BuiltIn] = {
         "jax flax",
         "our nnx module with masks and other options",
         "jax flax optax",
+    ),
+    "torch-cpp": BuiltIn(
+        "impls.pytorch.cpp_layer:CppBatchNorm",
+        "torch",
+        "our nn.Module by C++ kernels, on the CPU",
+        "pip install torch; python -m impls.pytorch.cpp_batch_norm",
+        built_by="impls.pytorch.cpp_build",
+        in_matrix_only=True,
     ),
     "torch-channels-last": _other(
         "torch_layers:ChannelsLast", "torch", "torch.nn.BatchNorm2d on channels_last memory", "torch"
@@ -303,7 +314,7 @@ OTHERS: dict[str, BuiltIn] = {
 BUILT_IN = OURS | OTHERS
 
 GPU_LIBRARIES = {"torch", "torchvision", "timm", "jax", "flax", "keras", "paddle"}
-CPU_ONLY = {"torch-mkldnn"}
+CPU_ONLY = {"torch-mkldnn", "torch-cpp"}
 
 
 def built_in(name: str) -> BuiltIn:
@@ -353,7 +364,9 @@ def is_installed(name: str, among: Mapping[str, BuiltIn] = BUILT_IN) -> bool:
         return False
     if built_in.is_program:
         return environment_of(name) is not None
-    return all(_is_importable(module) for module in built_in.needs.split())
+    if not all(_is_importable(module) for module in built_in.needs.split()):
+        return False
+    return not built_in.built_by or importlib.import_module(place.module(built_in.built_by)).is_built()
 
 
 def environment_of(name: str) -> Environment | None:

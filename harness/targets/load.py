@@ -43,8 +43,10 @@ def locate(name: str) -> str:
     if name in BUILT_IN:
         if not is_installed(name):
             built_in = BUILT_IN[name]
-            needs = " and ".join([*built_in.needs.split(), *([built_in.program] if built_in.program else [])])
-            raise TargetError(f"target {name!r} needs {needs}, which is not installed: {built_in.install}")
+            besides = [built_in.program, "its kernels" if built_in.built_by else ""]
+            needs = " and ".join([*built_in.needs.split(), *filter(None, besides)])
+            absent = "are not there" if built_in.built_by else "is not installed"
+            raise TargetError(f"target {name!r} needs {needs}, which {absent}: {built_in.install}")
         return location(name)
     for entry_point in _entry_points():
         if entry_point.name == name:

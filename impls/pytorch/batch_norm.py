@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from impls.pytorch import cpp_batch_norm
 from impls.pytorch.channels import RANKS, other_axes, per_channel_shape
 from impls.pytorch.fast_batch_norm import normalize_by_batch, normalize_by_moving
 from impls.pytorch.triton_choice import suits_kernels
@@ -104,6 +105,9 @@ class BatchNorm(nn.Module):
     ranks = RANKS
     kernels: bool | None = None
     """Whether to compute by Triton kernels. None: where they can, on CUDA. True: on other devices too. False: never."""
+    cpp: bool | None = None
+    """Whether to compute by the C++ kernels. None: where they can, on the CPU, once they are built. True: it is an
+    error where they are not built. False: never."""
     moving_mean: Tensor
     moving_var: Tensor
     updates: Tensor
@@ -135,6 +139,8 @@ class BatchNorm(nn.Module):
             from impls.pytorch import triton_batch_norm  # only where Triton is
 
             return triton_batch_norm.forward(self, x)
+        if (y := cpp_batch_norm.forward(self, x)) is not None:
+            return y
         if not self.training:
             mean, var = self.moving_statistics()
             return normalize_by_moving(x, self.gamma, self.beta, mean, var, self.eps, self.conventions)

@@ -5,7 +5,7 @@ They are used where they have been built, `python -m impls.pytorch.cpp_batch_nor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,12 +13,9 @@ from torch.autograd import forward_ad
 
 from impls.pytorch import cpp_build
 
-if TYPE_CHECKING:
-    from impls.pytorch.batch_norm import BatchNorm
 
-
-def forward(layer: BatchNorm, x: Tensor) -> Tensor | None:
-    """What `layer` makes of x, in its mode; in training the moving statistics have moved then.
+def forward(layer: Any, x: Tensor) -> Tensor | None:
+    """What `layer`, a BatchNorm, makes of x, in its mode; in training the moving statistics have moved then.
 
     None, and nothing has changed, where that is for the plain operations: where the kernels are not built or
     `layer.cpp` is False; another device, subclasses, memory with gaps, an empty batch, one value per channel,
@@ -26,14 +23,14 @@ def forward(layer: BatchNorm, x: Tensor) -> Tensor | None:
     torch.export, torch.jit.trace, functorch, forward-mode differentiation, dispatch modes).
     Raises RuntimeError where `layer.cpp` is True and the kernels are not built.
     """
-    if layer.cpp is False or torch.compiler.is_compiling():
+    if layer.cpp is False or not x.is_cpu or torch.compiler.is_compiling():
         return None
     operators = cpp_build.operators()
     if operators is None:
         if layer.cpp:
             raise RuntimeError(f"the C++ kernels are not built: {cpp_build.COMMAND}")
         return None
-    if is_seen_through():
+    if is_followed():
         return None
     train, predict = operators
     c = layer.conventions
@@ -57,7 +54,7 @@ def forward(layer: BatchNorm, x: Tensor) -> Tensor | None:
     )
 
 
-def is_seen_through() -> bool:
+def is_followed() -> bool:
     """Whether something follows each operation of this call, and needs operations that it knows."""
     return (
         forward_ad._current_level >= 0
@@ -65,3 +62,7 @@ def is_seen_through() -> bool:
         or torch._C._get_tracing_state() is not None
         or torch._C._len_torch_dispatch_stack() > 0
     )
+
+
+if __name__ == "__main__":
+    print(cpp_build.build())
