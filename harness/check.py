@@ -181,4 +181,5 @@ def what_is_not_offered(case: Case, description: Description) -> str:
     is_known = bool(description.methods)  # a program does not list them: it is asked
     if is_known and FROZEN in case.script and FROZEN not in description.methods:
         return f"the target has no `{FROZEN}`"
-    return ""
+    lacking = description.lacks(case.script)
+    return f"the target has no `{lacking}`" if lacking else ""

@@ -35,6 +35,8 @@ class Observable:
     """Has x's shape and dtype; otherwise its shape is (C,) and its dtype that of the parameters."""
     moves: bool = False
     """Is a moving statistic: read after every step, whatever the step was."""
+    derivative: bool = False
+    """Comes of forward mode or of differentiating twice, and of no ordinary step."""
 
     def unit_roundoff(self, precision: UnitRoundoffs) -> float:
         """The unit roundoff of the dtype in which it comes back."""
@@ -50,11 +52,32 @@ OBSERVABLES: dict[str, Observable] = {
         Observable("dbeta", Direction.backward, like_x=False),
         Observable("moving_mean", Direction.moving_stats, like_x=False, moves=True),
         Observable("moving_var", Direction.moving_stats, like_x=False, moves=True),
+        Observable("ty", Direction.forward, like_x=True, derivative=True),
+        Observable("dx2", Direction.backward, like_x=True, derivative=True),
+        Observable("ddy", Direction.backward, like_x=True, derivative=True),
+        Observable("dgamma2", Direction.backward, like_x=False, derivative=True),
     )
 }
 
-STEP = tuple(name for name, observable in OBSERVABLES.items() if not observable.moves)
+ORDINARY = tuple(name for name, observable in OBSERVABLES.items() if not observable.derivative)
+"""What training, prediction and `stats` return."""
+
+STEP = tuple(name for name in ORDINARY if not OBSERVABLES[name].moves)
 """What a training or prediction step returns."""
+
+DERIVATIVES = {
+    "train_jvp": ("ty",),
+    "eval_jvp": ("ty",),
+    "train_double": ("dx2", "ddy", "dgamma2"),
+    "eval_double": ("dx2", "ddy", "dgamma2"),
+}
+"""Operation -> what it returns. None of them moves a statistic as far as anybody judges."""
+
+
+def returned_by(op: str) -> tuple[str, ...]:
+    """What a target may return from an operation."""
+    return DERIVATIVES.get(op, STEP)
+
 
 STATISTICS = tuple(name for name, observable in OBSERVABLES.items() if observable.moves)
 """What `stats` returns."""
@@ -67,5 +90,6 @@ def column(observable: str, op: str | None) -> str:
 
     A frozen layer predicts, whatever the model around it does.
     """
-    in_prediction = op in ("eval", "frozen") and not OBSERVABLES[observable].moves
+    predicts = (op or "").startswith("eval") or op == "frozen"
+    in_prediction = predicts and not OBSERVABLES[observable].moves
     return f"eval {observable}" if in_prediction else observable

@@ -217,7 +217,9 @@ class Forms:
 
     @cached_property
     def dx2(self) -> list[Quantity]:
-        return [self._closed(h, c) for h, c in product(self.h, self.c)] + [self._by_autodiff(c) for c in self.c]
+        ways = ((self.a, self.h[0]), (self.centred_a, self.h[1]))
+        by_autodiff = [self._by_autodiff(a, h, c) for (a, h), c in product(ways, self.c)]
+        return [self._closed(h, c) for h, c in product(self.h, self.c)] + by_autodiff
 
     def _closed(self, h: Quantity, c: Quantity) -> Quantity:
         """gamma r^2 (xh ((2 f^2 + f^3) h c - f T) - f (a' c + g' h)) + ddgamma r (g' - xh f c), multiplied out."""
@@ -236,14 +238,17 @@ class Forms:
         )
         return added(*(loose(rows * factor) for rows, factor in factors))
 
-    def _by_autodiff(self, c: Quantity) -> Quantity:
-        """The gradient t by x - mean, less the mean of t, as differentiating the composition once more gives it."""
-        r, f, h = self.layer.r, self.f, self.h[1]
+    def _by_autodiff(self, a: Quantity, h: Quantity, c: Quantity) -> Quantity:
+        """The gradient t by x - mean, less the mean of t, as differentiating once more gives it.
+
+        a: a' for the composition; ddx for the closed form of backward.
+        """
+        r, f = self.layer.r, self.f
         square, slope = self.layer.gamma * r * r, self.ddgamma * r
         by_var = (square * r * self.curvature * h * c, -(square * r * f * self.both), -(slope * r * f * c))
         terms = [
             loose(self.layer.d * added(*(loose(part) for part in by_var))),
-            loose(self.centred_a * -(square * f * c)),
+            loose(a * -(square * f * c)),
             loose(self.layer.dy * -(square * f * h)),
             loose(self.layer.dy * slope),
         ]

@@ -8,12 +8,17 @@ import numpy as np
 
 from reference.conventions import D2L
 from reference.option_batch_norm import BatchNormWithOptions
+from reference.second_derivatives import TwiceDifferentiable
 
 Values = dict[str, np.ndarray]
 
 
+class Layer(BatchNormWithOptions, TwiceDifferentiable):
+    """The reference with all that it has."""
+
+
 class NumpyBatchNorm:
-    """`reference.batch_norm.BatchNorm` and its options in the dtype of x, channels on axis 1."""
+    """`reference.batch_norm.BatchNorm`, its options and its derivatives in the dtype of x, channels on axis 1."""
 
     conventions = "d2l"
     options = ("no_gamma", "no_beta", "no_statistics", "cumulative")
@@ -23,7 +28,7 @@ class NumpyBatchNorm:
 
     def __init__(self, setup: Any) -> None:
         dtype = np.float64 if setup.dtype == "float64" else np.float32
-        layer = BatchNormWithOptions(setup.num_features, setup.eps, setup.momentum, D2L, dtype)
+        layer = Layer(setup.num_features, setup.eps, setup.momentum, D2L, dtype)
         layer.keeps_statistics = setup.moving_mean is not None
         layer.cumulative = getattr(setup, "cumulative", False)
         arrays = {"gamma": setup.gamma, "beta": setup.beta}
@@ -51,6 +56,18 @@ class NumpyBatchNorm:
     def frozen(self, x: np.ndarray, dy: np.ndarray) -> Values:
         """A training step of a model in which this layer is frozen: no other than prediction."""
         return self.eval(x, dy)
+
+    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> Values:
+        return {"ty": self.layer.train_jvp(x, *tangents)}
+
+    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> Values:
+        return {"ty": self.layer.eval_jvp(x, *tangents)}
+
+    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> Values:
+        return dict(zip(("dx2", "ddy", "dgamma2"), self.layer.train_double(x, dy, *directions), strict=True))
+
+    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> Values:
+        return dict(zip(("dx2", "ddy", "dgamma2"), self.layer.eval_double(x, dy, *directions), strict=True))
 
     def stats(self) -> Values:
         if not self.layer.keeps_statistics:

@@ -8,6 +8,7 @@ import pytest
 from harness.cases.case import numpy_dtype, parameter_dtype
 from harness.cases.catalogue import BY_ID, CASES, suite
 from harness.diagnose.mistakes.known import KNOWN, NOT_REPLAYED, TEXTS
+from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
 from harness.diagnose.replay import replayed
 from harness.judge.expected import expect
 from harness.judge.judge import judge
@@ -40,7 +41,7 @@ CONVENTIONS = {
     "debiased": replace(PRESETS["d2l"], debias=True),
     "outside": replace(PRESETS["d2l"], eps_at="outside_sqrt"),
 }
-VARIANTS = [(known, variant) for known in KNOWN for variant in known.variants]
+VARIANTS = [(known, variant) for known in KNOWN + OF_DERIVATIVES for variant in known.variants]
 
 
 def test_ids_are_unique_and_known():
@@ -62,7 +63,8 @@ SHOWS_NOT_IN = {("settings_rounded", "float32"), ("CountAndEpsilon", "float32")}
 def test_the_quick_suite_is_part_of_the_full_one():
     assert set(suite("quick")) < set(suite("full"))
     quick = {identity for case in suite("quick") for identity in case.separates}
-    assert set(TEXTS) - quick <= {"empty_batch_wrong", "naive_summation", *ANY_WRONG, "state_shared"}
+    forward_mode = {identity for identity in TEXTS if identity.startswith("jvp_")}
+    assert set(TEXTS) - quick <= {"empty_batch_wrong", "naive_summation", *ANY_WRONG, "state_shared", *forward_mode}
     with pytest.raises(ValueError, match="quick or full"):
         suite("half")
 

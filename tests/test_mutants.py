@@ -5,9 +5,10 @@ import warnings
 import pytest
 
 from harness.cases.catalogue import BY_ID, CASES, suite
+from harness.cases.catalogue.derivatives import DERIVATIVES
 from harness.diagnose.mistakes.known import TEXTS
 from tests.in_process import FEW_VALUES, cases_for, checked, diagnosed
-from tests.targets.honest import LAYERS, WRITTEN_OUT
+from tests.targets.honest import LAYERS, WITH_DERIVATIVES, WRITTEN_OUT
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 ENOUGH = 40
@@ -66,6 +67,13 @@ def test_an_honest_variant_agrees(mutant):
     assert [judgement for judgement in report.judgements if judgement.counts_against] == []
     assert report.verdict == "agree"
     assert report.diagnosis == []
+
+
+@named(WITH_DERIVATIVES)
+def test_honest_derivatives_agree(mutant):
+    report = checked(mutant, cases=DERIVATIVES)
+    assert [judgement for judgement in report.judgements if judgement.counts_against] == []
+    assert {judgement.verdict for judgement in report.judgements if judgement.op == "train_double"} == {"agree"}
 
 
 @named(LAYERS)

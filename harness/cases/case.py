@@ -6,14 +6,15 @@ Everything here has channels on axis 1; the player moves them to where a target 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from harness.cases.data import Generator, Gradient, gaussian, random_gradient
 from harness.cases.options import Options, one
-from harness.cases.script import DEFAULT_DTYPES, Script, Setup, Step, numpy_dtype, parameter_dtype
+from harness.cases.script import DEFAULT_DTYPES, Directions, Script, Setup, Step, numpy_dtype, parameter_dtype
+from harness.observables import DERIVATIVES
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Case:
     data_of_op: tuple[tuple[str, Generator], ...] = ()
     """(op, generator) of steps whose data are others than `data`."""
     gradient: Gradient = random_gradient
+    direction: Gradient = random_gradient
+    """Of x, in forward mode and second derivatives."""
     script: tuple[str, ...] = ("eval", "train", "train", "eval")
     dtypes: tuple[str, ...] = DEFAULT_DTYPES
     eps: float = 1e-5
@@ -130,7 +133,14 @@ class Case:
             without_channels = (shape[0], *shape[2:])
             mask = self.options.mask(rng, without_channels)
             dy = np.where(np.expand_dims(np.broadcast_to(mask, without_channels), 1), dy, dy.dtype.type(0))
-        return Step(name, x, dy, session, self.layout, self.dy_layout or self.layout, mask)
+        step = Step(name, x, dy, session, self.layout, self.dy_layout or self.layout, mask)
+        return replace(step, directions=self._directions(rng, x, dtype)) if name in DERIVATIVES else step
+
+    def _directions(self, rng: np.random.Generator, x: np.ndarray, dtype: str) -> Directions:
+        """Drawn last, so that x and dy are those of an ordinary step. No entry is near 0: each term shows."""
+        along_x = self.direction(rng, x.astype(np.float64)).astype(x.dtype)
+        of_parameters = rng.uniform(0.5, 1.5, (2, x.shape[1])) * rng.choice([-1.0, 1.0], (2, x.shape[1]))
+        return Directions(along_x, *of_parameters.astype(parameter_dtype(dtype)))
 
 
 def _session(op: str) -> int:

@@ -87,16 +87,29 @@ class Setup:
 
 
 @dataclass(frozen=True)
+class Directions:
+    """What a derivative is taken along: tangents of x, gamma and beta, or (ddx, ddgamma, ddbeta).
+
+    x: of the step's x's shape and dtype; gamma, beta: (C,), of the parameters' dtype.
+    """
+
+    x: np.ndarray
+    gamma: np.ndarray
+    beta: np.ndarray
+
+
+@dataclass(frozen=True)
 class Step:
     """One call. `session` says which of several objects alive at once it is made on; the layouts, how x and dy lie in
     memory.
 
     "frozen" is a training step of a model in which this layer is frozen: its statistics are used and do not move.
     "restore" saves the state, and loads it into a new object that takes the old one's place. "restore_used" loads it
-    into one that has trained on x and dy before.
+    into one that has trained on x and dy before. "train_jvp" and "eval_jvp" are forward mode, "train_double" and
+    "eval_double" second derivatives, both along `directions`.
     """
 
-    op: str  # "train" | "eval" | "train_no_grad" | "frozen" | "restore" | "restore_used"
+    op: str  # "train" | "eval" | "train_no_grad" | "frozen" | "restore" | "restore_used" | one of DERIVATIVES
     x: np.ndarray | None = None
     dy: np.ndarray | None = None
     session: int = 0
@@ -104,6 +117,7 @@ class Step:
     dy_layout: str = "plain"
     mask: np.ndarray | None = None
     """Booleans of x's shape without the channel axis, or that broadcast to it: where an element counts."""
+    directions: Directions | None = None
 
     @property
     def restores(self) -> bool:

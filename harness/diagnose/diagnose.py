@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.diagnose import derivatives
 from harness.diagnose.evidence import Evidence, input_size
 from harness.diagnose.explanation import Explanation, only_in
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
@@ -33,6 +34,33 @@ def diagnose(report: TargetReport) -> list[Finding]:
     """The findings of a target. Empty where no law judgement failed."""
     findings, failed = set_aside(failing(report.judgements))
     failed = [judgement for judgement in failed if judgement.verdict in (Verdict.differ, Verdict.raised)]
+    of_derivatives = [judgement for judgement in failed if derivatives.is_derivative(judgement)]
+    failed = [judgement for judgement in failed if not derivatives.is_derivative(judgement)]
+    ordinary = [played for played in report.played if not derivatives.derives(played)]
+    findings = findings_of_ordinary_steps(report, ordinary, failed, findings)
+    if of_derivatives and not derivatives.follows_from(failed):
+        findings = merged(findings, findings_of_derivatives(report, of_derivatives))
+    if any(finding.id == "wrong_axis" for finding in findings):  # a result of another shape is what that leads to
+        findings = [finding for finding in findings if finding.id != "wrong_form"]
+    return findings
+
+
+def findings_of_derivatives(report: TargetReport, failed: list[Judgement]) -> list[Finding]:
+    """Those of forward mode and second derivatives, where everything else is right."""
+    assert report.conventions is not None
+    findings: list[Finding] = []
+    for suspects, failures in derivatives.explained(report.played, failed, report.conventions):
+        played = [case for case in report.played if any(step.op == failures[0].op for step in case.script.steps)]
+        ids = distinct([identity for suspect in suspects for identity in suspect.ids])
+        named = [finding(identity, failures) for identity in ids] or [unexplained(failures, played)]
+        findings = merged(findings, named)
+    return findings
+
+
+def findings_of_ordinary_steps(
+    report: TargetReport, played: list[PlayedCase], failed: list[Judgement], findings: list[Finding]
+) -> list[Finding]:
+    """`findings`, those that need no replaying, and those of training, prediction and saved state."""
     if not failed:
         return findings
     assert report.conventions is not None
@@ -40,13 +68,13 @@ def diagnose(report: TargetReport) -> list[Finding]:
     suspects = replica_suspects(split_device(report.target)[0])
     for sixteen_bits in (False, True):  # what 16 bits do to a sum is another matter than what a formula does
         failed_here = [judgement for judgement in failed if (judgement.dtype in SIXTEEN_BITS) is sixteen_bits]
-        played_here = [played for played in report.played if (played.dtype in SIXTEEN_BITS) is sixteen_bits]
+        played_here = [case for case in played if (case.dtype in SIXTEEN_BITS) is sixteen_bits]
         if failed_here:
             all_failed, all_played = failed_here, played_here
             failed_here, played_here = of_the_ordinary_layer(failed_here, played_here)
             explanation = explain(played_here, failed_here, report.conventions, settled, suspects)
             if sixteen_bits and not any(judgement.dtype not in SIXTEEN_BITS for judgement in failed):
-                wide = [played for played in report.played if played.dtype not in SIXTEEN_BITS]
+                wide = [case for case in played if case.dtype not in SIXTEEN_BITS]
                 explanation = only_in("16 bits", explanation, wide, report.conventions)
             elif explanation.is_missing:
                 explanation = by_dtype(played_here, failed_here, report.conventions, settled) or explanation
@@ -54,8 +82,6 @@ def diagnose(report: TargetReport) -> list[Finding]:
             if played_here is not all_played:
                 of_options = mistakes_with_options(all_failed, all_played, report.conventions)
                 findings = merged(findings, [finding(suspect.ids[0], judged) for suspect, judged in of_options])
-    if any(finding.id == "wrong_axis" for finding in findings):  # a result of another shape is what that leads to
-        findings = [finding for finding in findings if finding.id != "wrong_form"]
     return findings
 
 

@@ -13,8 +13,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from harness.cases.case import Script, Setup, Step
+from harness.cases.script import Directions
 from harness.diagnose import tuning
 from harness.diagnose.mistakes.known import KNOWN
+from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
 from harness.judge.expected import Expected
 from harness.judge.oracle import OracleLayer, oracle_dtype
 from harness.judge.report import PlayedCase
@@ -32,7 +34,7 @@ KEPT = 4096
 """How many replays are kept. One takes 20 KB as a rule, and 100 KB at most."""
 SMALL = 1024
 """The largest input of a script whose replays are kept."""
-FIXED = frozenset(variant for known in KNOWN for variant in known.variants)
+FIXED = frozenset(variant for known in KNOWN + OF_DERIVATIVES for variant in known.variants)
 """The layers whose replays are kept: any target may have made these mistakes. Others are made for one target."""
 
 
@@ -142,7 +144,10 @@ class Nudge:
     def of_step(self, step: Step) -> Step:
         if self.rng is None or step.x is None or step.dy is None:
             return step
-        return replace(step, x=self.of(step.x), dy=self.of(step.dy))
+        directions = step.directions
+        if directions is not None:
+            directions = Directions(*(self.of(array) for array in (directions.x, directions.gamma, directions.beta)))
+        return replace(step, x=self.of(step.x), dy=self.of(step.dy), directions=directions)
 
 
 def off_centre(layer: type[OracleLayer], share: float) -> type[OracleLayer]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.cases.case import Script, Step
+from harness.judge.derivative_bounds import DerivativeBounds
 from harness.judge.layer_bounds import Assumptions, Bounds
 from harness.judge.oracle import OracleLayer, counting_rows, spread
 from harness.judge.session_bounds import SessionBounds
@@ -78,6 +79,9 @@ def _expect_step(layer: OracleLayer, bounds: SessionBounds, step: Step) -> Expec
     dy_rows = to_rows(step.dy.astype(layer.gamma.dtype), 1)
     if step.trains and step.mask is None and len(rows) == 1 and layer.conventions.single_value == "error":
         return Expected(raises=True)
+    if step.directions is not None:
+        of_derivatives = DerivativeBounds(bounds).of_step(step, rows, dy_rows)
+        return Expected(layer.play(step), of_derivatives.bounds, shares=of_derivatives.shares)
     counts = None if step.mask is None else counting_rows(step)
     if counts is not None:
         rows, dy_rows = rows[counts], dy_rows[counts]

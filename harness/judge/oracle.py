@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.cases.case import Setup, Step
 from harness.cases.script import FROZEN
-from harness.observables import LIKE_X, STATISTICS
+from harness.observables import DERIVATIVES, LIKE_X, STATISTICS
 from reference.batch_norm import from_rows, to_rows
 from reference.conventions import Conventions
 from reference.second_derivatives import TwiceDifferentiable
@@ -121,6 +121,15 @@ class OracleLayer(TwiceDifferentiable):
         y, _ = self.train(x)
         return {"y": y}
 
+    def derivative_step(self, step: Step, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
+        """What forward mode or differentiating twice gives. The moving statistics stay, and are not given."""
+        assert step.directions is not None
+        of = step.directions
+        directions = [array.astype(self.gamma.dtype) for array in (of.x, of.gamma, of.beta)]
+        derive = getattr(self, step.op)
+        given = (derive(x, *directions),) if step.op.endswith("jvp") else derive(x, dy, *directions)
+        return dict(zip(DERIVATIVES[step.op], given, strict=True))
+
     def train_backward(self, dy: np.ndarray, cache: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return super().train_backward(dy, cache) if dy.size else self._nothing(dy)
 
@@ -156,6 +165,8 @@ class OracleLayer(TwiceDifferentiable):
             assert step.dy is not None
             self.playing = "train" if step.trains else "eval"
             x, dy = step.x.astype(self.gamma.dtype), step.dy.astype(self.gamma.dtype)
+            if step.directions is not None:
+                return self.derivative_step(step, x, dy)
             if step.mask is not None:
                 values = self.masked_step(step, x, dy)
             elif step.op == "train_no_grad":

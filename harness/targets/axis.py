@@ -21,7 +21,11 @@ def for_target(script: Script, channel_axis: int) -> Script:
 def _moved(step: Step, channel_axis: int) -> Step:
     if step.x is None or step.dy is None:
         return step
-    return replace(step, x=np.moveaxis(step.x, 1, channel_axis), dy=np.moveaxis(step.dy, 1, channel_axis))
+    directions = step.directions
+    if directions is not None:
+        directions = replace(directions, x=np.moveaxis(directions.x, 1, channel_axis))
+    x, dy = (np.moveaxis(array, 1, channel_axis) for array in (step.x, step.dy))
+    return replace(step, x=x, dy=dy, directions=directions)
 
 
 def for_suite(observation: Observation, script: Script, channel_axis: int) -> Observation:

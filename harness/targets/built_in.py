@@ -96,7 +96,7 @@ OURS: dict[str, BuiltIn] = {
         "impls.pytorch.batch_norm:BatchNorm", "torch", "our nn.Module, closed-form backward", "pip install torch"
     ),
     "jax": BuiltIn(
-        "impls.jax_flax.batch_norm:compiled", "jax flax", "our function with a custom_vjp", "pip install jax flax optax"
+        "impls.jax_flax.batch_norm:compiled", "jax flax", "our function with a custom_jvp", "pip install jax flax optax"
     ),
     "flax": BuiltIn("impls.jax_flax.batch_norm:BatchNorm", "jax flax", "our nnx module", "pip install jax flax optax"),
     "tutorial": BuiltIn(

@@ -13,9 +13,9 @@ from enum import Enum
 
 import numpy as np
 
-from harness.cases.script import Script, Step, numpy_dtype, parameter_dtype
+from harness.cases.script import Directions, Script, Step, numpy_dtype, parameter_dtype
 from harness.errors import UsageError
-from harness.observables import LIKE_X, OBSERVABLES
+from harness.observables import DERIVATIVES, LIKE_X, OBSERVABLES, ORDINARY
 from harness.targets.axis import for_target
 from harness.targets.channel import ChannelError
 from harness.targets.device import split_device
@@ -225,9 +225,14 @@ class _Conversation:
         lacks = {
             "restore": "saving and loading its state (restore)",
             "train_no_grad": "training mode without gradients (train_no_grad)",
+            "train_jvp": "forward mode (train_jvp)",
+            "train_double": "second derivatives (train_double)",
         }
+        x, ones = usual.steps[0].x, np.ones(CHANNELS, parameter_dtype(dtypes[0]))
+        assert x is not None
         for op, what in lacks.items():
-            step = replace(usual.steps[0], op=op) if op != "restore" else Step(op)
+            directions = Directions(x, ones, ones) if op in DERIVATIVES else None
+            step = replace(usual.steps[0], op=op, directions=directions) if op != "restore" else Step(op)
             try:
                 observation = self._play(replace(usual, steps=(step,)), axis, op)
             except _WrongError as error:
@@ -237,7 +242,7 @@ class _Conversation:
                 yield Check(op, Outcome.without, f"{what} is not judged")
         observation = self._play(usual, axis, "a training step")
         values = observation.steps[0].values if observation.steps else {}
-        for name in OBSERVABLES:
+        for name in ORDINARY:
             if name not in values:
                 yield Check(name, Outcome.without, f"{name} in training is not judged")
 

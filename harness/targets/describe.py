@@ -7,10 +7,11 @@ import sys
 from typing import Any
 
 from harness.cases.script import DEFAULT_DTYPES, MASKED
+from harness.observables import DERIVATIVES
 from harness.targets.device import CPU, started_on
 from harness.targets.player import ALL_RANKS, Description
 
-METHODS = ("train", "eval", "stats", "train_no_grad", "frozen", "state", "load_state")
+METHODS = ("train", "eval", "stats", "train_no_grad", "frozen", "state", "load_state", *DERIVATIVES)
 LIBRARIES = {
     name: name
     for name in (
@@ -34,7 +35,7 @@ def describe(target: Any, device: str = CPU) -> Description:
         conventions=getattr(target, "conventions", None),
         dtypes=tuple(getattr(target, "dtypes", DEFAULT_DTYPES)),
         ranks=tuple(getattr(target, "ranks", ALL_RANKS)),
-        methods=tuple(name for name in METHODS if hasattr(target, name)),
+        methods=tuple(name for name in METHODS if getattr(target, name, None) is not None),
         versions={name: version for name in LIBRARIES if (version := _version_if_imported(name))},
         adapter=getattr(target, "adapter", ""),
         declared=tuple(getattr(target, "declared", ())),

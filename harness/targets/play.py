@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.cases.script import Script, Setup, Step
-from harness.observables import STATISTICS, STEP
+from harness.observables import STATISTICS, returned_by
 from harness.targets.axis import for_suite, for_target
 from harness.targets.player import Failure, FormError, Malformed, Observation, StepResult, same_bits
 
@@ -116,9 +116,9 @@ def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> lis
     x = laid_out(step.x, step.layout, channel_axis)
     dy = laid_out(step.dy, step.dy_layout, channel_axis)
     given = {"x": (x, step.x), "dy": (dy, step.dy)}
-    returned = method(x) if step.op == "train_no_grad" else method(x, dy, **_mask(target, method, step))
+    returned = method(*_arguments(step, x, dy), **_mask(target, method, step))
     result.mutated = tuple(name for name, (now, before) in given.items() if now.tobytes() != before.tobytes())
-    _store(returned, STEP, result)
+    _store(returned, returned_by(step.op), result)
     arrays = returned.items() if isinstance(returned, dict) else ()
     return [Kept(name, array, array.tobytes()) for name, array in arrays if isinstance(array, np.ndarray)]
 
@@ -135,6 +135,16 @@ def _mask(target: Any, method: Any, step: Step) -> dict[str, Any]:
             raise NotImplementedError(f"its `{step.op}` takes no `mask`")
         return {"mask": step.mask.copy()}
     return {} if parameter is None or parameter.default is not parameter.empty else {"mask": None}
+
+
+def _arguments(step: Step, x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, ...]:
+    if step.op == "train_no_grad":
+        return (x,)
+    if step.directions is None:
+        return x, dy
+    directions = (step.directions.x, step.directions.gamma, step.directions.beta)
+    copies = [np.array(array, order="C", copy=True) for array in directions]
+    return (x, *copies) if step.op.endswith("jvp") else (x, dy, *copies)
 
 
 def _writes_when_it_may(factory: Any, setup: Setup, step: Step, channel_axis: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.cases.script import Script
 from harness.findings import Note
+from harness.observables import DERIVATIVES
 
 ALL_RANKS = (2, 3, 4, 5)
 
@@ -40,6 +41,11 @@ class Description:
     """How it says that it sums, one of `summation_error.SUMMATIONS`: sharper bounds hold for what it promises."""
     language: str = ""
     """What it is written in, as far as the wire tells, and the version: "Python 3.13.1"."""
+
+    def lacks(self, script: tuple[str, ...]) -> str:
+        """The first derivative of a case's script that a target is known not to offer; "" where there is none."""
+        absent = [op for op in script if op in DERIVATIVES and self.methods and op not in self.methods]
+        return absent[0] if absent else ""
 
 
 @dataclass(frozen=True)

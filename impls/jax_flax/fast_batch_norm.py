@@ -1,4 +1,4 @@
-"""The fast form of batch normalization in JAX: a custom derivative with the closed-form backward.
+"""The fast form of batch normalization in JAX: a custom derivative in closed form, which JAX transposes to backward.
 
 The formulas are those of Ioffe and Szegedy 2015, section 3.
 
@@ -33,40 +33,46 @@ def inverse_std(var, eps, conventions):
     if conventions.eps_at == "inside_sqrt":
         # XLA would turn 1/sqrt(v) into its rsqrt, which errs by up to 2.6 units of roundoff; this, by 1.5.
         return jnp.sqrt(1 / (var + eps))  # (C*)
-    return 1 / (jnp.sqrt(var) + eps)  # (C*)
+    return 1 / (standard_deviation(var) + eps)  # (C*)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def standard_deviation(var):
+    """The root of the variance, whose derivative is taken for 0 where that is 0: the root of 0 has none."""
+    varies = var > 0  # (C*)
+    return jnp.where(varies, jnp.sqrt(jnp.where(varies, var, 1)), 0)  # (C*)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(4, 5))
 def normalize_by_batch(x, gamma, beta, eps, axes, conventions):
-    """y by x's own statistics, and these: (y, mean, var). Only y has a gradient."""
-    return normalize_by_batch_forward(x, gamma, beta, eps, axes, conventions)[0]
+    """y by x's own statistics, and these: (y, mean, var). Only y has a derivative, and not by eps."""
+    mean, var = batch_statistics(x, axes)  # (C*), (C*)
+    return normalize(x, gamma, beta, mean, var, eps, conventions), mean, var
 
 
-def normalize_by_batch_forward(x, gamma, beta, eps, axes, conventions):
-    """The same, and what backward needs. Plain operations, so that second derivatives see through mean and var."""
+# --- derivatives ---
+
+
+@normalize_by_batch.defjvp
+def normalize_by_batch_jvp(axes, conventions, primals, tangents):
+    """How y changes with x, gamma and beta, mean and var being functions of x (the paper's section 3).
+
+    It is linear in the tangents, and its transpose is backward: dgamma = sum(dy * x_hat) and dbeta = sum(dy), and dx of
+    both. What is left of x is x_hat alone. These are plain operations, so that second derivatives see through mean and
+    var, whether JAX goes forward over reverse or reverse over forward.
+    """
+    x, gamma, beta, eps = primals
+    tx, tgamma, tbeta, _ = tangents
     mean, var = batch_statistics(x, axes)  # (C*), (C*)
     y = normalize(x, gamma, beta, mean, var, eps, conventions)  # x's shape
-    return (y, mean, var), (x, gamma, mean, var, eps)
-
-
-# --- backward ---
-
-
-def normalize_by_batch_backward(axes, conventions, kept, cotangents):
-    """The gradients of sum(y * dy) with mean and var as functions of x (the paper's section 3)."""
-    x, gamma, mean, var, eps = kept
-    dy, _, _ = cotangents  # x's shape
     n = x.size // mean.size
     scale = inverse_std(var, eps, conventions)  # (C*)
     x_hat = (x - mean) * scale  # x's shape
-    dgamma = (dy * x_hat).sum(axes, keepdims=True)  # (C*)
-    dbeta = dy.sum(axes, keepdims=True)  # (C*)
+    gain = gamma * scale  # (C*)
     slope = variance_slope(var, scale, conventions)  # (C*) or 1
-    dx = gamma * scale * (dy - dbeta / n - x_hat * (slope * dgamma / n))  # x's shape
-    return dx, dgamma, dbeta, jnp.zeros_like(eps)
-
-
-normalize_by_batch.defvjp(normalize_by_batch_forward, normalize_by_batch_backward)
+    of_x_hat = tgamma - gain * slope * ((tx * x_hat).sum(axes, keepdims=True) / n)  # (C*)
+    of_one = tbeta - gain * (tx.sum(axes, keepdims=True) / n)  # (C*)
+    ty = gain * tx + x_hat * of_x_hat + of_one  # x's shape
+    return (y, mean, var), (ty, jnp.zeros_like(mean), jnp.zeros_like(var))
 
 
 def variance_slope(var, scale, conventions):
@@ -78,5 +84,5 @@ def variance_slope(var, scale, conventions):
     if conventions.eps_at == "inside_sqrt":
         return 1
     varies = var > 0  # (C*)
-    std = jnp.sqrt(jnp.where(varies, var, 1))  # (C*)
+    std = jnp.where(varies, standard_deviation(var), 1)  # (C*)
     return jnp.where(varies, 1 / (scale * std), 0)  # (C*)

@@ -41,3 +41,15 @@ def check(x: Tensor, num_features: int, conventions: Conventions) -> None:
             f"batch norm for {num_features} channels got {shape[axis]} on axis {axis} "
             f"(shape {shape}); is the channel axis where you think it is?"
         )
+
+
+def sum_over(axes: list[int], x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The sum of x, of shape (C*): within each example, then over the examples.
+
+    Every other operation gives a thread the same examples of a batch. So does this one, and not channels, whose
+    values the thread would have to fetch from another core.
+    """
+    first, *rest = axes  # the examples' axis, and those within an example
+    if rest:
+        x = x.sum(rest, keepdim=True, dtype=dtype)  # (N, C, 1, ...) or (N, 1, ..., C)
+    return x.sum(first, keepdim=True, dtype=dtype)  # (C*)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from impls.pytorch.channels import check, other_axes, per_channel_shape, working_dtype
+from impls.pytorch import derivatives
+from impls.pytorch.channels import check, other_axes, per_channel_shape, sum_over, working_dtype
+from impls.pytorch.scale import inverse_std, variance_slope
+from impls.pytorch.vmap import Fold
 from reference.conventions import Conventions
 
 
@@ -26,7 +28,8 @@ def normalize_by_batch(
         raise ValueError(
             f"batch norm in training needs more than one value per channel, got x of shape {tuple(x.shape)}"
         )
-    return NormalizeByBatch.apply(x, gamma, beta, eps, conventions)
+    function = NormalizeManyByBatch if is_transformed() else NormalizeByBatch
+    return function.apply(x, gamma, beta, eps, conventions)[:3]
 
 
 def normalize_by_moving(
@@ -34,104 +37,180 @@ def normalize_by_moving(
 ) -> Tensor:
     """Prediction: y, by statistics (C,) that are constants."""
     check(x, len(gamma), conventions)
-    return NormalizeByMoving.apply(x, gamma, beta, mean, var, eps, conventions)
+    function = NormalizeManyByMoving if is_transformed() else NormalizeByMoving
+    return function.apply(x, gamma, beta, mean, var, eps, conventions)[0]
+
+
+def is_transformed() -> bool:
+    """Whether a transformation of torch.func is under way. It asks for a form that takes twice as long to call."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
 
 
 class NormalizeByBatch(torch.autograd.Function):
-    """y = gamma * (x - mean) * scale + beta, with mean and scale functions of x."""
+    """y = gamma * (x - mean) * scale + beta, with mean and scale functions of x.
+
+    Beside y and (mean, var) it gives `centered`, x - mean, and scale. A second derivative reaches x by way of centered,
+    which is saved for the first one as it is: to save x as well would keep twice the memory.
+    """
 
     @staticmethod
     def forward(ctx, x, gamma, beta, eps, conventions):
-        work = working_dtype(x, gamma)
-        shape, axes = per_channel_shape(x, conventions), other_axes(x, conventions)
-        if x.numel() == 0:
-            mean = x.new_zeros(shape, dtype=work)  # (C*): the mean of no values would be NaN
-            centered, var = x - mean, mean  # x's shape, (C*)
-            y = centered.clone()  # x's shape
-        else:
-            n = x.numel() // len(gamma)
-            mean = sum_over(axes, x, work) / n  # (C*)
-            centered = x - mean  # x's shape, working dtype
-            y = centered.square()  # x's shape; its memory is y's, for now it holds the squares
-            var = sum_over(axes, y, work) / n  # (C*)
-        scale = inverse_std(var, eps, conventions)  # (C*)
-        # From x - mean, never x * a + b: that difference would cancel where mean is large against std.
-        torch.mul(centered, gamma.view(shape) * scale, out=y)  # x's shape
-        y += beta.view(shape)
-        ctx.save_for_backward(centered, var, scale, gamma)
-        ctx.eps_at, ctx.axes = conventions.eps_at, axes
-        mean, var = mean.flatten(), var.flatten()  # (C,)
-        ctx.mark_non_differentiable(mean, var)
-        return y.to(x.dtype), mean, var
+        outputs = by_batch(x, gamma, beta, eps, conventions)
+        NormalizeByBatch.keep(ctx, (x, gamma, beta, eps, conventions), outputs)
+        return outputs
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, dy, _dmean, _dvar):
+    def keep(ctx, inputs, outputs):
+        x, gamma, beta, eps, conventions = inputs
+        _, mean, var, centered, scale = outputs
+        ctx.mark_non_differentiable(mean, var, scale)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(centered, var, scale, gamma)
+        ctx.save_for_forward(centered, var, scale, gamma)
+        ctx.eps, ctx.conventions, ctx.axes = eps, conventions, other_axes(x, conventions)
+        ctx.dtypes = (x.dtype, gamma.dtype, beta.dtype)
+
+    @staticmethod
+    def backward(ctx, dy, _dmean, _dvar, dcentered, _dscale):
+        """In place for a first derivative; by plain operations where it is differentiated, or comes of that."""
         centered, var, scale, gamma = ctx.saved_tensors
+        if torch.is_grad_enabled() or dcentered is not None:
+            of_batch = derivatives.OfBatch(centered, gamma, ctx.eps, ctx.conventions, ctx.axes)
+            gradients = of_batch.gradients(dy, dcentered)  # x's shape, (C,), (C,)
+            return *in_dtypes(gradients, ctx.dtypes), None, None
+        if dy is None:
+            return None, None, None, None, None
         shape, axes = scale.shape, ctx.axes
         n = max(1, centered.numel() // scale.numel())
         dbeta = sum_over(axes, dy, centered.dtype)  # (C*)
         dx = dy * centered  # x's shape; its memory is dx's, for now it holds the products
         dgamma = sum_over(axes, dx, centered.dtype) * scale  # (C*)
-        slope = variance_slope(var, scale, ctx.eps_at)  # (C*) or 1
+        slope = variance_slope(var.view(shape), scale, ctx.conventions.eps_at)  # (C*) or 1
         # dx = gamma * scale * (dy - dbeta/n - x_hat * slope * dgamma/n), with x_hat = centered * scale
         torch.mul(centered, scale * slope * dgamma / n, out=dx)
         dx += dbeta / n
         torch.sub(dy, dx, out=dx)
         dx *= gamma.view(shape) * scale
-        return dx.to(dy.dtype), dgamma.flatten().to(gamma.dtype), dbeta.flatten().to(gamma.dtype), None, None
+        return *in_dtypes((dx, dgamma.reshape(-1), dbeta.reshape(-1)), ctx.dtypes), None, None
+
+    @staticmethod
+    def jvp(ctx, tx, tgamma, tbeta, _teps, _tconventions):
+        centered, _, _, gamma = ctx.saved_tensors
+        of_batch = derivatives.OfBatch(centered, gamma, ctx.eps, ctx.conventions, ctx.axes)
+        ty, tcentered = of_batch.tangents(tx, tgamma, tbeta)  # x's shape, x's shape
+        return ty.to(ctx.dtypes[0]), None, None, tcentered, None
+
+
+class NormalizeManyByBatch(torch.autograd.Function):
+    """The same as torch.func wants it."""
+
+    @staticmethod
+    def forward(x, gamma, beta, eps, conventions):
+        return by_batch(x, gamma, beta, eps, conventions)
+
+    setup_context = NormalizeByBatch.keep
+    backward = NormalizeByBatch.backward
+    jvp = NormalizeByBatch.jvp
+
+    @staticmethod
+    def vmap(info, in_dims, x, gamma, beta, eps, conventions):
+        """Each layer of the batch has its own statistics, as so many more channels have."""
+        fold = Fold(info.batch_size, conventions)
+        x = fold.values(x, in_dims[0])
+        parameters = (fold.parameter(*p) for p in zip((gamma, beta), in_dims[1:3], strict=True))
+        y, mean, var, centered, scale = NormalizeManyByBatch.apply(x, *parameters, eps, conventions)
+        unfolded = (fold.unfolded(y), fold.per_layer(mean), fold.per_layer(var))
+        return (*unfolded, fold.unfolded(centered), fold.unfolded(scale)), (0, 0, 0, 0, 0)
 
 
 class NormalizeByMoving(torch.autograd.Function):
-    """y = gamma * (x - mean) * scale + beta, with mean and scale constants."""
+    """y = gamma * (x - mean) * scale + beta, with mean and scale constants. Beside y it gives (x - mean, scale)."""
 
     @staticmethod
     def forward(ctx, x, gamma, beta, mean, var, eps, conventions):
-        work = working_dtype(x, gamma)
-        shape = per_channel_shape(x, conventions)
-        scale = inverse_std(var.to(work), eps, conventions).view(shape)  # (C*)
-        centered = x - mean.to(work).view(shape)  # x's shape
-        y = centered * (gamma.view(shape) * scale)  # x's shape
-        y += beta.view(shape)
-        ctx.save_for_backward(centered, scale, gamma)
-        ctx.axes = other_axes(x, conventions)
-        return y.to(x.dtype)
+        outputs = by_moving(x, gamma, beta, mean, var, eps, conventions)
+        NormalizeByMoving.keep(ctx, (x, gamma, beta, mean, var, eps, conventions), outputs)
+        return outputs
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx, dy):
+    def keep(ctx, inputs, outputs):
+        x, gamma, beta, _, _, _, conventions = inputs
+        _, centered, scale = outputs
+        ctx.mark_non_differentiable(scale)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(centered, scale, gamma)
+        ctx.save_for_forward(centered, scale, gamma)
+        ctx.axes, ctx.dtypes = other_axes(x, conventions), (x.dtype, gamma.dtype, beta.dtype)
+
+    @staticmethod
+    def backward(ctx, dy, dcentered, _dscale):
         centered, scale, gamma = ctx.saved_tensors
-        dbeta = dy.sum(ctx.axes, dtype=centered.dtype)  # (C,)
-        dgamma = (dy * centered).sum(ctx.axes) * scale.flatten()  # (C,)
-        dx = dy * (gamma.view(scale.shape) * scale)  # x's shape
-        return dx.to(dy.dtype), dgamma.to(gamma.dtype), dbeta.to(gamma.dtype), None, None, None, None
+        gradients = derivatives.of_constants(centered, scale, gamma, ctx.axes, dy, dcentered)  # x's shape, (C,), (C,)
+        return *in_dtypes(gradients, ctx.dtypes), None, None, None, None
+
+    @staticmethod
+    def jvp(ctx, tx, tgamma, tbeta, _tmean, _tvar, _teps, _tconventions):
+        centered, scale, gamma = ctx.saved_tensors
+        ty, tcentered = derivatives.along_constants(centered, scale, gamma, tx, tgamma, tbeta)
+        return ty.to(ctx.dtypes[0]), tcentered, None
 
 
-def sum_over(axes: list[int], x: Tensor, dtype: torch.dtype) -> Tensor:
-    """The sum of x, of shape (C*): within each example, then over the examples.
+class NormalizeManyByMoving(torch.autograd.Function):
+    """The same as torch.func wants it."""
 
-    Every other operation gives a thread the same examples of a batch. So does this one, and not channels, whose
-    values the thread would have to fetch from another core.
-    """
-    first, *rest = axes  # the examples' axis, and those within an example
-    if rest:
-        x = x.sum(rest, keepdim=True, dtype=dtype)  # (N, C, 1, ...) or (N, 1, ..., C)
-    return x.sum(first, keepdim=True, dtype=dtype)  # (C*)
+    @staticmethod
+    def forward(x, gamma, beta, mean, var, eps, conventions):
+        return by_moving(x, gamma, beta, mean, var, eps, conventions)
+
+    setup_context = NormalizeByMoving.keep
+    backward = NormalizeByMoving.backward
+    jvp = NormalizeByMoving.jvp
+
+    @staticmethod
+    def vmap(info, in_dims, x, gamma, beta, mean, var, eps, conventions):
+        fold = Fold(info.batch_size, conventions)
+        x = fold.values(x, in_dims[0])
+        parameters = (fold.parameter(*p) for p in zip((gamma, beta, mean, var), in_dims[1:5], strict=True))
+        outputs = NormalizeManyByMoving.apply(x, *parameters, eps, conventions)
+        return tuple(map(fold.unfolded, outputs)), (0, 0, 0)
 
 
-def inverse_std(var: Tensor, eps: float, conventions: Conventions) -> Tensor:
-    if conventions.eps_at == "inside_sqrt":
-        return 1 / torch.sqrt(var + eps)  # as var
-    return 1 / (torch.sqrt(var) + eps)  # as var
+def by_batch(
+    x: Tensor, gamma: Tensor, beta: Tensor, eps: float, conventions: Conventions
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """(y, mean, var, centered, scale): x's shape, (C,), (C,), x's shape, (C*)."""
+    work = working_dtype(x, gamma)
+    shape, axes = per_channel_shape(x, conventions), other_axes(x, conventions)
+    if x.numel() == 0:
+        mean = x.new_zeros(shape, dtype=work)  # (C*): the mean of no values would be NaN
+        centered, var = x - mean, mean.clone()  # x's shape, (C*)
+        y = centered.clone()  # x's shape
+    else:
+        n = x.numel() // len(gamma)
+        mean = sum_over(axes, x, work) / n  # (C*)
+        centered = x - mean  # x's shape, working dtype
+        y = centered.square()  # x's shape; its memory is y's, for now it holds the squares
+        var = sum_over(axes, y, work) / n  # (C*)
+    scale = inverse_std(var, eps, conventions)  # (C*)
+    # From x - mean, never x * a + b: that difference would cancel where mean is large against std.
+    torch.mul(centered, gamma.view(shape) * scale, out=y)  # x's shape
+    y += beta.view(shape)
+    return y.to(x.dtype), mean.flatten(), var.flatten(), centered, scale
 
 
-def variance_slope(var: Tensor, scale: Tensor, eps_at: str) -> Tensor | float:
-    """How the scale depends on var, relative to the -scale^3/2 that the closed form assumes.
+def by_moving(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float, conventions: Conventions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(y, centered, scale): x's shape, x's shape, (C*)."""
+    work = working_dtype(x, gamma)
+    shape = per_channel_shape(x, conventions)
+    scale = inverse_std(var.to(work), eps, conventions).view(shape)  # (C*)
+    centered = x - mean.to(work).view(shape)  # x's shape
+    y = centered * (gamma.view(shape) * scale)  # x's shape
+    y += beta.view(shape)
+    return y.to(x.dtype), centered, scale
 
-    With eps outside the root, d scale/d var = -scale^2/(2 sqrt(var)): a factor 1/(scale sqrt(var)).
-    A constant channel (var = 0) has x_hat = 0 and takes no slope.
-    """
-    if eps_at == "inside_sqrt":
-        return 1.0
-    std = torch.sqrt(var)  # (C*)
-    return torch.where(std > 0, 1 / (scale * std), 0.0)  # (C*)
+
+def in_dtypes(gradients, dtypes):
+    """The gradients of x, gamma and beta in the dtypes of these. None is none."""
+    return tuple(g if g is None else g.to(dtype) for g, dtype in zip(gradients, dtypes, strict=True))

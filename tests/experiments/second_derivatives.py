@@ -1,6 +1,6 @@
 """An attack on the bounds of forward mode and second derivatives: honest algorithms on random and contrived channels.
 
-    python -m tests.experiments.second_derivatives [SECONDS] [SEED]
+    python -m tests.experiments.second_derivatives [seconds] [random seed]
 
 prints the greatest error/bound of each algorithm and observable, and in which share of ordinary channels the bound
 proves something. No ratio may exceed 1.

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.cases.case import Case
 from harness.cases.catalogue.degenerate import DEGENERATE
+from harness.cases.catalogue.derivatives import DERIVATIVES
 from harness.cases.catalogue.eps import EPS
 from harness.cases.catalogue.many_values import MANY_VALUES
 from harness.cases.catalogue.memory import MEMORY
@@ -32,6 +33,7 @@ CASES: tuple[Case, ...] = (
     *SIXTEEN_BITS,
     *MANY_VALUES,
     *OPTIONS,
+    *DERIVATIVES,
 )
 
 BY_ID = {case.id: case for case in CASES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.diagnose.mistakes.entry import Known
+from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
 from harness.diagnose.mistakes.known_gradients import OF_GRADIENTS
 from harness.diagnose.mistakes.known_layout_and_state import OF_LAYOUT_AND_STATE
 from harness.diagnose.mistakes.known_modes import OF_MODES
@@ -28,5 +29,5 @@ NOT_REPLAYED = {
     "unexplained": "no known mistake, alone or with a second one, explains every deviation",
 }
 
-TEXTS = {known.id: known.text for known in reversed(KNOWN)} | NOT_REPLAYED
+TEXTS = {known.id: known.text for known in reversed(KNOWN + OF_DERIVATIVES)} | NOT_REPLAYED
 """Every id and its sentence (the first variant's, where an id has several)."""

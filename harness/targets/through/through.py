@@ -8,6 +8,7 @@ import shutil
 from typing import Any
 
 from harness.errors import UsageError, did_you_mean
+from harness.observables import DERIVATIVES
 from harness.place import module
 from harness.targets.through.names import join_through
 from harness.targets.through.table import TABLE, of_framework
@@ -56,6 +57,7 @@ def through(factory: Any, name: str) -> Any:
         members |= {"train": None, "train_no_grad": None}
     if PREDICTION not in transformation.keeps:
         members["eval"] = None
+    members |= dict.fromkeys(DERIVATIVES)  # of the layer that is called through it nothing more is asked
     return type(join_through(factory.__name__, name), (factory,), {**members, "untransformed": factory})
 
 

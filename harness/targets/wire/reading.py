@@ -7,7 +7,8 @@ import re
 from typing import Any
 
 from harness.cases.script import DEFAULT_DTYPES, DTYPES, OPTIONS, Script, Step
-from harness.observables import STATISTICS, STEP
+from harness.observables import OBSERVABLES as TABLE
+from harness.observables import STATISTICS, returned_by
 from harness.targets.device import CPU
 from harness.targets.player import (
     ALL_RANKS,
@@ -24,7 +25,7 @@ from reference.summation_error import SUMMATIONS
 
 LONGEST_MESSAGE = 500
 MOST_NOTES = 20
-OBSERVABLES = STEP + STATISTICS
+OBSERVABLES = tuple(TABLE)
 OUTCOMES = ("values", "error", "unsupported")
 KIND = re.compile(r"(\w+)(?:: |$)")
 """The type of an exception before its message."""
@@ -168,23 +169,24 @@ def _step_result(written: Any, step: Step, where: str) -> StepResult:
     values = written["values"]
     if not isinstance(values, dict):
         raise WireError(f"{where}.values: expected an object of arrays, got {shown(values)}")
-    known = {name: value for name, value in values.items() if name in OBSERVABLES and value is not None}
+    names = (*returned_by(step.op), *STATISTICS)
+    known = {name: value for name, value in values.items() if name in names and value is not None}
     result.values = {name: from_wire(value, f"{where}.values.{name}") for name, value in known.items()}
     result.replicas_disagree = fields.text("replicas_disagree")
-    result.malformed = _malformed(written.get("malformed"), [*values], where)
+    result.malformed = _malformed(written.get("malformed"), [*values], names, where)
     return result
 
 
-def _malformed(written: Any, names: list[str], where: str) -> Malformed | None:
+def _malformed(written: Any, given: list[str], names: tuple[str, ...], where: str) -> Malformed | None:
     if written is not None:
         if not isinstance(written, dict):
             raise WireError(f"{where}.malformed: expected an object, got {shown(written)}")
         fields = _Fields(written, f"{where}.malformed")
         return Malformed(FormError(fields.choice("error", tuple(FormError))), fields.text("message"))
-    unknown = [name for name in names if name not in OBSERVABLES]
+    unknown = [name for name in given if name not in names]
     if not unknown:
         return None
-    message = f"unknown name {shown(unknown[0])}: expected names among {', '.join(OBSERVABLES)}"
+    message = f"unknown name {shown(unknown[0])}: expected names among {', '.join(names)}"
     return Malformed(FormError.unknown_name, message)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.cases.script import Script, Setup, Step
+from harness.cases.script import Directions, Script, Setup, Step
 from harness.targets.wire.arrays import from_wire, to_wire
 
 VERSION = 1
@@ -52,6 +52,8 @@ def _step(step: Step) -> dict[str, Any]:
     written: dict[str, Any] = {"op": step.op, "session": step.session}
     arrays = {"x": step.x, "dy": step.dy, "mask": step.mask}
     written |= {name: to_wire(array) for name, array in arrays.items() if array is not None}
+    if step.directions is not None:
+        written |= {name: to_wire(getattr(step.directions, of)) for of, name in _names(step.op).items()}
     layouts = {"layout": step.layout, "dy_layout": step.dy_layout}
     return written | {name: layout for name, layout in layouts.items() if layout != "plain"}
 
@@ -63,7 +65,22 @@ def _array(array: np.ndarray | None) -> dict[str, Any] | None:
 def script_from(request: dict[str, Any], device: str) -> Script:
     """The script of a request. Raises WireError, KeyError or TypeError for what is no script."""
     setups = [Setup(**_with_arrays(setup, PARAMETERS), device=device) for setup in request["setups"]]
-    return Script(tuple(setups), tuple(Step(**_with_arrays(step, ("x", "dy", "mask"))) for step in request["steps"]))
+    return Script(tuple(setups), tuple(_step_from(step) for step in request["steps"]))
+
+
+def _step_from(written: dict[str, Any]) -> Step:
+    names = _names(written["op"])
+    directions = None
+    if all(name in written for name in names.values()):
+        directions = Directions(**{of: from_wire(written[name], name) for of, name in names.items()})
+    ordinary = {name: value for name, value in written.items() if name not in names.values()}
+    return Step(**_with_arrays(ordinary, ("x", "dy", "mask")), directions=directions)
+
+
+def _names(op: str) -> dict[str, str]:
+    """A direction -> its name in a step: tx, tgamma, tbeta in forward mode, else ddx, ddgamma, ddbeta."""
+    prefix = "t" if op.endswith("jvp") else "dd"
+    return {of: prefix + of for of in ("x", "gamma", "beta")}
 
 
 def _with_arrays(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

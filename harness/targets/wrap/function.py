@@ -137,6 +137,46 @@ class Function(common.Adapter):
         values = {name: self.tools.array(value) for name, value in named.items() if value is not None}
         return {name: value if name in ("y", "dx") else value.ravel() for name, value in values.items()}
 
+    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, Any]:
+        return self._twice(x, dy, directions, True)
+
+    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, Any]:
+        return self._twice(x, dy, directions, False)
+
+    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, Any]:
+        return self._tangent(x, tangents, True)
+
+    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, Any]:
+        return self._tangent(x, tangents, False)
+
+    def _twice(
+        self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
+    ) -> dict[str, Any]:
+        point = (self._tensor(x, self.dtype), self.arrays["gamma"], self.arrays["beta"])
+        upstream = self._tensor(dy, self.dtype)
+        result = self.tools.twice(self._y_of(training), point, upstream, self._directions(directions))
+        values = {name: self.tools.array(value) for name, value in result.items()}
+        return {name: value.ravel() if name == "dgamma2" else value for name, value in values.items()}
+
+    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, Any]:
+        point = (self._tensor(x, self.dtype), self.arrays["gamma"], self.arrays["beta"])
+        result = self.tools.tangent(self._y_of(training), point, self._directions(tangents))
+        return {name: self.tools.array(value) for name, value in result.items()}
+
+    def _y_of(self, training: bool) -> Callable[..., Any]:
+        """y as a function of (x, gamma, beta): the moving statistics that come with it are dropped."""
+        if not (training or self._has_mode()):
+            raise NotImplementedError("the function has no argument that tells training from prediction")
+
+        def y_of(x: Any, gamma: Any, beta: Any) -> Any:
+            return self._call(x, self.arrays | {"gamma": gamma, "beta": beta}, training)[0]
+
+        return y_of
+
+    def _directions(self, directions: tuple[np.ndarray, ...]) -> list[Any]:
+        along_x, *others = directions
+        return [self._tensor(along_x, self.dtype), *(self._tensor(a.reshape(self.shape)) for a in others)]
+
     def _call(self, x: Any, arrays: dict[str, Any], training: bool) -> tuple[Any, Any]:
         """(y, the moving statistics that it returned, if any)."""
         mode = common.mode_argument(self.target, training)

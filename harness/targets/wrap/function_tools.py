@@ -39,6 +39,16 @@ class NumpyTools:
         y, moved = forward(x, gamma, beta)
         return y, (), moved
 
+    @staticmethod
+    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+        """{"dx2", "ddy", "dgamma2"} of forward(x, gamma, beta) -> y. Raises NotImplementedError where there is none."""
+        raise NotImplementedError("NumPy does not differentiate")
+
+    @staticmethod
+    def tangent(forward: Any, point: Any, tangents: Any) -> dict[str, Any]:
+        """{"ty"}. Raises NotImplementedError where there is none."""
+        raise NotImplementedError("NumPy does not differentiate")
+
 
 class JaxTools(NumpyTools):
     name = "JAX"
@@ -58,6 +68,18 @@ class JaxTools(NumpyTools):
 
         y, backward, moved = jax.vjp(forward, x, gamma, beta, has_aux=True)
         return y, backward(dy), moved
+
+    @staticmethod
+    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+        from harness.targets.wrap import jax_derivatives
+
+        return jax_derivatives.twice(forward, point, dy, directions)
+
+    @staticmethod
+    def tangent(forward: Any, point: Any, tangents: Any) -> dict[str, Any]:
+        from harness.targets.wrap import jax_derivatives
+
+        return jax_derivatives.tangent(forward, point, tangents)
 
 
 class TorchTools(NumpyTools):
@@ -94,3 +116,20 @@ class TorchTools(NumpyTools):
             return y, (), moved
         y.backward(dy)
         return y.detach(), tuple(leaf.grad for leaf in leaves), tuple(statistic.detach() for statistic in moved)
+
+    @staticmethod
+    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+        from harness.targets.wrap import torch_derivatives
+
+        leaves = [tensor.detach().clone().requires_grad_() for tensor in point]
+        return torch_derivatives.twice(forward(*leaves), leaves, dy.requires_grad_(), directions)
+
+    @staticmethod
+    def tangent(forward: Any, point: Any, tangents: Any) -> dict[str, Any]:
+        from harness.targets.wrap import torch_derivatives
+
+        try:
+            with torch_derivatives.duals(point, tangents) as with_tangents:
+                return {"ty": torch_derivatives.tangent_of(forward(*with_tangents))}
+        except RuntimeError as error:
+            raise NotImplementedError(f"PyTorch has no forward mode for it: {error}") from error

@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen, traverse_util
 
 from harness.cases.script import parameter_dtype
-from harness.targets.wrap import common, options
+from harness.targets.wrap import common, jax_derivatives, options
 
 jax.config.update("jax_enable_x64", True)
 ALL_RANKS = (2, 3, 4, 5)
@@ -111,6 +111,45 @@ class LinenModule(common.Adapter):
         self.arrays = self.arrays | updated
         named = {f"d{name}": gradients[self.paths[name]].ravel() for name in ("gamma", "beta") if name in self.paths}
         return {"y": y, "dx": dx, **named}
+
+    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, jax.Array]:
+        return self._twice(x, dy, directions, True)
+
+    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, jax.Array]:
+        return self._twice(x, dy, directions, False)
+
+    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, jax.Array]:
+        return self._tangent(x, tangents, True)
+
+    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, jax.Array]:
+        return self._tangent(x, tangents, False)
+
+    def _twice(
+        self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
+    ) -> dict[str, jax.Array]:
+        point = self._point(x)
+        return jax_derivatives.twice(self._y_of(training), point, jnp.asarray(dy), directions)
+
+    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, jax.Array]:
+        point = self._point(x)
+        return jax_derivatives.tangent(self._y_of(training), point, tangents)
+
+    def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
+        if not self.arrays:
+            self._initialize(x)
+        gamma, beta = (self.arrays[self.paths[name]].ravel() for name in ("gamma", "beta"))
+        return jnp.asarray(x), gamma, beta
+
+    def _y_of(self, training: bool) -> Callable[..., jax.Array]:
+        """y as a function of (x, gamma, beta); the statistics that the call changes are dropped."""
+        mode = self._mode(training)
+
+        def y_of(x: jax.Array, gamma: jax.Array, beta: jax.Array) -> jax.Array:
+            named = {self.paths["gamma"]: gamma, self.paths["beta"]: beta}
+            shaped = {path: value.reshape(self.arrays[path].shape) for path, value in named.items()}
+            return _forward(self.layer, x, self.arrays | shaped, mode)[0]
+
+        return y_of
 
     @property
     def stats(self) -> Any:

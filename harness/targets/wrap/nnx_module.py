@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from harness.cases.script import parameter_dtype
-from harness.targets.wrap import common, options
+from harness.targets.wrap import common, jax_derivatives, options
 
 jax.config.update("jax_enable_x64", True)
 ALL_RANKS = (2, 3, 4, 5)
@@ -95,6 +95,41 @@ class NnxModule(common.Adapter):
         by_path = variables(gradients)
         named = {f"d{name}": by_path[self.paths[name]][...].ravel() for name in ("gamma", "beta") if name in self.paths}
         return {"y": y, "dx": dx, **named}
+
+    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, jax.Array]:
+        return self._twice(x, dy, directions, True)
+
+    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, jax.Array]:
+        return self._twice(x, dy, directions, False)
+
+    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, jax.Array]:
+        return jax_derivatives.tangent(self._y_of(True), self._point(x), tangents)
+
+    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, jax.Array]:
+        return jax_derivatives.tangent(self._y_of(False), self._point(x), tangents)
+
+    def _twice(
+        self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
+    ) -> dict[str, jax.Array]:
+        return jax_derivatives.twice(self._y_of(training), self._point(x), jnp.asarray(dy), directions)
+
+    def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
+        return jnp.asarray(x), self._array("gamma"), self._array("beta")
+
+    def _y_of(self, training: bool) -> Callable[..., jax.Array]:
+        """y as a function of (x, gamma, beta); what the call does to the statistics is dropped."""
+        self.layer.train() if training else self.layer.eval()
+        mode = common.mode_argument(type(self.layer).__call__, training)
+        graph, state = nnx.split(self.layer)
+
+        def y_of(x: jax.Array, gamma: jax.Array, beta: jax.Array) -> jax.Array:
+            layer: Any = nnx.merge(graph, jax.tree.map(jnp.copy, state))  # variables of this trace, to be written to
+            for name, value in (("gamma", gamma), ("beta", beta)):
+                path = self.paths[name]
+                assign(layer, path, value.reshape(variables(self.layer)[path][...].shape))
+            return layer(x, **mode)
+
+        return y_of
 
     def _stats(self) -> dict[str, jax.Array]:
         return {name: self._array(name) for name in ("moving_mean", "moving_var") if name in self.paths}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.targets.wrap import common, options
+from harness.targets.wrap import common, options, torch_derivatives
 
 DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 RANKS = ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm2d, (4,)), (nn.BatchNorm3d, (5,)))
@@ -33,7 +33,8 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
     adapter.has_training = getattr(target, "trains", True)  # type: ignore[attr-defined]
     adapter.masked = isinstance(target, type) and options.takes_mask(kind.forward)  # type: ignore[attr-defined]
     if not getattr(target, "trains", True):
-        adapter.train = adapter.train_no_grad = None  # type: ignore[attr-defined]
+        for name in ("train", "train_no_grad", "train_jvp", "train_double"):
+            setattr(adapter, name, None)
     return adapter
 
 
@@ -131,6 +132,45 @@ class TorchModule(common.Adapter):
             gradients |= {f"d{name}": self._tensor(name).grad for name in ("gamma", "beta") if name in self.paths}
             result |= {name: to_numpy(value) for name, value in gradients.items() if value is not None}
         return {name: value if name in ("y", "dx") else value.ravel() for name, value in result.items()}
+
+    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, np.ndarray]:
+        return self._twice(x, dy, directions, True)
+
+    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, np.ndarray]:
+        return self._twice(x, dy, directions, False)
+
+    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, np.ndarray]:
+        return self._tangent(x, tangents, True)
+
+    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, np.ndarray]:
+        return self._tangent(x, tangents, False)
+
+    def _twice(
+        self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
+    ) -> dict[str, np.ndarray]:
+        leaf, upstream = (self._on_device(a).requires_grad_() for a in (x, dy))
+        point = (leaf, self._tensor("gamma"), self._tensor("beta"))
+        y = self._call(leaf, training)
+        if not y.requires_grad:
+            raise NotImplementedError("y has no gradient")
+        result = torch_derivatives.twice(y, point, upstream, self._shaped(directions, point))
+        return {name: to_numpy(a) if name in ("dx2", "ddy") else to_numpy(a).ravel() for name, a in result.items()}
+
+    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, np.ndarray]:
+        owners = [owner_of(self.layer, self.paths[name]) for name in ("gamma", "beta")]
+        point = (self._on_device(x), self._tensor("gamma"), self._tensor("beta"))
+        try:
+            with torch_derivatives.duals(point, self._shaped(tangents, point)) as (dual_x, *parameters):
+                with torch_derivatives.replaced(owners, parameters):
+                    y = self._call(dual_x, training)
+                return {"ty": to_numpy(torch_derivatives.tangent_of(y))}
+        except RuntimeError as error:  # NotImplementedError is one, and says the same
+            raise NotImplementedError(f"PyTorch has no forward mode for it: {error}") from error
+
+    def _shaped(self, directions: tuple[np.ndarray, ...], point: tuple[Tensor, ...]) -> list[Tensor]:
+        along_x, *others = directions
+        tensors = [torch.from_numpy(a).to(p.device).reshape(p.shape) for a, p in zip(others, point[1:])]  # noqa: B905
+        return [self._on_device(along_x), *tensors]
 
     def _on_device(self, x: np.ndarray) -> Tensor:
         return on_device(to_torch(x, self.dtype), self.device)

@@ -9,7 +9,7 @@ Not honest, and so not here:
 * products in TF32 or 16 bits, accumulation in 16 bits, stochastic rounding.
 """
 
-from tests.targets.honest import formulas, sums
+from tests.targets.honest import derivatives, formulas, sums
 from tests.targets.honest.forty import ALGORITHMS
 from tests.targets.honest.layer import as_layer
 
@@ -19,7 +19,12 @@ WRITTEN_OUT = tuple(
     for value in vars(module).values()
     if isinstance(value, type) and value.__module__ == module.__name__
 )
+WITH_DERIVATIVES = tuple(
+    value
+    for value in vars(derivatives).values()
+    if isinstance(value, type) and value.__module__ == derivatives.__name__ and value is not derivatives.Flat
+)
 LAYERS = tuple(as_layer(algorithm, number) for number, algorithm in enumerate(ALGORITHMS))
-HONEST = WRITTEN_OUT + LAYERS
+HONEST = WRITTEN_OUT + WITH_DERIVATIVES + LAYERS
 
 globals().update({layer.__name__: layer for layer in LAYERS})  # "tests.targets.honest:AsKahan" can be checked

@@ -5,6 +5,7 @@ Nothing in this package knows the project.
 """
 
 from tests.targets.mutants import (
+    derivatives,
     forward,
     gradients,
     modes,
@@ -31,7 +32,7 @@ def _mutants(*modules):
 
 
 SINGLE = (
-    *_mutants(moving, modes, variance, forward, gradients, subtle, sharded, stale, powers, options),
+    *_mutants(moving, modes, variance, forward, gradients, subtle, sharded, stale, powers, options, derivatives),
     replicas.GradientNotReduced,
     replicas.FirstReplicaMoves,
 )

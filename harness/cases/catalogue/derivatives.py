@@ -1,0 +1,115 @@
+"""Forward mode and second derivatives: what a gradient penalty, a Hessian or a Jacobian-vector product asks for.
+
+Each case is one operation on a fresh layer: whether it moves the moving statistics is judged nowhere, and a target
+that lacks the operation loses nothing else. Forward mode is not in the quick suite: PyTorch loads its compiler for it,
+which takes seconds.
+"""
+
+from __future__ import annotations
+
+from harness.cases.case import Case
+from harness.cases.data import gaussian, leaning_gradient, with_constant_channel
+
+OF_JVP = ("jvp_statistics_constant", "jvp_mean_constant", "jvp_var_constant", "jvp_parameters_ignored")
+OF_DOUBLE = (
+    "double_statistics_constant",
+    "double_mean_constant",
+    "double_var_constant",
+    "double_missing_term",
+    "double_missing_dgamma2",
+    "double_missing_ddy",
+    "double_parameters_ignored",
+)
+
+DERIVATIVES = (
+    Case(
+        "jvp",
+        "forward mode in training: mean and variance move with x",
+        OF_JVP,
+        source="Jacobian-vector products through batch norm, as Gauss-Newton methods and NTK libraries take them",
+        script=("train_jvp",),
+    ),
+    Case(
+        "jvp_large_mean",
+        "forward mode where the mean is 1,000 standard deviations, and along a tangent that leans towards x",
+        OF_JVP,
+        source="as above; the tangent of the variance is a sum that cancels",
+        data=gaussian(1e3),
+        direction=leaning_gradient,
+        script=("train_jvp",),
+    ),
+    Case(
+        "jvp_small_variance",
+        "forward mode beside a variance of the size of eps: the tangent of the root has its own place for eps",
+        (*OF_JVP, "derivative_eps_misplaced"),
+        source="as small_variance",
+        data=gaussian(0.5, 0.003),
+        script=("train_jvp",),
+    ),
+    Case(
+        "jvp_frozen",
+        "forward mode in prediction, where mean and variance stay",
+        ("frozen_as_training", "jvp_parameters_ignored"),
+        source="frozen layers in fine-tuning",
+        script=("eval_jvp",),
+    ),
+    Case(
+        "double",
+        "the gradient of a gradient in training, by x, dy and gamma: what a gradient penalty needs",
+        OF_DOUBLE,
+        source="Gulrajani and others 2017 (WGAN-GP), section 4: a penalty on a gradient through batch norm",
+        script=("train_double",),
+        quick=True,
+    ),
+    Case(
+        "double_rank2",
+        "second derivatives at rank 2, with few values a channel",
+        OF_DOUBLE,
+        source="layers of rank 2 have a kernel of their own",
+        shape=(8, 3),
+        script=("train_double",),
+    ),
+    Case(
+        "double_large_mean",
+        "second derivatives where the mean is 100 standard deviations: x - mean, and not x, in every sum",
+        OF_DOUBLE,
+        source="as large_mean",
+        data=gaussian(1e2),
+        script=("train_double",),
+    ),
+    Case(
+        "double_small_variance",
+        "second derivatives beside a variance of the size of eps: r^3 and r^5 each hold eps",
+        (*OF_DOUBLE, "derivative_eps_misplaced"),
+        source="as small_variance",
+        data=gaussian(0.5, 0.003),
+        script=("train_double",),
+        quick=True,
+    ),
+    Case(
+        "double_constant_channel",
+        "a channel that holds one number: x_hat is 0, and what is left of the second derivatives is exact",
+        ("double_mean_constant",),
+        source="as constant_channel; 0/0 in the derivative of a square root",
+        data=with_constant_channel(3.0),
+        eps=0.1,
+        script=("train_double",),
+    ),
+    Case(
+        "double_two_values",
+        "two values a channel and an eps of 1: with a small eps x_hat is 1 and -1, and all second derivatives vanish",
+        OF_DOUBLE,
+        source="no report; the smallest batch with a variance",
+        shape=(2, 5),
+        eps=1.0,
+        script=("train_double",),
+    ),
+    Case(
+        "double_frozen",
+        "second derivatives in prediction: y is linear in x, so that dx2 flows through dgamma alone",
+        ("frozen_as_training", "double_missing_dgamma2", "double_missing_ddy", "double_parameters_ignored"),
+        source="frozen layers in fine-tuning with a gradient penalty",
+        script=("eval_double",),
+        quick=True,
+    ),
+)
