@@ -29,12 +29,14 @@ def test_the_kernels_stay_within_the_bounds(monkeypatch):
 def test_tiles_cover_x_and_fit(rows, channels, positions, last, dtype):
     layout = Layout(rows * positions, channels, channels, True) if last else Layout(rows, channels, positions, False)
     planned = plan(layout, dtype, Chip(132))
-    for tiling in filter(None, (planned.on_chip, planned.streamed)):
+    kept = [tiling for tiling in (planned.forward, planned.backward) if tiling]
+    for tiling in (*kept, planned.collected, planned.applied):
         wide = tiling.blocks * tiling.tile_cols if last else channels
         assert wide >= channels
         assert tiling.tiles * tiling.tile_rows * (1 if last else tiling.tile_cols) >= layout.values
         assert 1 <= tiling.parts <= tiling.tiles
         assert tiling.tile_rows * tiling.tile_cols <= 16384
         assert 1 <= tiling.warps <= 16
-    if planned.on_chip:
-        assert planned.on_chip.parts == planned.on_chip.tiles <= 132  # they wait for each other: all must be there
+        assert (tiling.chunk == 1) == (tiling.parts == 1)
+    for tiling in kept:
+        assert tiling.parts == tiling.tiles <= 132  # they wait for each other: all must get onto the chip

@@ -169,6 +169,15 @@ class BatchNorm(nn.Module):
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, conventions={self.conventions}"
 
 
+def sigmoid_of(norm: nn.Module, x: Tensor) -> Tensor:
+    """The sigmoid of what a layer makes of x: one kernel does both where the layer is ours and goes to kernels."""
+    if isinstance(norm, BatchNorm) and suits_kernels(x, norm) and not (norm._forward_hooks or norm._forward_pre_hooks):
+        from impls.pytorch import triton_batch_norm  # only where Triton is
+
+        return triton_batch_norm.forward(norm, x, sigmoid=True)
+    return norm(x).sigmoid()
+
+
 # --- moving statistics ---
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import avg_pool2d
 
-from impls.pytorch.batch_norm import BatchNorm
+from impls.pytorch.batch_norm import BatchNorm, sigmoid_of
 from impls.pytorch.convolution import convolution
 
 Weights = dict[str, np.ndarray]
@@ -73,12 +73,12 @@ class LeNet(nn.Module):
 
     def activations(self, images: Tensor) -> dict[str, Tensor]:
         """What every hidden layer passes on, by its norm's name, and the logits, as dense3's."""
-        bn1 = self.bn1(convolution(images, self.conv1.weight, self.conv1.bias)).sigmoid()  # (N, 6, 24, 24)
+        bn1 = sigmoid_of(self.bn1, convolution(images, self.conv1.weight, self.conv1.bias))  # (N, 6, 24, 24)
         x = AveragePool.apply(bn1)  # (N, 6, 12, 12)
-        bn2 = self.bn2(convolution(x, self.conv2.weight, self.conv2.bias)).sigmoid()  # (N, 16, 8, 8)
+        bn2 = sigmoid_of(self.bn2, convolution(x, self.conv2.weight, self.conv2.bias))  # (N, 16, 8, 8)
         x = AveragePool.apply(bn2).flatten(1)  # (N, 16 * 4 * 4)
-        bn3 = self.bn3(self.dense1(x)).sigmoid()  # (N, 120)
-        bn4 = self.bn4(self.dense2(bn3)).sigmoid()  # (N, 84)
+        bn3 = sigmoid_of(self.bn3, self.dense1(x))  # (N, 120)
+        bn4 = sigmoid_of(self.bn4, self.dense2(bn3))  # (N, 84)
         return {"bn1": bn1, "bn2": bn2, "bn3": bn3, "bn4": bn4, "dense3": self.dense3(bn4)}  # logits: (N, 10)
 
 

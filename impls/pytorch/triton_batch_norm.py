@@ -1,7 +1,7 @@
 """Batch normalization by Triton kernels: autograd functions over `triton_forward.py` and `triton_backward.py`.
 
-Channels first or last in memory, whatever the rank. For backward a call keeps x and two numbers per channel. Where a
-channel's values fit on the chip, x is read once forward, and x and dy once backward; elsewhere twice.
+Channels first or last in memory, whatever the rank. For backward a call keeps x and two numbers per channel, also
+where a sigmoid follows. Small x is read once forward, and x and dy once backward; large ones twice.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from impls.pytorch import triton_backward, triton_forward
 from impls.pytorch.channels import check
@@ -17,176 +18,190 @@ from impls.pytorch.fast_batch_norm import normalize_by_batch, normalize_by_movin
 from impls.pytorch.triton_launch import INTERPRETED, Prepared, output_like, prepare
 
 
-def forward(layer: Any, x: Tensor) -> Tensor:
+def forward(layer: Any, x: Tensor, sigmoid: bool = False) -> Tensor:
     """What `layer`, a BatchNorm, makes of x, in its mode; in training the moving statistics have moved then.
 
-    For x that `triton_choice.suits_kernels`. Raises what the plain operations raise.
+    For x that `triton_choice.suits_kernels`. sigmoid: the sigmoid of that. Raises what the plain operations raise.
     """
-    check(x, layer.num_features, layer.conventions)
-    prepared = prepare(x, layer.conventions.channel_axis)
+    conventions = layer.conventions
+    check(x, layer.num_features, conventions)
+    prepared = prepare(x, conventions.channel_axis)
     if not prepared.in_order:
         x = x.contiguous()
     if not layer.training:
-        mean, var = layer.moving_statistics()
-        return NormalizeByMoving.apply(x, layer.gamma, layer.beta, mean, var, layer.eps, layer.conventions, prepared)
-    n = prepared.layout.values
-    if n == 1 and layer.conventions.single_value == "error":
+        moving = layer.moving_statistics()
+        return NormalizeByMoving.apply(x, layer.gamma, layer.beta, moving, layer.eps, conventions, prepared, sigmoid)
+    if prepared.layout.values == 1 and conventions.single_value == "error":
         raise ValueError(
             f"batch norm in training needs more than one value per channel, got x of shape {tuple(x.shape)}"
         )
-    bessel = 1.0
-    if layer.conventions.moving_var == "unbiased":
-        bessel = n / (n - 1) if n > 1 else float("nan")
-    moving = Moving(layer, bessel)
-    return NormalizeByBatch.apply(x, layer.gamma, layer.beta, moving, layer.eps, layer.conventions, prepared)
-
-
-class Moving:
-    """The moving statistics of a layer, which a kernel moves, and how."""
-
-    __slots__ = ("arrays", "keeps", "numbers")
-
-    def __init__(self, layer: Any, bessel: float) -> None:
-        self.arrays = (layer.moving_mean, layer.moving_var, layer.updates)
-        self.numbers = (layer.momentum, bessel)
-        self.keeps = layer.conventions.momentum == "keep"
-        """momentum is the weight of the old value."""
+    return NormalizeByBatch.apply(x, layer.gamma, layer.beta, layer, layer.eps, conventions, prepared, sigmoid)
 
 
 class NormalizeByBatch(torch.autograd.Function):
     """Training."""
 
     @staticmethod
-    def forward(ctx, x, gamma, beta, moving, eps, conventions, prepared):
-        y, mean, var = normalize_by_kernels(x, gamma, beta, moving, eps, conventions.eps_at == "inside_sqrt", prepared)
-        torch.autograd.graph.increment_version(moving.arrays)
-        ctx.save_for_backward(x, gamma, beta, mean, var)
-        ctx.eps, ctx.conventions, ctx.prepared = eps, conventions, prepared
-        return y.to(x.dtype)
+    def forward(ctx, x, gamma, beta, layer, eps, conventions, prepared, sigmoid):
+        inside = conventions.eps_at == "inside_sqrt"
+        y, kept = normalize_by_kernels(x, gamma, beta, layer, inside, prepared, sigmoid)
+        ctx.save_for_backward(x, gamma, beta, kept)
+        ctx.rest = eps, conventions, prepared, sigmoid
+        return y
 
     @staticmethod
     def backward(ctx, dy):
-        x, gamma, beta, mean, var = ctx.saved_tensors
+        x, gamma, beta, kept = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient is to be differentiated in turn
-            y, _, _ = normalize_by_batch(x, gamma, beta, ctx.eps, ctx.conventions)
-            return *gradients_again(ctx, y, (x, gamma, beta), dy), None, None, None, None
-        dx, dgamma, dbeta = gradients(ctx, x, gamma, mean, var, dy, prediction=False)
-        return dx.to(x.dtype), dgamma, dbeta, None, None, None, None
+            eps, conventions, _, sigmoid = ctx.rest
+            y, _, _ = normalize_by_batch(x, gamma, beta, eps, conventions)
+            return (
+                *gradients_again(ctx, y.sigmoid() if sigmoid else y, (x, gamma, beta), dy),
+                None,
+                None,
+                None,
+                None,
+                None,
+            )
+        return *gradients(ctx, x, gamma, beta, kept, dy), None, None, None, None, None
 
 
 class NormalizeByMoving(torch.autograd.Function):
-    """Prediction: mean and var are constants."""
+    """Prediction: `moving` are (mean, variance), which are constants."""
 
     @staticmethod
-    def forward(ctx, x, gamma, beta, mean, var, eps, conventions, prepared):
-        keep = any(ctx.needs_input_grad)
-        kept = (torch.empty_like(mean), torch.empty_like(var)) if keep else (mean, var)
+    def forward(ctx, x, gamma, beta, moving, eps, conventions, prepared, sigmoid):
+        keep = ctx.needs_input_grad[0] or ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
+        kept = gamma.new_empty(2, len(gamma)) if keep else gamma
         y = output_like(x)
-        layout, tiling = prepared.layout, prepared.plan.streamed
+        tiling = prepared.plan.applied
         prepared.launch(
             triton_forward.normalize,
             tiling.blocks * tiling.tiles,
-            (x, y, gamma, beta, mean, var, *kept),
-            (layout.rows, layout.channels, layout.inner, eps),
-            (*prepared.tile_constants(tiling), prepared.wide, conventions.eps_at == "inside_sqrt", keep),
+            (x, y, gamma, beta, *moving, kept),
+            (*prepared.sizes, eps),
+            (*prepared.tile_constants(tiling), conventions.eps_at == "inside_sqrt", sigmoid, keep),
             tiling.warps,
         )
         if keep:
-            ctx.save_for_backward(x, gamma, beta, *kept)
-            ctx.eps, ctx.conventions, ctx.prepared = eps, conventions, prepared
-        return y.to(x.dtype)
+            ctx.save_for_backward(x, gamma, beta, kept)
+            ctx.rest = eps, conventions, prepared, sigmoid
+        return y if y.dtype is x.dtype else y.to(x.dtype)
 
     @staticmethod
     def backward(ctx, dy):
-        x, gamma, beta, mean, var = ctx.saved_tensors
+        x, gamma, beta, kept = ctx.saved_tensors
+        eps, conventions, prepared, sigmoid = ctx.rest
         if torch.is_grad_enabled():
-            y = normalize_by_moving(x, gamma, beta, mean, var, ctx.eps, ctx.conventions)
-            return *gradients_again(ctx, y, (x, gamma, beta), dy), None, None, None, None, None
-        dx, dgamma, dbeta = gradients(ctx, x, gamma, mean, var, dy, prediction=True)
+            y = normalize_by_moving(x, gamma, beta, kept[0], kept[1], eps, conventions)
+            return (
+                *gradients_again(ctx, y.sigmoid() if sigmoid else y, (x, gamma, beta), dy),
+                None,
+                None,
+                None,
+                None,
+                None,
+            )
+        dy, dx, dgamma, dbeta = gradients_memory(x, gamma, dy)
+        collect(prepared, (x, dy, dx, gamma, beta, kept, dgamma, dbeta), ctx.rest, prediction=True)
         return dx.to(x.dtype), dgamma, dbeta, None, None, None, None, None
 
 
-def normalize_by_kernels(x, gamma, beta, moving, eps, inside, prepared: Prepared) -> tuple[Tensor, Tensor, Tensor]:
-    """(y, mean, var); the moving statistics have moved."""
-    y, mean, var = output_like(x), torch.empty_like(gamma), torch.empty_like(gamma)
-    layout, tiling = prepared.layout, prepared.plan.on_chip
-    sizes = (layout.rows, layout.channels, layout.inner)
+def normalize_by_kernels(x, gamma, beta, layer, inside, prepared: Prepared, sigmoid: bool) -> tuple[Tensor, Tensor]:
+    """(y, kept); the moving statistics of `layer` have moved."""
+    y, kept = output_like(x), gamma.new_empty(2, len(gamma))
+    moving = (layer.moving_mean, layer.moving_var, layer.updates)
+    n, conventions = prepared.layout.values, layer.conventions
+    keeps = conventions.momentum == "keep"
+    bessel = 1.0 if conventions.moving_var == "biased" else n / (n - 1) if n > 1 else float("nan")
+    numbers = (layer.momentum, bessel)
+    tiling = prepared.plan.forward
     if tiling is not None:
-        scratch = prepared.scratch(tiling.parts, tiling.blocks, gamma)
-        constants = (*prepared.tile_constants(tiling), tiling.most_parts, prepared.wide)
+        arrays = (x, y, gamma, beta, kept, *moving, *prepared.scratch(tiling, gamma))
+        constants = (*prepared.constants(tiling), inside, sigmoid, keeps)
         for is_last in meetings(tiling.parts):
             prepared.launch(
                 triton_forward.normalize_on_chip,
                 tiling.blocks * tiling.parts,
-                (x, y, gamma, beta, mean, var, *moving.arrays, *scratch),
-                (*sizes, tiling.parts, layout.values, eps, *moving.numbers),
-                (*constants, inside, moving.keeps, is_last, not INTERPRETED),
+                arrays,
+                (*prepared.sizes, tiling.parts, n, layer.eps, *numbers),
+                (*constants, is_last, not INTERPRETED),
                 tiling.warps,
             )
-        return y, mean, var
-    tiling = prepared.plan.streamed
-    constants = (*prepared.tile_constants(tiling), tiling.most_parts, prepared.wide)
-    prepared.launch(
-        triton_forward.collect_statistics,
-        tiling.blocks * tiling.parts,
-        (x, mean, var, *moving.arrays, *prepared.scratch(tiling.parts, tiling.blocks, gamma)),
-        (*sizes, tiling.parts, layout.values, *moving.numbers),
-        (*constants, moving.keeps, True),
-        tiling.warps,
-    )
-    prepared.launch(
-        triton_forward.normalize,
-        tiling.blocks * tiling.tiles,
-        (x, y, gamma, beta, mean, var, mean, var),
-        (*sizes, eps),
-        (*prepared.tile_constants(tiling), prepared.wide, inside, False),
-        tiling.warps,
-    )
-    return y, mean, var
+    else:
+        tiling = prepared.plan.collected
+        prepared.launch(
+            triton_forward.collect_statistics,
+            tiling.blocks * tiling.parts,
+            (x, kept, *moving, *prepared.scratch(tiling, gamma)),
+            (*prepared.sizes, tiling.parts, n, *numbers),
+            (*prepared.constants(tiling), keeps, True),
+            tiling.warps,
+        )
+        tiling = prepared.plan.applied
+        prepared.launch(
+            triton_forward.normalize,
+            tiling.blocks * tiling.tiles,
+            (x, y, gamma, beta, *kept, kept),
+            (*prepared.sizes, layer.eps),
+            (*prepared.tile_constants(tiling), inside, sigmoid, False),
+            tiling.warps,
+        )
+    increment_version(moving)
+    return y if y.dtype is x.dtype else y.to(x.dtype), kept
 
 
-def gradients(ctx, x, gamma, mean, var, dy, *, prediction: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """(dx, dgamma, dbeta) by kernels."""
-    prepared: Prepared = ctx.prepared
-    inside = ctx.conventions.eps_at == "inside_sqrt"
-    if dy.stride() != x.stride():
-        dy = torch.empty_like(x, dtype=dy.dtype).copy_(dy)
-    dx, dgamma, dbeta = output_like(x), torch.empty_like(gamma), torch.empty_like(gamma)
-    layout, tiling = prepared.layout, prepared.plan.on_chip
-    sizes = (layout.rows, layout.channels, layout.inner)
-    arrays = (x, dy, dx, gamma, mean, var, dgamma, dbeta)
-    if tiling is not None and not prediction:
-        scratch = prepared.scratch(tiling.parts, tiling.blocks, gamma)
+def gradients(ctx, x, gamma, beta, kept, dy) -> tuple[Tensor, Tensor, Tensor]:
+    """(dx, dgamma, dbeta) in training."""
+    eps, conventions, prepared, sigmoid = ctx.rest
+    inside = conventions.eps_at == "inside_sqrt"
+    dy, dx, dgamma, dbeta = gradients_memory(x, gamma, dy)
+    arrays = (x, dy, dx, gamma, beta, kept, dgamma, dbeta)
+    n, tiling = prepared.layout.values, prepared.plan.backward
+    if tiling is not None:
+        shared = prepared.scratch(tiling, gamma)
         for _ in meetings(tiling.parts):
             prepared.launch(
                 triton_backward.gradients_on_chip,
                 tiling.blocks * tiling.parts,
-                (*arrays, *scratch),
-                (*sizes, tiling.parts, layout.values, ctx.eps),
-                (*prepared.tile_constants(tiling), tiling.most_parts, prepared.wide, inside, not INTERPRETED),
+                (*arrays, *shared),
+                (*prepared.sizes, tiling.parts, n, eps),
+                (*prepared.constants(tiling), inside, sigmoid, not INTERPRETED),
                 tiling.warps,
             )
-        return dx, dgamma, dbeta
-    tiling = prepared.plan.streamed
-    constants = (*prepared.tile_constants(tiling), tiling.most_parts, prepared.wide, inside)
-    prepared.launch(
-        triton_backward.collect_gradients,
-        tiling.blocks * tiling.parts,
-        (*arrays, *prepared.scratch(tiling.parts, tiling.blocks, gamma)),
-        (*sizes, tiling.parts, ctx.eps),
-        (*constants, prediction),
-        tiling.warps,
-    )
-    if not prediction:
+    else:
+        collect(prepared, arrays, ctx.rest, prediction=False)
+        tiling = prepared.plan.applied
         prepared.launch(
             triton_backward.input_gradient,
             tiling.blocks * tiling.tiles,
             arrays,
-            (*sizes, layout.values, ctx.eps),
-            (*prepared.tile_constants(tiling), prepared.wide, inside),
+            (*prepared.sizes, n, eps),
+            (*prepared.tile_constants(tiling), inside, sigmoid),
             tiling.warps,
         )
-    return dx, dgamma, dbeta
+    return dx if dx.dtype is x.dtype else dx.to(x.dtype), dgamma, dbeta
+
+
+def gradients_memory(x: Tensor, gamma: Tensor, dy: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(dy as x lies, and where dx, dgamma and dbeta are written)."""
+    if dy.stride() != x.stride():
+        dy = torch.empty_like(x, dtype=dy.dtype).copy_(dy)
+    return dy, output_like(x), torch.empty_like(gamma), torch.empty_like(gamma)
+
+
+def collect(prepared: Prepared, arrays: tuple[Tensor, ...], rest: tuple, *, prediction: bool) -> None:
+    """dgamma and dbeta; in prediction dx as well."""
+    eps, conventions, _, sigmoid = rest
+    tiling = prepared.plan.collected
+    prepared.launch(
+        triton_backward.collect_gradients,
+        tiling.blocks * tiling.parts,
+        (*arrays, *prepared.scratch(tiling, arrays[3])),
+        (*prepared.sizes, tiling.parts, eps),
+        (*prepared.constants(tiling), conventions.eps_at == "inside_sqrt", sigmoid, prediction),
+        tiling.warps,
+    )
 
 
 def meetings(parts: int) -> tuple[bool, ...]:

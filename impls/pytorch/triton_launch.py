@@ -20,9 +20,10 @@ from impls.pytorch.triton_plan import Chip, Layout, Plan, Tiling, plan
 
 INTERPRETED = not hasattr(triton_forward.normalize, "device_caches")
 """Whether Triton's interpreter plays the kernels, on any device: TRITON_INTERPRET=1."""
-CHIP_OF_INTERPRETER = Chip(multiprocessors=4, kept=64, passed=512, least=16)
+CHIP_OF_INTERPRETER = Chip(multiprocessors=4, kept=64, collected=512, applied=512, applied_last=512, least=16)
 """So small that small arrays go every way there is."""
-COUNTERS = 1 << 13
+COUNTERS, PARTIALS = 1 << 13, 1 << 16
+"""Numbers of scratch memory at first."""
 WIDE_FROM = 1 << 31
 """Values, from which offsets take 64 bits."""
 NOTHING = contextlib.nullcontext()
@@ -38,16 +39,18 @@ class Prepared:
     device: torch.device
     compiled: dict[tuple, Any] = field(default_factory=dict)
 
-    @property
-    def layout(self) -> Layout:
-        return self.plan.layout
+    def __post_init__(self) -> None:
+        layout = self.layout = self.plan.layout
+        self.sizes = (layout.rows, layout.channels, layout.inner)
+        self.wide = layout.size >= WIDE_FROM
 
-    @property
-    def wide(self) -> bool:
-        return self.layout.size >= WIDE_FROM
+    def constants(self, tiling: Tiling) -> tuple[int, ...]:
+        """LAST, ROWS, COLS, CHUNK, WIDE, as kernels take them in which programs share a channel."""
+        return self.layout.last, tiling.tile_rows, tiling.tile_cols, tiling.chunk, self.wide
 
     def tile_constants(self, tiling: Tiling) -> tuple[int, ...]:
-        return self.layout.last, tiling.tile_rows, tiling.tile_cols
+        """LAST, ROWS, COLS, WIDE: of the other kernels."""
+        return self.layout.last, tiling.tile_rows, tiling.tile_cols, self.wide
 
     def launch(
         self,
@@ -62,7 +65,7 @@ class Prepared:
         addresses = [array.data_ptr() for array in arrays]  # a launcher takes numbers without a look at them
         key = (kernel, constants, (addresses[0] | addresses[1]) & 15)
         compiled = self.compiled.get(key)
-        if compiled is None:
+        if compiled is None or self.device.index != torch._C._cuda_getDevice():
             with torch.cuda.device(self.device) if self.device.type == "cuda" else NOTHING:
                 self.compiled[key] = kernel[(programs,)](*arrays, *numbers, *constants, num_warps=warps)
             return
@@ -72,17 +75,11 @@ class Prepared:
             *addresses, *numbers, *constants,
         )  # fmt: skip
 
-    def scratch(self, parts: int, blocks: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        """(partials, counters) for `parts` programs of each of `blocks` blocks; `like` where nothing is shared."""
-        if parts == 1:
+    def scratch(self, tiling: Tiling, like: Tensor) -> tuple[Tensor, Tensor]:
+        """(partials, counters) for the programs of a tiling; `like`, of partials' dtype, where nothing is shared."""
+        if tiling.parts == 1:
             return like, like
-        return like.new_empty(3 * parts * self.layout.channels), counters(self.device, blocks)
-
-
-def output_like(x: Tensor) -> Tensor:
-    """Where a kernel writes what has x's shape. Triton's interpreter cuts bfloat16 off where a GPU rounds it."""
-    cuts = INTERPRETED and x.dtype is torch.bfloat16
-    return torch.empty_like(x, dtype=torch.float32 if cuts else x.dtype)
+        return scratch(like, 3 * tiling.parts * self.layout.channels, 2 * tiling.blocks)
 
 
 def prepare(x: Tensor, channel_axis: int) -> Prepared:
@@ -92,8 +89,7 @@ def prepare(x: Tensor, channel_axis: int) -> Prepared:
         if len(PREPARED) >= MOST_PREPARED:
             PREPARED.clear()
         layout, in_order = layout_of(x, channel_axis)
-        prepared = Prepared(plan(layout, x.dtype, chip(x.device)), in_order, x.device)
-        PREPARED[key] = prepared
+        prepared = PREPARED[key] = Prepared(plan(layout, x.dtype, chip(x.device)), in_order, x.device)
     return prepared
 
 
@@ -105,8 +101,7 @@ def layout_of(x: Tensor, channel_axis: int) -> tuple[Layout, bool]:
     """(how the kernels see x, whether it lies so already): else it is to be made contiguous."""
     axis = channel_axis % x.ndim
     channels = x.shape[axis]
-    moved = x.movedim(axis, -1)
-    if moved.is_contiguous():
+    if x.movedim(axis, -1).is_contiguous():
         return Layout(x.numel() // channels, channels, channels, last=True), True
     in_order = x.is_contiguous()
     if axis == x.ndim - 1:
@@ -122,19 +117,29 @@ def chip(device: torch.device) -> Chip:
     return Chip(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
-def counters(device: torch.device, blocks: int) -> Tensor:
-    """Two zeros for each block. Every kernel leaves zeros, so that those of a stream share them.
+def output_like(x: Tensor) -> Tensor:
+    """Where a kernel writes what has x's shape. Triton's interpreter cuts bfloat16 off where a GPU rounds it."""
+    if INTERPRETED and x.dtype is torch.bfloat16:
+        return torch.empty_like(x, dtype=torch.float32)
+    return torch.empty_like(x)
 
-    While a graph is captured it gets zeros of its own, because graphs may be replayed side by side.
+
+def scratch(like: Tensor, partials: int, counters: int) -> tuple[Tensor, Tensor]:
+    """(numbers of the dtype of `like`, zeros). Every kernel leaves zeros, so that those of a stream share them.
+
+    While a graph is captured it gets memory of its own, because graphs may be replayed side by side.
     """
-    size = max(2 * blocks, COUNTERS)
+    device = like.device
     if device.type != "cuda" or torch.cuda.is_current_stream_capturing():
-        return torch.zeros(2 * blocks, dtype=torch.int32, device=device)
-    key = (device, torch._C._cuda_getCurrentRawStream(device.index))
+        return like.new_empty(partials), torch.zeros(counters, dtype=torch.int32, device=device)
+    key = (device, torch._C._cuda_getCurrentRawStream(device.index), like.dtype)
     shared = SHARED.get(key)
-    if shared is None or len(shared) < size:
-        shared = SHARED[key] = torch.zeros(size, dtype=torch.int32, device=device)
+    if shared is None or len(shared[0]) < partials or len(shared[1]) < counters:
+        shared = SHARED[key] = (
+            like.new_empty(max(partials, PARTIALS)),
+            torch.zeros(max(counters, COUNTERS), dtype=torch.int32, device=device),
+        )
     return shared
 
 
-SHARED: dict[tuple, Tensor] = {}
+SHARED: dict[tuple, tuple[Tensor, Tensor]] = {}

@@ -1,4 +1,7 @@
-"""How the Triton kernels divide x among programs: by its shape, its memory order, and the size of the GPU."""
+"""How the Triton kernels divide x among programs: by its shape, its memory order, and the size of the GPU.
+
+The rules are measured ones, on an H200: `tests/experiments/triton_timings.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from functools import lru_cache
 
 import torch
 
-SECTOR, LINE = 32, 128
-"""Bytes: the least that memory is read by, and what it is best read by."""
-CACHED = 16 << 20
-"""Bytes of x that the GPU's second-level cache holds with some to spare for y."""
-MOST_MERGED = 8192
-"""Numbers that the last program puts together at once."""
+SECTOR = 32
+"""Bytes: the least that memory is read by."""
+WIDE = 32
+"""Channels in a tile, where they are last."""
+READ_AT_ONCE = 2048
+"""Numbers of a quantity that a program reads at once when it puts the parts of others together."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,21 @@ class Chip:
     multiprocessors: int
     kept: int = 8192
     """Values in a tile that a program keeps in registers: float32, 32 for each of 256 threads."""
-    passed: int = 4096
-    """Values in a tile that a program goes through."""
+    collected: int = 2048
+    """Values in a tile that a program only sums up."""
+    applied: int = 2048
+    """Values in a tile that a program changes, channels first."""
+    applied_last: int = 4096
+    """The same, channels last."""
+    waves: int = 2
+    """How often x may fill the GPU's registers and still be kept: beyond, programs wait longer than they save."""
     least: int = 512
     """Values in a tile at least: a program for fewer is not worth while."""
+
+    @property
+    def together(self) -> int:
+        """Values of x up to which they are kept."""
+        return self.waves * self.multiprocessors * self.kept
 
 
 @dataclass(frozen=True)
@@ -61,36 +75,47 @@ class Tiling:
     """In a block."""
     parts: int
     """Programs that share a block."""
+    chunk: int
+    """Of how many programs one reads the parts at once: 1 where there is one."""
     warps: int
-
-    @property
-    def most_parts(self) -> int:
-        return power_of_two(self.parts)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """on_chip: None where a channel is too large to be kept. streamed: for passes over what is not kept."""
+    """forward, backward: on the chip; None where x, or x and dy, are too large to be kept."""
 
     layout: Layout
-    on_chip: Tiling | None
-    streamed: Tiling
+    forward: Tiling | None
+    backward: Tiling | None
+    collected: Tiling
+    applied: Tiling
 
 
 @lru_cache(maxsize=1024)
 def plan(layout: Layout, dtype: torch.dtype, chip: Chip) -> Plan:
-    return Plan(layout, on_chip(layout, dtype, chip), streamed(layout, dtype, chip))
+    return Plan(
+        layout,
+        forward=on_chip(layout, dtype, chip, arrays=1),
+        backward=on_chip(layout, dtype, chip, arrays=2),
+        collected=collected(layout, chip),
+        applied=applied(layout, chip),
+    )
 
 
-def on_chip(layout: Layout, dtype: torch.dtype, chip: Chip) -> Tiling | None:
-    """Tiles that are all kept at once: a block has no more of them than the GPU has multiprocessors."""
-    most = chip.kept // 2 if dtype == torch.float64 else chip.kept
+def on_chip(layout: Layout, dtype: torch.dtype, chip: Chip, arrays: int) -> Tiling | None:
+    """Tiles of which all are kept: a block has no more of them than the GPU has multiprocessors.
+
+    Where there are channels enough for all of these, a larger tile is better than programs that wait for each other.
+    """
+    most = chip.kept // arrays // (2 if dtype == torch.float64 else 1)
     even = power_of_two(math.ceil(layout.size / chip.multiprocessors))  # to every multiprocessor its share
     size = min(max(even, 2 * chip.least), most)
+    alone = not layout.last and layout.channels >= chip.multiprocessors and power_of_two(layout.values) <= chip.kept
     while size <= 2 * most:
-        tiling = tiles_last(layout, dtype, size, chip) if layout.last else tiles_first(layout, size, chip)
-        if tiling.parts <= chip.multiprocessors:
-            return tiling
+        chosen = tiles_last(layout, dtype, size, chip) if layout.last else tiles_first(layout, size, chip)
+        fits = chosen.parts <= chip.multiprocessors and layout.size <= chip.together
+        if chosen.parts == 1 or (fits and not alone):
+            return chosen
         size *= 2
     return None
 
@@ -111,36 +136,45 @@ def tiles_first(layout: Layout, size: int, chip: Chip) -> Tiling:
 
 
 def tiles_last(layout: Layout, dtype: torch.dtype, size: int, chip: Chip) -> Tiling:
-    """Of a block of channels: the widest that fits, narrow ones only where the cache makes up for it."""
-    narrow, wide = (min(power_of_two(layout.channels), bytes_ // dtype.itemsize) for bytes_ in (SECTOR, LINE))
-    if power_of_two(layout.rows) * narrow <= chip.kept // 2:  # a program of its own for each block: nobody waits
+    """Of a block of channels: a program of its own for each where that fits, so that nobody waits; else wide ones."""
+    wide = min(power_of_two(layout.channels), WIDE)
+    narrow = min(wide, SECTOR // dtype.itemsize)
+    if power_of_two(layout.rows) * narrow <= chip.kept // 2:
         return tiling(layout, max(power_of_two(layout.rows), 2 * chip.least // narrow), narrow)
-    if layout.size * dtype.itemsize > CACHED:
-        narrow = wide
     cols = wide
     while cols > narrow and math.ceil(layout.rows / (size // cols)) > chip.multiprocessors:
         cols //= 2
     return tiling(layout, size // cols, cols)
 
 
-def streamed(layout: Layout, dtype: torch.dtype, chip: Chip) -> Tiling:
-    size = min(chip.passed, max(2 * chip.least, power_of_two(layout.size)))
+def collected(layout: Layout, chip: Chip) -> Tiling:
+    """For a pass that sums up: several programs for each multiprocessor, each with many tiles."""
+    shape = passed(layout, chip.collected, chip)
+    wanted = math.ceil(8 * chip.multiprocessors / shape.blocks)
+    return tiling(layout, shape.tile_rows, shape.tile_cols, parts=min(shape.tiles, wanted))
+
+
+def applied(layout: Layout, chip: Chip) -> Tiling:
+    """For a pass that changes every value: a program for each tile."""
+    return passed(layout, chip.applied_last if layout.last else chip.applied, chip)
+
+
+def passed(layout: Layout, most: int, chip: Chip) -> Tiling:
+    size = min(most, max(2 * chip.least, power_of_two(layout.size)))
     if not layout.last:
-        tiles = tiles_first(layout, size, chip)
-    else:
-        cols = min(power_of_two(layout.channels), LINE // dtype.itemsize)
-        tiles = tiling(layout, size // cols, cols)
-    wanted = math.ceil(8 * chip.multiprocessors / tiles.blocks)
-    most = MOST_MERGED // (tiles.tile_cols if layout.last else 1)
-    return tiling(layout, tiles.tile_rows, tiles.tile_cols, parts=min(tiles.tiles, wanted, most))
+        return tiles_first(layout, size, chip)
+    cols = min(power_of_two(layout.channels), WIDE)
+    return tiling(layout, max(size // cols, 1), cols)
 
 
 def tiling(layout: Layout, rows: int, cols: int, parts: int | None = None) -> Tiling:
     """parts: as many as there are tiles where that is None."""
     down, across = math.ceil(layout.rows / rows), math.ceil(layout.inner / cols)
     blocks, tiles = (across, down) if layout.last else (layout.channels, down * across)
+    parts = tiles if parts is None else parts
+    chunk = min(power_of_two(parts), READ_AT_ONCE // (cols if layout.last else 1))
     warps = min(max(rows * cols // 512, 1), 16 if rows * cols > 8192 else 8)  # 16 values a thread, or 32
-    return Tiling(rows, cols, blocks, tiles, tiles if parts is None else parts, warps)
+    return Tiling(rows, cols, blocks, tiles, parts, chunk, warps)
 
 
 def power_of_two(n: int) -> int:

@@ -147,9 +147,9 @@ def part_of(quantity, p, c, P, channels):
 
 
 @triton.jit
-def all_parts(partials, quantity, c, exists, P, channels, LAST: tl.constexpr, PARTS: tl.constexpr):
-    """What all P programs wrote: (PARTS,), or (PARTS, channels); 0 from P on. From the cache that programs share."""
-    p = tl.arange(0, PARTS)
+def some_parts(partials, quantity, first, c, exists, P, channels, LAST: tl.constexpr, CHUNK: tl.constexpr):
+    """What programs from `first` on wrote: (CHUNK,), or (CHUNK, channels); 0 from P on. From the cache they share."""
+    p = first + tl.arange(0, CHUNK)
     if LAST:
         place = part_of(quantity, p[:, None], c[None, :], P, channels)
         there = (p < P)[:, None] & exists[None, :]
@@ -160,14 +160,31 @@ def all_parts(partials, quantity, c, exists, P, channels, LAST: tl.constexpr, PA
 
 
 @triton.jit
-def merge_all(partials, c, exists, n, P, channels, LAST: tl.constexpr, PARTS: tl.constexpr):
+def sum_parts(partials, quantity, like, c, exists, P, channels, LAST: tl.constexpr, CHUNK: tl.constexpr):
+    """The sum over all P programs. like: a number per channel, of the dtype."""
+    total = tl.zeros_like(like)
+    for first in range(0, P, CHUNK):
+        total += tl.sum(some_parts(partials, quantity, first, c, exists, P, channels, LAST, CHUNK), 0)
+    return total
+
+
+@triton.jit
+def merge_all(partials, like, c, exists, n, P, channels, LAST: tl.constexpr, CHUNK: tl.constexpr):
     """(mean, sum of squared deviations) of all n values per channel from the parts of P programs."""
-    means = all_parts(partials, 0, c, exists, P, channels, LAST, PARTS)
-    m2s = all_parts(partials, 1, c, exists, P, channels, LAST, PARTS)
-    counts = all_parts(partials, 2, c, exists, P, channels, LAST, PARTS)
-    mean = divide(tl.sum(counts * means, 0), n)
-    deltas = tl.where(counts > 0, means - over(mean, LAST), 0.0)
-    return mean, tl.sum(m2s, 0) + tl.sum(counts * deltas * deltas, 0)
+    total = tl.zeros_like(like)
+    for first in range(0, P, CHUNK):
+        means = some_parts(partials, 0, first, c, exists, P, channels, LAST, CHUNK)
+        counts = some_parts(partials, 2, first, c, exists, P, channels, LAST, CHUNK)
+        total += tl.sum(counts * means, 0)
+    mean = divide(total, n)
+    m2 = tl.zeros_like(like)
+    for first in range(0, P, CHUNK):
+        means = some_parts(partials, 0, first, c, exists, P, channels, LAST, CHUNK)
+        m2s = some_parts(partials, 1, first, c, exists, P, channels, LAST, CHUNK)
+        counts = some_parts(partials, 2, first, c, exists, P, channels, LAST, CHUNK)
+        deltas = tl.where(counts > 0, means - over(mean, LAST), 0.0)
+        m2 += tl.sum(m2s + counts * deltas * deltas, 0)
+    return mean, m2
 
 
 # --- programs of one channel wait for each other ---
