@@ -41,6 +41,17 @@ def a_run(name, seed, train_accuracy, test_accuracies=(0.7, 0.8)):
     )
 
 
+def test_no_interval_is_outside_what_the_quantity_can_be():
+    """Student's t of one degree of freedom is 12.7: two seeds would give accuracies from -0.4 to 2.1."""
+    (record,) = accuracy([a_run("torch", 0, 0.2, (0.5, 0.75)), a_run("torch", 1, 0.9, (0.5, 0.95))])
+    for name in ("train_accuracy", "test_accuracy"):
+        assert (record.measures[name].low, record.measures[name].high) == (0.0, 1.0)
+    assert record.measures["loss"].low >= 0
+    assert (
+        accuracy([a_run("torch", seed, 0.9 + seed / 1e3) for seed in range(8)])[0].measures["train_accuracy"].low > 0.9
+    )
+
+
 def test_interval_by_students_t():
     of_three = interval([1.0, 2.0, 3.0])
     assert (of_three.mean, of_three.deviation) == (2.0, 1.0)

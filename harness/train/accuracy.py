@@ -25,7 +25,13 @@ from harness.train.results import (
 MARGIN = 0.005
 """Of train accuracy: about the range over which independent runs of one framework are spread."""
 LEVEL = 0.05
-MEASURES = ("loss", "train_accuracy", "test_accuracy", "population_test_accuracy")
+MEASURES = {
+    "loss": (0.0, math.inf),
+    "train_accuracy": (0.0, 1.0),
+    "test_accuracy": (0.0, 1.0),
+    "population_test_accuracy": (0.0, 1.0),
+}
+"""Measure -> what it can be: an interval of two seeds would reach far beyond."""
 
 Runs = Sequence[TrainingResult]
 
@@ -55,11 +61,16 @@ def by_implementation(runs: Runs) -> dict[str, list[TrainingResult]]:
 def intervals(runs: Runs) -> dict[str, Interval]:
     """Of each measure that every run has."""
     values = {measure: [getattr(run, measure) for run in runs] for measure in MEASURES}
-    return {measure: interval(of_runs) for measure, of_runs in values.items() if None not in of_runs}
+    return {
+        measure: interval(of_runs, *MEASURES[measure]) for measure, of_runs in values.items() if None not in of_runs
+    }
 
 
-def interval(values: list[float]) -> Interval:
-    """Mean, standard deviation, and the 95% confidence interval of the mean by Student's t."""
+def interval(values: list[float], least: float = -math.inf, most: float = math.inf) -> Interval:
+    """Mean, standard deviation, and the 95% confidence interval of the mean by Student's t.
+
+    least, most: what the quantity can be; the interval ends there at the latest.
+    """
     from scipy import stats
 
     mean = statistics.fmean(values)
@@ -67,7 +78,7 @@ def interval(values: list[float]) -> Interval:
         return Interval(mean, deviation=None, low=None, high=None)
     deviation = statistics.stdev(values)
     half = float(stats.t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
-    return Interval(mean, deviation, low=mean - half, high=mean + half)
+    return Interval(mean, deviation, low=max(mean - half, least), high=min(mean + half, most))
 
 
 def band(runs: Runs) -> tuple[BandRow, ...]:
