@@ -1,8 +1,9 @@
 """Every combination of replicas, shards and dtype: is the batch dealt out what it is for one layer, within the bound?
 
-python -m tests.experiments.replicas [TARGET...] plays the cases below on these targets (all of `ROWS`, if none is
-named) over each number of replicas and each way to deal a batch out, keeps what came of it in RESULTS, one a line, and
-writes the page of all that is there. What is there is not played again: delete RESULTS to begin anew.
+python -m tests.experiments.replicas [TARGET...] [--python ENV] plays the cases below on these targets (all of `ROWS`
+but Keras', if none is named; ENV is an environment that has what they need) over each number of replicas and each way
+to deal a batch out, keeps what came of it in RESULTS, one a line, and writes the page of all that is there. What is
+there is not played again: delete RESULTS to begin anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
 from harness.judge.report import TargetReport
 from harness.targets.isolate import IsolatedTarget
+from harness.targets.launch import interpreter_of
 from harness.targets.replicas.names import Replicas, join_replicas
 from harness.targets.replicas.shards import SHARDS
 
@@ -36,6 +38,7 @@ ROWS = {
     "flax-sync": SOME,
     "flax-sync-two-passes": SOME,
     "flax-shard-map": SOME,
+    "keras-sync": SOME,
 }
 
 
@@ -70,9 +73,9 @@ def row_of(target: str, replicas: Replicas, report: TargetReport) -> Row:
     )
 
 
-def play(target: str, replicas: Replicas) -> Row:
+def play(target: str, replicas: Replicas, python: str | None) -> Row:
     options = CheckOptions(tuple(BY_ID[name] for name in CASES), timeout=120.0)
-    with IsolatedTarget(join_replicas(target, replicas), options.timeout) as player:
+    with IsolatedTarget(join_replicas(target, replicas), options.timeout, python=python) as player:
         return row_of(target, replicas, check_target(player, options))
 
 
@@ -106,12 +109,15 @@ def page(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    rows = kept()
-    for target in sys.argv[1:] or ROWS:
+    rows, arguments, python = kept(), sys.argv[1:], None
+    if "--python" in arguments:
+        *arguments, _, environment = arguments
+        python = interpreter_of(environment)
+    for target in arguments or [target for target in ROWS if target != "keras-sync"]:
         for replicas in ROWS[target]:
             key = (target, replicas.count, replicas.shards)
             if key not in rows:
-                rows[key] = play(target, replicas)
+                rows[key] = play(target, replicas, python)
                 print(key, rows[key].verdict, rows[key].counts, rows[key].findings, flush=True)
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(asdict(rows[key])) + "\n")

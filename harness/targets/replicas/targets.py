@@ -48,6 +48,12 @@ REPLICATED: dict[str, BuiltIn] = {
         "flax.nnx.BatchNorm in a shard_map, without axis_name: statistics of each shard",
         "pip install flax jax",
     ),
+    "keras-sync": BuiltIn(
+        "harness.targets.replicas.keras_replicas:KerasSync",
+        "keras tensorflow",
+        "keras.layers.BatchNormalization with synchronized=True in a MirroredStrategy",
+        "pip install keras tensorflow",
+    ),
 }
 """`where` is the layer as one process plays it."""
 
