@@ -144,7 +144,17 @@ GRADIENT_PER_SHARD: tuple[type[OracleLayer], ...] = (
 )
 """Always tried."""
 
-_STATISTICS = (*shards.KINDS, OwnStatistics, DataParallel)
+
+class UnweightedWithEmpty(shards.Unweighted):
+    """A shard of no values weighs as much as any other: its mean is 0/0."""
+
+
+class UnweightedWithEmptyAutodiff(shards.UnweightedAutodiff):
+    """As above, with its own gradient."""
+
+
+_WITH_EMPTY = (UnweightedWithEmpty, UnweightedWithEmptyAutodiff, OwnStatistics)
+_STATISTICS = (*shards.KINDS, UnweightedWithEmpty, UnweightedWithEmptyAutodiff, OwnStatistics, DataParallel)
 _REDUCED_TWICE = (ReducedTwice, ParametersReducedTwice, AllReducedTwice)
 
 
@@ -160,7 +170,7 @@ def of_replicas(replicas: Replicas) -> list[tuple[str, type[OracleLayer]]]:
         return sorted({*split(samples)})
 
     def variant(mistake: type[_Sharded]) -> type[OracleLayer]:
-        keeps_empty = issubclass(mistake, OwnStatistics)
+        keeps_empty = issubclass(mistake, _WITH_EMPTY)
         members = {"split": staticmethod(split if keeps_empty else without_empty), "replicas": replicas.count}
         return type(f"{mistake.__name__}{replicas.count}{replicas.shards.title()}", (mistake,), members)
 
