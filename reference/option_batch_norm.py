@@ -30,6 +30,10 @@ class BatchNormWithOptions(BatchNorm):
         new = one / one.dtype.type(self.updates + 1)
         return one - new, new
 
+    def debiased(self, average: np.ndarray) -> np.ndarray:
+        """A plain average over all batches has no start to be freed of."""
+        return average if self.cumulative else super().debiased(average)  # (C,)
+
     def update(self, mean: np.ndarray, var: np.ndarray, n: int) -> None:
         if self.keeps_statistics:
             super().update(mean, var, n)

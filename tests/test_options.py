@@ -26,6 +26,8 @@ from reference.option_batch_norm import BatchNormWithOptions, rows_of_mask
 from reference.under_test import NumpyBatchNorm
 from tests.in_process import checked
 from tests.targets.channels_last import NumpyLayer, torch_layer
+from tests.targets.honest import LAYERS
+from tests.targets.honest.with_options import with_options
 from tests.targets.mutants.options import MaskLeaks, RightD2l, RightTorch
 from tests.targets.mutants.right import D2l
 
@@ -40,6 +42,14 @@ def test_a_right_layer_agrees_under_every_option(layer):
     assert judged >= {case.id for case in OPTIONS if case.policy != "all"}
     absent = {j.observable for j in report.judgements if j.case == "gamma_only" and j.reason is Reason.built_without}
     assert absent == {"dbeta"}
+
+
+@pytest.mark.parametrize("layer", LAYERS[5::14], ids=lambda layer: layer.__name__)
+def test_an_honest_algorithm_agrees_under_every_option(layer):
+    """Some that debias their averages: a cumulative one is not debiased."""
+    report = checked(with_options(layer), cases=OPTIONS, diagnosed=False)
+    assert [judgement for judgement in report.judgements if judgement.counts_against] == []
+    assert report.conventions.debias
 
 
 def test_our_layer_in_torch_agrees_under_every_option():

@@ -75,7 +75,7 @@ class LayerBounds:
         layer, precision = self.layer, self.assumed.precision
         shape = layer.gamma.shape
         mean, var = np.broadcast_to(self.mean_error, shape), np.broadcast_to(self.var_error, shape)
-        if layer.conventions.debias and layer.updates > 0:
+        if layer.conventions.debias and layer.updates > 0 and not layer.cumulative:
             keep, t = np.float64(layer.weights()[0]), layer.updates  # of NumPy: a weight of 1 divides by zero
             share = 1 - keep**t
             # keep^t: t roundings of the weight, t of the products; then 1 - ., and the division.

@@ -83,6 +83,10 @@ class OptionBatchNorm(BatchNorm):
         self.update(mean.detach().flatten(), var.detach().flatten(), n)
         return (gamma.view(shape) * x_hat + beta.view(shape)).to(x.dtype)  # x's shape
 
+    def moving_statistics(self) -> tuple[Tensor, Tensor]:
+        """A plain average over all batches has no start to be freed of: it is not debiased."""
+        return (self.moving_mean, self.moving_var) if self.cumulative else super().moving_statistics()
+
     @torch.no_grad()
     def update(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Move the moving statistics, where there are any: the t-th batch of a cumulative average weighs 1/t."""
