@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -114,7 +115,9 @@ def layout_of(x: Tensor, channel_axis: int) -> tuple[Layout, bool]:
 def chip(device: torch.device) -> Chip:
     if INTERPRETED:
         return CHIP_OF_INTERPRETER
-    return Chip(torch.cuda.get_device_properties(device).multi_processor_count)
+    multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
+    has_all = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" not in os.environ
+    return Chip(multiprocessors) if has_all else Chip(multiprocessors, waves=0)  # a share: programs must not wait
 
 
 def output_like(x: Tensor) -> Tensor:
