@@ -39,11 +39,11 @@ def environment() -> dict[str, str]:
 def user_folder() -> Path:
     """In the user's cache, one for each kind of processor: a home may be shared by several machines."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "bnproof" / f"jax-{_processor()}"
+    return cache / "bnproof" / f"jax-{processor()}"
 
 
 @lru_cache(1)
-def _processor() -> str:
+def processor() -> str:
     """A short name of this processor and its instructions, for which a program is compiled."""
     instructions = ""
     with contextlib.suppress(OSError):

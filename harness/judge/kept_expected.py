@@ -1,0 +1,111 @@
+"""What is expected of the catalogue's cases, kept on the disk: working it out is most of what a NumPy target takes.
+
+What is kept is what was computed, to the bit and in the same order in memory. It is looked up by every number of the
+script, the sources of the oracle, of the bounds and of the cases, by Python, NumPy and the processor: whatever could
+give other numbers.
+BNPROOF_EXPECTED=keep turns it on, as the command line does; any other value keeps nothing and reads nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import observables
+from harness.cases import catalogue
+from harness.cases.case import Script
+from harness.judge import on_disk
+from harness.judge.expected import Expected, expect
+from harness.judge.oracle import oracle_dtype
+from harness.targets.compilation_cache import make_room, processor
+from reference import batch_norm
+from reference.conventions import Conventions
+
+SWITCH = "BNPROOF_EXPECTED"
+KEPT_BYTES = 400 * 2**20
+"""The full suite takes 40 MB under each of the conventions. What was written first goes first."""
+
+
+def kept_expected(script: Script, conventions: Conventions, summation: str) -> list[Expected]:
+    """`expect`, from the disk where it is there."""
+    if os.environ.get(SWITCH) != "keep":
+        return expect(script, conventions, summation=summation)
+    try:
+        file = folder() / _key(script, conventions, summation)
+    except (OSError, RuntimeError):  # no place, or a user without a home
+        return expect(script, conventions, summation=summation)
+    with contextlib.suppress(OSError, ValueError):
+        return on_disk.read(file.read_bytes())
+    expected = expect(script, conventions, summation=summation)
+    with contextlib.suppress(OSError, on_disk.NotKeptError):
+        _write(file, on_disk.written(expected))
+    return expected
+
+
+def _key(script: Script, conventions: Conventions, summation: str) -> str:
+    digest = hashlib.sha256(_ground().encode())
+    _feed(digest, script)
+    _feed(digest, (conventions, summation, str(oracle_dtype(script.setups[0].dtype))))
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any) -> None:
+    """The content of arrays, dataclasses and tuples of them; of anything else what it looks like."""
+    if isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype} {value.shape} ".encode() + value.tobytes())
+    elif is_dataclass(value):
+        digest.update(type(value).__name__.encode())
+        for field in fields(value):
+            _feed(digest, getattr(value, field.name))
+    elif isinstance(value, tuple):
+        digest.update(f"{len(value)} of ".encode())
+        for each in value:
+            _feed(digest, each)
+    else:
+        digest.update(f"{value!r} ".encode())
+
+
+@cache
+def folder() -> Path:
+    """The user's, ready to be written to. Raises OSError or RuntimeError where there is no place."""
+    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnproof" / "expected"
+    place.mkdir(parents=True, exist_ok=True)
+    make_room(place, KEPT_BYTES)
+    return place
+
+
+@cache
+def _ground() -> str:
+    """What the numbers rest on besides the case, as a digest."""
+    digest = hashlib.sha256()
+    rooms = (Path(__file__).parent, Path(catalogue.__file__).parent, Path(batch_norm.__file__).parent)
+    for source in [Path(observables.__file__), *(path for room in rooms for path in sorted(room.rglob("*.py")))]:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    simd = os.environ.get("NPY_DISABLE_CPU_FEATURES", "")
+    digest.update(
+        json.dumps([sys.version, np.__version__, platform.machine(), processor(), sys.byteorder, simd]).encode()
+    )
+    return digest.hexdigest()
+
+
+def _write(file: Path, content: bytes) -> None:
+    """All of it or nothing: several processes may write the same."""
+    descriptor, path = tempfile.mkstemp(dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as temporary:
+            temporary.write(content)
+        os.replace(path, file)
+    except OSError:
+        Path(path).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,104 @@
+"""What is expected is kept to the bit, and looked up by all that it hangs on; what is damaged is computed anew."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.cases.catalogue import BY_ID
+from harness.judge import kept_expected as kept
+from harness.judge.expected import expect
+from harness.judge.kept_expected import kept_expected
+from reference.conventions import PRESETS
+
+TORCH = PRESETS["torch"]
+
+
+@pytest.fixture(autouse=True)
+def _folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("BNPROOF_EXPECTED", "keep")
+    kept.folder.cache_clear()
+    yield
+    kept.folder.cache_clear()
+
+
+def script_of(case, dtype, seed=0):
+    return BY_ID[case].make(dtype, seed, 0.9)
+
+
+def arrays_of(step):
+    of_shares = {f"share {name}": np.asarray((s.oracle, s.evaluation)) for name, s in step.shares.items()}
+    return {
+        **{f"value {name}": array for name, array in step.values.items()},
+        **{f"bound {name}": np.asarray(array) for name, array in step.bounds.items()},
+        **of_shares,
+    }
+
+
+def assert_same(a, b):
+    assert len(a) == len(b)
+    for mine, theirs in zip(map(arrays_of, a), map(arrays_of, b), strict=True):
+        assert list(mine) == list(theirs)
+        for name, array in mine.items():
+            assert (array.dtype, array.shape) == (theirs[name].dtype, theirs[name].shape), name
+            assert np.array_equal(array, theirs[name], equal_nan=True), name
+            assert np.array_equal(np.signbit(array), np.signbit(theirs[name])), name
+            in_memory = [np.argsort([-stride for stride in each.strides]).tolist() for each in (array, theirs[name])]
+            if min(array.shape, default=1) > 1 and 0 not in array.strides:
+                assert in_memory[0] == in_memory[1], name
+    for name in ("raises", "undeclared", "absent"):
+        assert [getattr(step, name) for step in a] == [getattr(step, name) for step in b]
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [("rank4", "float32"), ("rank5", "float64"), ("one_value", "float32"), ("nan_in_one_channel", "float64"),
+     ("empty_batch", "float32"), ("five_steps", "float32"), ("sixteen_bits", "bfloat16")],
+)  # fmt: skip
+@pytest.mark.parametrize("summation", ["any", "pairwise"])
+def test_what_is_read_is_what_was_computed(case, dtype, summation, monkeypatch):
+    script = script_of(case, dtype)
+    computed = expect(script, TORCH, summation=summation)
+    assert_same(kept_expected(script, TORCH, summation), computed)
+    monkeypatch.setattr(kept, "expect", None)  # from now on it must come from the disk
+    assert_same(kept_expected(script, TORCH, summation), computed)
+
+
+def test_each_thing_that_matters_has_a_file_of_its_own(tmp_path, monkeypatch):
+    def files():
+        return len(list((tmp_path / "bnproof" / "expected").iterdir()))
+
+    script = script_of("rank2", "float32")
+    other = replace(script, steps=(replace(script.steps[0], x=script.steps[0].x + 1), *script.steps[1:]))
+    for number, (given, conventions, summation) in enumerate(
+        [(script, TORCH, "any"), (other, TORCH, "any"), (script, PRESETS["d2l"], "any"), (script, TORCH, "wide")], 1
+    ):
+        kept_expected(given, conventions, summation)
+        kept_expected(given, conventions, summation)
+        assert files() == number
+    monkeypatch.setattr(kept, "_ground", lambda: "other sources, or another processor")
+    kept_expected(script, TORCH, "any")
+    assert files() == 5
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:9] + b"7" + b[10:], lambda _: b""])
+def test_what_is_damaged_is_computed_anew(damage, tmp_path):
+    script = script_of("rank2", "float32")
+    computed = kept_expected(script, TORCH, "any")
+    (file,) = (tmp_path / "bnproof" / "expected").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert_same(kept_expected(script, TORCH, "any"), computed)
+    assert file.read_bytes() == whole
+
+
+def test_nothing_is_kept_unless_asked_for_or_without_a_place(monkeypatch, tmp_path):
+    script = script_of("rank2", "float32")
+    monkeypatch.setenv("BNPROOF_EXPECTED", "compute")
+    kept_expected(script, TORCH, "any")
+    assert not (tmp_path / "bnproof").exists()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BNPROOF_EXPECTED", "keep")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert_same(kept_expected(script, TORCH, "any"), expect(script, TORCH))
