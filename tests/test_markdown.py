@@ -19,7 +19,7 @@ MARKDOWN = MarkdownIt("commonmark").enable("table")
 COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl*"))
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "reference/*.md", "tests/**/*.md", "reports/published/*/*.md")
+    for pattern in ("*.md", "reference/*.md", "tests/**/*.md", "reports/published/*/*.md", "reports/lesson/*.md")
     for path in ROOT.glob(pattern)
 )
 

@@ -1,6 +1,6 @@
 """A command is killed at random moments and resumed: the records are those of an undisturbed run.
 
-python -m tests.experiments.kill_and_resume check 100          # or: report 20, matrix 20
+python -m tests.experiments.kill_and_resume check 100          # or: report 20, small-report 20, matrix 20
 """
 
 from __future__ import annotations
@@ -42,11 +42,41 @@ def report(folder: Path) -> tuple[list[str], Path]:
     return ["report", "--quick", "--steps", "2", "--out", str(folder)], folder / "ledger.jsonl"
 
 
-COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {"check": check, "matrix": matrix, "report": report}
+SMALL = """
+import sys
+from dataclasses import replace
+from harness.cli import full_report, report_runs, run_commands
+from harness.cli.app import main
+from harness.targets.built_in import BUILT_IN
+from harness.train.fashion_mnist import load_sample
+
+data = load_sample()
+names = ("train_images", "train_labels", "test_images", "test_labels")
+few = replace(data, **{name: getattr(data, name)[:600] for name in names})
+run_commands.load_data = lambda _: few
+full_report.BUILT_IN = {"numpy": BUILT_IN["numpy"]}
+report_runs.installed = lambda: ("numpy",)
+report_runs.find_spec = lambda _: None
+main()
+"""
+"""The report of one target, on 600 images and without throughput: every other part is the real one."""
+
+
+def small_report(folder: Path) -> tuple[list[str], Path]:
+    return ["report", "--quick", "--steps", "2", "--seeds", "2", "--out", str(folder)], folder / "ledger.jsonl"
+
+
+COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {
+    "check": check,
+    "matrix": matrix,
+    "report": report,
+    "small-report": small_report,
+}
 
 
 def start(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "harness.cli", *words, "--resume", str(folder / "kept")]
+    program = ["-c", SMALL] if "--seeds" in words else ["-m", "harness.cli"]
+    command = [sys.executable, *program, *words, "--resume", str(folder / "kept")]
     nothing = subprocess.DEVNULL
     return subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=subprocess.PIPE)
 

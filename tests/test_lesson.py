@@ -1,0 +1,40 @@
+"""The lesson: its equations stand in the code as it says, its mistakes have the names that they are diagnosed by."""
+
+import pytest
+
+from harness.diagnose.mistakes.known import TEXTS
+from harness.train.fashion_mnist import load_sample
+from tests.experiments import lesson
+from tests.test_markdown import faults, tables
+
+PUBLISHED = (lesson.PLACE / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_published_equations_are_the_lines_of_today():
+    assert lesson.equations() in PUBLISHED
+
+
+def test_every_figure_is_there_and_every_mistake_is_one_that_is_known():
+    for name in ("with-and-without.svg", "mistakes.svg"):
+        assert f"({name})" in PUBLISHED
+        assert (lesson.PLACE / name).read_text(encoding="utf-8").startswith("<?xml")
+    assert {layer.id for layer in lesson.MISTAKES} <= set(TEXTS)
+    assert len(lesson.MISTAKES) == 6
+    assert all(f"| `{layer.id}` |" in PUBLISHED for layer in lesson.MISTAKES)
+
+
+def test_a_short_run_makes_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(lesson, "EPOCHS", 1)
+    data = lesson.part_of(load_sample(), images=256, tested=50)
+    runs = {layer.id: lesson.run(layer, data) for layer in (lesson.RIGHT, lesson.WITHOUT, lesson.MISTAKES[0])}
+    inverted = runs["momentum_inverted"]
+    assert inverted.losses == pytest.approx(runs["right"].losses)  # it shows in prediction alone
+    assert runs["without batch norm"].gamma == (1.0,) * 6
+    every = runs | {layer.id: inverted for layer in lesson.MISTAKES}
+    text = lesson.page(every, "a few")
+    assert not faults(text)
+    assert tables(text) == 2
+    lesson.figure([*runs.values()], tmp_path / "f.svg", "t")
+    first = (tmp_path / "f.svg").read_bytes()
+    lesson.figure([*runs.values()], tmp_path / "f.svg", "t")
+    assert (tmp_path / "f.svg").read_bytes() == first
