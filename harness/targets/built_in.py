@@ -196,6 +196,9 @@ OTHERS: dict[str, BuiltIn] = {
     "flax-linen-two-pass": _other(
         "flax_linen:TwoPass", "flax", "flax.linen.BatchNorm, use_fast_variance=False", "flax jax"
     ),
+    "flax-linen-axes": _other(
+        "flax_axes:AxisTuple", "flax jax", "flax.linen.BatchNorm, its channels over two axes", "flax jax"
+    ),
     "keras-torch": _other(
         "keras_torch:BatchNormalization", "keras torch", "Keras' BatchNormalization on torch", "keras torch"
     ),

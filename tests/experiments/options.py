@@ -48,8 +48,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "groups of one": ("one_image",),
     "restart after NaN": ("restart_after_nan",),
     "channels last": ("rank2", "rank3", "rank4", "rank5"),
+    "axis tuple": ("rank2", "rank3", "rank4", "all_axes_equal"),
 }
-LAST = "channels last"
+LAST, TUPLE = "channels last", "axis tuple"
 ORDINARY = ("rank2", "rank4", "five_steps", "save_and_restore", "gradients_off")
 """What fails here as well is no matter of an option."""
 CHANNELS_LAST = {
@@ -66,6 +67,10 @@ CHANNELS_LAST = {
     },
 }  # fmt: skip
 """Target -> the same layer with its channels last."""
+AXIS_TUPLE = {"flax-linen": "flax-linen-axes"}
+"""Target -> the same layer with its channels over two axes."""
+OF_ANOTHER = {LAST: CHANNELS_LAST, TUPLE: AXIS_TUPLE}
+"""Options for which another target is played."""
 FOUND = {
     ("keras-tensorflow", "mask"): "keras_mask_count.py",
     ("keras-tensorflow", "mask, one left"): "keras_mask_count.py",
@@ -99,14 +104,15 @@ class Cell:
 
 def cells_of(name: str) -> list[Cell]:
     """Every option of one target, which is played once."""
-    ids = dict.fromkeys((*ORDINARY, *(case for option, cases in OPTIONS.items() if option != LAST for case in cases)))
+    own = {option: cases for option, cases in OPTIONS.items() if option not in OF_ANOTHER}
+    ids = dict.fromkeys((*ORDINARY, *(case for cases in own.values() for case in cases)))
     report = report_of(name, ids, name)
     ordinary = {place_of(judgement) for judgement in failing(report, ORDINARY)}
-    cells = [cell(name, option, report, cases, ordinary) for option, cases in OPTIONS.items() if option != LAST]
-    last = CHANNELS_LAST.get(name)
-    if last:
-        report = report_of(last, OPTIONS[LAST], name)
-        cells.append(cell(name, LAST, report, OPTIONS[LAST], ordinary))
+    cells = [cell(name, option, report, cases, ordinary) for option, cases in own.items()]
+    for option, others in OF_ANOTHER.items():
+        if name in others:
+            report = report_of(others[name], OPTIONS[option], name)
+            cells.append(cell(name, option, report, OPTIONS[option], ordinary))
     return cells
 
 
