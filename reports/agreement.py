@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.observables import OBSERVABLES, STATISTICS, STEP, column
+from harness.observables import DERIVATIVES, OBSERVABLES, STATISTICS, STEP, column
 from harness.record.kinds import FAULTS, SEVERITY, ComparisonRecord, Kind, Pair, TargetRecord, Verdict
 from harness.record.read import Records
 from reports.signs import WITH_RATIO
@@ -20,6 +20,8 @@ GROUPS = (
 )
 """(title, columns): what is observed in either mode, and after any step."""
 COLUMNS = tuple(name for _, names in GROUPS for name in names)
+DERIVED = tuple(column(name, op) for op, names in DERIVATIVES.items() for name in names)
+"""Of forward mode and second derivatives, where a target offers them."""
 WHOLE = "whole step"
 """The column of what is not about one observable: a step that raises, a process that dies."""
 
@@ -155,9 +157,12 @@ def agreement(records: Records) -> list[Matrix]:
 
 def _matrix(records: Records, dtype: str, by_target: dict[str, ByColumn]) -> Matrix:
     groups: tuple[tuple[str, tuple[str, ...]], ...] = GROUPS
+    given = {name for by_column in by_target.values() for name in by_column}
+    if given & set(DERIVED):
+        groups = (*groups, ("derivatives", tuple(in_order(given & set(DERIVED), DERIVED))))
     whole = [comparison for by_column in by_target.values() for comparison in by_column.get(WHOLE, [])]
     if any(comparison.kind is Kind.law and comparison.verdict is not Verdict.agree for comparison in whole):
-        groups = (*GROUPS, ("", (WHOLE,)))
+        groups = (*groups, ("", (WHOLE,)))
     columns = [name for _, names in groups for name in names]
     rows = (
         Row(target.target, target.target in records.header.own, _cells(by_target.get(target.target, {}), columns))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from harness.observables import OBSERVABLES, STEP, column
+from harness.observables import ORDINARY, STEP, column
 from harness.record.files import write_whole
 from harness.record.kinds import CellRecord, Conventions, Environment, Header, LibraryFinding, NotInstalled
 from harness.record.read import Records, read
@@ -17,7 +17,7 @@ from reports.formats import markdown_text
 from reports.history import LibraryHistory, histories_in
 from reports.matrix_targets import Mistake, TargetRow, headline, mistakes, target_rows
 
-COLUMNS = (*OBSERVABLES, *(column(name, "eval") for name in STEP))
+COLUMNS = (*ORDINARY, *(column(name, "eval") for name in STEP))
 FENCES = {".py": "python", ".js": "javascript", ".cpp": "cpp"}
 FIELDS = tuple(field.name for field in fields(Conventions))
 

@@ -1,6 +1,7 @@
 """Our PyTorch layer is differentiated in every way that PyTorch knows, in float64."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -79,7 +80,7 @@ def test_a_hessian_by_every_composition():
 
     reference = torch.autograd.functional.hessian(loss, x)
     func = torch.func
-    for outer, inner in ((func.jacfwd, func.jacrev), (func.jacrev, func.jacfwd), (func.jacrev, func.jacrev)):
+    for outer, inner in product((func.jacfwd, func.jacrev), repeat=2):
         torch.testing.assert_close(outer(inner(loss))(x), reference, rtol=1e-10, atol=1e-10)
 
 

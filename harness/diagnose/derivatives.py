@@ -6,10 +6,13 @@ derivatives are wrong the second ones follow from them, and nothing is said.
 
 from __future__ import annotations
 
+from harness.diagnose.envelopes import fast_variance
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
+from harness.diagnose.rounding import is_far_from_zero
 from harness.diagnose.suspects import Suspect
 from harness.judge.judgement import Judgement
+from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
 from harness.observables import DERIVATIVES, STEP
 from reference.conventions import Conventions
@@ -20,6 +23,14 @@ class InOneMode(Evidence):
 
     def in_any_mode(self, played: PlayedCase) -> PlayedCase:
         return played
+
+
+def by_fast_variance(evidence: Evidence) -> list[Suspect]:
+    """Where the errors are those of E[x^2] - E[x]^2, in cases of a large mean alone."""
+    fast = fast_variance(evidence.conventions)
+    suspect = Suspect(fast.ids, (OracleLayer,), fast.detail, fast)
+    is_far = all(map(is_far_from_zero, evidence.failing))
+    return [suspect] if is_far and evidence.explained_by(suspect) else []
 
 
 def derives(played: PlayedCase) -> bool:
@@ -55,5 +66,6 @@ def explained(
         if failures:
             cases = [case for case in played if any(step.op == op for step in case.script.steps)]
             evidence = InOneMode(cases, conventions)
-            found.append(([suspect for suspect in suspects if evidence.explained_by(suspect)], failures))
+            explaining = [suspect for suspect in suspects if evidence.explained_by(suspect)]
+            found.append((explaining or by_fast_variance(evidence), failures))
     return found

@@ -15,6 +15,9 @@ from harness.observables import STATISTICS
 from harness.targets.player import StepResult
 from reference.error_bounds import precision_of
 
+BY_BATCH = ("train", "train_jvp", "train_double")
+"""The operations in which the batch's own statistics count."""
+
 ENOUGH_CHANNELS = 3
 """Fewer channels that move too far show no common factor."""
 
@@ -26,7 +29,7 @@ def is_far_from_zero(played: PlayedCase) -> bool:
     """
     far = tuning.FAR_MEAN_OVER_STD
     for step in played.script.steps:
-        if step.op == "train" and step.x is not None and step.x.size:
+        if step.op in BY_BATCH and step.x is not None and step.x.size:
             rows = np.moveaxis(step.x, 1, -1).reshape(-1, step.x.shape[1]).astype(np.float64)
             with np.errstate(invalid="ignore"):  # an infinity in its channel makes that channel's NaN, and no more
                 mean, std = np.abs(rows.mean(axis=0)), rows.std(axis=0)

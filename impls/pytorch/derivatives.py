@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impls.pytorch.channels import sum_over
+from impls.pytorch.channels import other_axes, per_channel_shape, sum_over, working_dtype
 from impls.pytorch.scale import differentiable_scale
 from reference.conventions import Conventions
 
@@ -85,3 +85,27 @@ def with_parameters(
     if tgamma is not None:
         ty = ty + tgamma.view(shape) * x_hat
     return ty if tbeta is None else ty + tbeta.view(shape)
+
+
+def by_batch_plainly(
+    x: Tensor, gamma: Tensor, beta: Tensor, eps: float, conventions: Conventions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(y, mean, var): x's shape, (C,), (C,). For at least one value a channel."""
+    axes, wide = other_axes(x, conventions), x.to(working_dtype(x, gamma))
+    n = x.numel() // len(gamma)
+    mean = sum_over(axes, wide, wide.dtype) / n  # (C*)
+    centered = wide - mean  # x's shape
+    var = sum_over(axes, centered.square(), wide.dtype) / n  # (C*)
+    scale, _ = differentiable_scale(var, eps, conventions.eps_at)  # (C*)
+    y = centered * (gamma.view(scale.shape) * scale) + beta.view(scale.shape)  # x's shape
+    return y.to(x.dtype), mean.reshape(-1).detach(), var.reshape(-1).detach()
+
+
+def by_moving_plainly(
+    x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float, conventions: Conventions
+) -> Tensor:
+    """y by mean and var (C,), which are constants."""
+    shape, wide = per_channel_shape(x, conventions), x.to(working_dtype(x, gamma))
+    scale, _ = differentiable_scale(var.detach().to(wide.dtype), eps, conventions.eps_at)  # (C,)
+    centered = wide - mean.detach().to(wide.dtype).view(shape)  # x's shape
+    return (centered * (gamma * scale).view(shape) + beta.view(shape)).to(x.dtype)

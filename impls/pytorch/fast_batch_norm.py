@@ -28,6 +28,8 @@ def normalize_by_batch(
         raise ValueError(
             f"batch norm in training needs more than one value per channel, got x of shape {tuple(x.shape)}"
         )
+    if is_forward_twice():
+        return derivatives.by_batch_plainly(x, gamma, beta, eps, conventions)
     function = NormalizeManyByBatch if is_transformed() else NormalizeByBatch
     return function.apply(x, gamma, beta, eps, conventions)[:3]
 
@@ -37,6 +39,8 @@ def normalize_by_moving(
 ) -> Tensor:
     """Prediction: y, by statistics (C,) that are constants."""
     check(x, len(gamma), conventions)
+    if is_forward_twice():
+        return derivatives.by_moving_plainly(x, gamma, beta, mean, var, eps, conventions)
     function = NormalizeManyByMoving if is_transformed() else NormalizeByMoving
     return function.apply(x, gamma, beta, mean, var, eps, conventions)[0]
 
@@ -44,6 +48,14 @@ def normalize_by_moving(
 def is_transformed() -> bool:
     """Whether a transformation of torch.func is under way. It asks for a form that takes twice as long to call."""
     return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+
+
+def is_forward_twice() -> bool:
+    """Whether forward mode is taken of forward mode: PyTorch then takes what a function's `jvp` gives for a constant."""
+    if not is_transformed():
+        return False
+    levels = [level.key() for level in torch._C._functorch.get_interpreter_stack()]
+    return levels.count(torch._C._functorch.TransformType.Jvp) > 1
 
 
 class NormalizeByBatch(torch.autograd.Function):

@@ -40,6 +40,20 @@ class TinygradBatchNorm:
             Tensor.realize(y, *gradients, *moved)
         return {name: a.numpy() for name, a in zip(("y", "dx", *parameters), (y, *gradients), strict=True)}
 
+    def train_double(self, x, dy, *directions):
+        return self._twice(Tensor(x), Tensor(dy), directions, True)
+
+    def eval_double(self, x, dy, *directions):
+        return self._twice(Tensor(x), Tensor(dy), directions, False)
+
+    def _twice(self, x, dy, directions, training):
+        gamma, beta = self.layer.weight, self.layer.bias
+        with mode(training):
+            first = (self.layer(x) * dy).sum().gradient(x, gamma, beta)
+            along = sum(((a * Tensor(b)).sum() for a, b in zip(first, directions, strict=True)), Tensor(0.0))
+            second = [a.numpy() for a in along.gradient(x, dy, gamma)]
+        return dict(zip(("dx2", "ddy", "dgamma2"), second, strict=True))
+
     def stats(self):
         moved = {ours: theirs for theirs, ours in self.names.items() if theirs.startswith("running")}
         return {ours: getattr(self.layer, theirs).numpy() for ours, theirs in moved.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from harness.targets.wrap import common, options
+from harness.targets.wrap import common, keras_derivatives, options
 
 BACKEND = keras.config.backend()
 if BACKEND == "jax":
@@ -105,6 +105,42 @@ class KerasLayer(common.Adapter):
         arrays = [None if value is None else to_numpy(value) for value in values]
         named = dict(zip(("y", "dx", *(f"d{name}" for name in names)), arrays))  # noqa: B905 - Python 3.9
         return {n: v if n in ("y", "dx") else v.ravel() for n, v in named.items() if v is not None}
+
+    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, np.ndarray]:
+        return self._twice(x, dy, directions, True)
+
+    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, np.ndarray]:
+        return self._twice(x, dy, directions, False)
+
+    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, np.ndarray]:
+        return self._tangent(x, tangents, True)
+
+    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, np.ndarray]:
+        return self._tangent(x, tangents, False)
+
+    def _twice(
+        self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
+    ) -> dict[str, np.ndarray]:
+        self._freeze(False)
+        with scope(self.device):
+            along = self._directions(directions)
+            result = keras_derivatives.twice(self.layer, self._point(x), tensor(dy), along, training)
+            values = {name: to_numpy(value) for name, value in result.items()}
+        return {name: value.ravel() if name == "dgamma2" else value for name, value in values.items()}
+
+    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, np.ndarray]:
+        self._freeze(False)
+        with scope(self.device):
+            along = self._directions(tangents)
+            result = keras_derivatives.tangent(self.layer, self._point(x), along, training)
+            return {name: to_numpy(value) for name, value in result.items()}
+
+    def _point(self, x: np.ndarray) -> tuple[Any, ...]:
+        return tensor(x), *(self.variables[self.paths[name]] for name in ("gamma", "beta"))
+
+    def _directions(self, directions: tuple[np.ndarray, ...]) -> list[Any]:
+        shapes = [directions[0].shape, *(tuple(variable.shape) for variable in self._point(directions[0])[1:])]
+        return [tensor(a.reshape(shape)) for a, shape in zip(directions, shapes)]  # noqa: B905 - Python 3.9
 
     def _stats(self) -> dict[str, np.ndarray]:
         return {name: self._array(name) for name in ("moving_mean", "moving_var") if name in self.paths}
