@@ -51,7 +51,7 @@ def is_transformed() -> bool:
 
 
 def is_forward_twice() -> bool:
-    """Whether forward mode is taken of forward mode: PyTorch then takes what a function's `jvp` gives for a constant."""
+    """Whether forward mode is taken of forward mode, where PyTorch takes what a `jvp` gives for a constant."""
     if not is_transformed():
         return False
     levels = [level.key() for level in torch._C._functorch.get_interpreter_stack()]

@@ -24,6 +24,4 @@ def along(f):
 
 by_reverse = hessian(y0)(x)[0, 0, 0, 0].item()
 assert abs(by_reverse - along(plain)) < 1e-10 < 0.05 < abs(along(y0) - along(plain))
-print(
-    f"FINDING jvp of jvp is {along(y0):.4f}; of the plain formula {along(plain):.4f}, and by hessian {by_reverse:.4f}"
-)
+print(f"FINDING jvp of jvp is {along(y0):.4f}; by the plain formula {along(plain):.4f}, by hessian {by_reverse:.4f}")
