@@ -271,3 +271,9 @@ def test_finite_differences_prove_nothing_in_float32_where_the_mean_is_large():
 def test_why_the_moving_variance_is_not_numpys():
     assert "n/(n-1) = 1.043478 times" in why_moving_var_is_not_numpys(PRESETS["torch"], 24)
     assert "averages sum/n as NumPy's" in why_moving_var_is_not_numpys(PRESETS["flax"], 24)
+
+
+@pytest.mark.parametrize(("transformation", "verdict"), [("state-dict", "agree"), ("fuse", "unsupported")])
+def test_a_torch_layer_without_a_part_goes_through_a_transformation_or_is_unsupported(transformation, verdict):
+    case = replace(BY_ID["no_statistics"], script=("eval",))
+    assert checked(load("torch-native", "", transformation), cases=(case,), diagnosed=False).verdict == verdict

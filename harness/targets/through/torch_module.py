@@ -339,6 +339,8 @@ def fuse(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:  # noqa: AR
         raise NotImplementedError("the fold is judged in float64 for narrower x; its own rounding has no proved bound")
     if not isinstance(adapter.layer, nn.modules.batchnorm._BatchNorm):
         raise NotImplementedError(f"fuse_conv_bn_eval takes torch's batch norms, not {type(adapter.layer).__name__}")
+    if adapter.layer.running_mean is None:
+        raise NotImplementedError("without moving statistics there is nothing to fold")
     channels, spatial = x.shape[1], max(x.dim() - 2, 1)
     kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[spatial - 1]
     convolution = kind(channels, channels, 1, groups=channels).double()
