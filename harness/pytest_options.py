@@ -6,6 +6,8 @@ names bnproof's tests, and imports nothing of a target: no other run can tell th
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from harness.place import ROOT, module
@@ -18,6 +20,7 @@ TESTS = module("harness")
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
     if any(names_our_tests(arg) for arg in args):
+        os.environ.setdefault("BNPROOF_EXPECTED", "keep")  # see harness.judge.kept_expected
         add_options(parser)
 
 

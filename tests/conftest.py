@@ -1,6 +1,6 @@
 """How pytest-xdist, where it is used, deals out the tests: a file to a process, but the long ones test by test.
 
-And JAX in the tests' own processes keeps what it compiles, as it does in the targets' processes.
+And the tests' own processes keep what JAX compiles and what the oracle expects, as the command line does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 from harness.targets import compilation_cache
 
 os.environ.update(compilation_cache.environment())
+os.environ.setdefault("BNPROOF_EXPECTED", "keep")  # the workers of a run share what is expected
 
 SPREAD = ("tests/test_error_bounds.py",)
 """Files of many tests that take long and share little."""
