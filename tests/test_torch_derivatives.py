@@ -1,5 +1,6 @@
 """Our PyTorch layer is differentiated in every way that PyTorch knows, in float64."""
 
+import warnings
 from dataclasses import replace
 from itertools import product
 
@@ -126,3 +127,16 @@ def test_an_ordinary_step_keeps_no_more_than_it_did():
         BatchNorm(3)(x)
     assert sorted(kept)[-1] == x.numel()
     assert sum(kept) < 1.01 * x.numel()
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_what_records_operations_gets_plain_ones(mode):
+    """torch.jit.trace, as torch.onnx's older exporter does, and torch.compile, which takes no function with a `jvp`."""
+    layer = getattr(BatchNorm(3), mode)()
+    x = torch.randn(5, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of shapes that are taken for constants
+        traced = torch.jit.trace(layer, x, check_trace=False)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    for recorded in (traced, compiled):
+        torch.testing.assert_close(recorded(x), layer(x), rtol=1e-5, atol=1e-5)

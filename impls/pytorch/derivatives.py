@@ -87,12 +87,15 @@ def with_parameters(
     return ty if tbeta is None else ty + tbeta.view(shape)
 
 
+# --- where no function of ours may stand ---
+
+
 def by_batch_plainly(
     x: Tensor, gamma: Tensor, beta: Tensor, eps: float, conventions: Conventions
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(y, mean, var): x's shape, (C,), (C,). For at least one value a channel."""
+    """(y, mean, var): x's shape, (C,), (C,)."""
     axes, wide = other_axes(x, conventions), x.to(working_dtype(x, gamma))
-    n = x.numel() // len(gamma)
+    n = max(1, x.numel() // len(gamma))  # of an empty batch every sum is 0
     mean = sum_over(axes, wide, wide.dtype) / n  # (C*)
     centered = wide - mean  # x's shape
     var = sum_over(axes, centered.square(), wide.dtype) / n  # (C*)

@@ -28,10 +28,13 @@ def normalize_by_batch(
         raise ValueError(
             f"batch norm in training needs more than one value per channel, got x of shape {tuple(x.shape)}"
         )
+    if is_recorded():
+        return derivatives.by_batch_plainly(x, gamma, beta, eps, conventions)
+    if not torch._C._are_functorch_transforms_active():
+        return NormalizeByBatch.apply(x, gamma, beta, eps, conventions)[:3]
     if is_forward_twice():
         return derivatives.by_batch_plainly(x, gamma, beta, eps, conventions)
-    function = NormalizeManyByBatch if is_transformed() else NormalizeByBatch
-    return function.apply(x, gamma, beta, eps, conventions)[:3]
+    return NormalizeManyByBatch.apply(x, gamma, beta, eps, conventions)[:3]
 
 
 def normalize_by_moving(
@@ -39,21 +42,23 @@ def normalize_by_moving(
 ) -> Tensor:
     """Prediction: y, by statistics (C,) that are constants."""
     check(x, len(gamma), conventions)
+    if is_recorded():
+        return derivatives.by_moving_plainly(x, gamma, beta, mean, var, eps, conventions)
+    if not torch._C._are_functorch_transforms_active():
+        return NormalizeByMoving.apply(x, gamma, beta, mean, var, eps, conventions)[0]
     if is_forward_twice():
         return derivatives.by_moving_plainly(x, gamma, beta, mean, var, eps, conventions)
-    function = NormalizeManyByMoving if is_transformed() else NormalizeByMoving
-    return function.apply(x, gamma, beta, mean, var, eps, conventions)[0]
+    return NormalizeManyByMoving.apply(x, gamma, beta, mean, var, eps, conventions)[0]
 
 
-def is_transformed() -> bool:
-    """Whether a transformation of torch.func is under way. It asks for a form that takes twice as long to call."""
-    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+def is_recorded() -> bool:
+    """Whether the call is compiled, traced or exported, to ONNX as well: what records operations takes no function
+    with a `jvp`."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def is_forward_twice() -> bool:
     """Whether forward mode is taken of forward mode, where PyTorch takes what a `jvp` gives for a constant."""
-    if not is_transformed():
-        return False
     levels = [level.key() for level in torch._C._functorch.get_interpreter_stack()]
     return levels.count(torch._C._functorch.TransformType.Jvp) > 1
 
@@ -114,7 +119,7 @@ class NormalizeByBatch(torch.autograd.Function):
 
 
 class NormalizeManyByBatch(torch.autograd.Function):
-    """The same as torch.func wants it."""
+    """The same as torch.func wants it, which takes twice as long to call."""
 
     @staticmethod
     def forward(x, gamma, beta, eps, conventions):
