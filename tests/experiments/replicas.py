@@ -4,6 +4,8 @@ python -m tests.experiments.replicas [TARGET...] [--python ENV] plays the cases 
 but Keras', if none is named; ENV is an environment that has what they need) over each number of replicas and each way
 to deal a batch out, keeps what came of it in RESULTS, one a line, and writes the page of all that is there. What is
 there is not played again: delete RESULTS to begin anew.
+
+--lockstep FILE... takes trainings in lockstep into the page: what `bnproof lockstep --replicas R --json FILE` wrote.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import place
 from harness.cases.catalogue import BY_ID
@@ -24,6 +27,7 @@ from harness.targets.replicas.names import Replicas, join_replicas
 from harness.targets.replicas.shards import SHARDS
 
 RESULTS = Path(__file__).with_name("replicas_results.jsonl")
+LOCKSTEP = Path(__file__).with_name("replicas_lockstep.json")
 PAGE = place.ROOT / "reports" / "published" / "replicas.md"
 CASES = ("rank2", "rank4", "odd_batch", "samples_apart", "changing_batch", "large_mean_1e4", "sixteen_bits")
 """Four samples, so that eight replicas have fewer and four have one value each at rank 2; seven; eight with means far
@@ -85,6 +89,35 @@ def kept() -> dict[tuple[str, int, str], Row]:
     return {(row.target, row.replicas, row.shards): row for row in rows}
 
 
+def summary_of_lockstep(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """How far two trainings are apart after the last step that was compared, in the tensor that is furthest."""
+    last = [record for record in records if record["last"]]
+    furthest = max(last, key=lambda record: record["distance"] / (record["allowed"] * record["self_distance"]))
+    out = [r for r in records if r["distance"] > r["allowed"] * r["self_distance"]]
+    names = ("a", "b", "dtype", "steps", "tensor", "distance", "self_distance", "allowed")
+    return {name: furthest[name] for name in names} | {"tensors": len(last), "out": len(out)}
+
+
+def lockstep_lines(summaries: list[dict[str, Any]]) -> list[str]:
+    lines = [
+        "## Data-parallel training in lockstep with one device",
+        "",
+        "`bnproof lockstep --replicas 4 --steps 235`: LeNet on Fashion-MNIST in float64, one epoch, the same batches. "
+        "The yardstick is how far the framework's own training gets from itself after a start one ulp off; a tensor may "
+        "be 10 times as far apart.",
+        "",
+        "| trainings | steps | tensors | furthest | apart | yardstick | of what is allowed | comparisons out |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for s in summaries:
+        share = s["distance"] / (s["allowed"] * s["self_distance"])
+        lines.append(
+            f"| {s['a']} / {s['b']} | {s['steps']} | {s['tensors']} | {s['tensor']} | {s['distance']:.2g} | "
+            f"{s['self_distance']:.2g} | {100 * share:.0f}% | {s['out']} |"
+        )
+    return [*lines, ""]
+
+
 def page(rows: list[Row]) -> str:
     lines = [
         "# Replicas: a batch that is dealt out, against one layer on the whole of it",
@@ -105,11 +138,16 @@ def page(rows: list[Row]) -> str:
         )
     versions = dict(item for row in rows for item in row.versions.items())
     named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    return "\n".join([*lines, "", f"Versions: {named}.", ""])
+    lockstep = lockstep_lines(json.loads(LOCKSTEP.read_text())) if LOCKSTEP.exists() else []
+    return "\n".join([*lines, "", *lockstep, f"Versions: {named}.", ""])
 
 
 def main() -> None:
     rows, arguments, python = kept(), sys.argv[1:], None
+    if "--lockstep" in arguments:
+        files = [json.loads(Path(file).read_text()) for file in arguments[arguments.index("--lockstep") + 1 :]]
+        LOCKSTEP.write_text(json.dumps([summary_of_lockstep(file["lockstep"]) for file in files], indent=1) + "\n")
+        arguments = ["torch-sync"]
     if "--python" in arguments:
         *arguments, _, environment = arguments
         python = interpreter_of(environment)
