@@ -244,11 +244,12 @@ def page(
             *table(["ranks", "calls", "bytes handed over by a rank"], of_lenet),
             "## Efficiency at one and two processes, measured here",
             "",
-            f"LeNet on the CPU, one thread a process: {ROUNDS} times {STEPS} steps of each row, in turn. The machine "
-            f"has {os.cpu_count()} cores, and much other work shared them: the load average was up to {load:.0f}. So the "
-            "clock, of the fastest step, says little here (more than 100% is noise). The processor's time of a process, "
-            "of the median step, says what a rank spends on synchronizing besides its share of the work, and nothing of "
-            "how long it waits. 128 images in each of two processes is strong scaling, 256 is weak.",
+            f"LeNet on the CPU, one thread a process: {ROUNDS} times {STEPS} steps of each row, in turn. The "
+            f"machine has {os.cpu_count()} cores, and much other work shared them: the load average was up to "
+            f"{load:.0f}. So the clock, of the fastest step, says little here (more than 100% is noise). The "
+            "processor's time of a process, of the median step, says what a rank spends on synchronizing besides "
+            "its share of the work, and nothing of how long it waits. 128 images in each of two processes is "
+            "strong scaling, 256 is weak.",
             "",
             *table(
                 [
