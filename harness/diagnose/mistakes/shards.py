@@ -97,7 +97,7 @@ class UnweightedAutodiff(Unweighted):
         _, dgamma, dbeta = super().train_backward(dy, cache)
         rows, x_hat, scale = to_rows(dy, 1), cache["x_hat"], cache["scale"]
         shards = self.shards(rows)
-        weights = np.concatenate([np.full((len(shard), 1), 1 / (len(shards) * len(shard))) for shard in shards])
+        weights = np.concatenate([np.full((len(shard), 1), 1 / (len(shards) * max(1, len(shard)))) for shard in shards])
         through_var = self.variance_slope(cache["var"], scale) * dgamma * x_hat
         dx = self.gamma * scale * (rows - weights.astype(rows.dtype) * (dbeta + through_var))
         return from_rows(dx, dy.shape, 1), dgamma, dbeta
