@@ -9,6 +9,7 @@ pytest.importorskip("triton")
 
 from harness.cases.catalogue import case_by_id  # noqa: E402
 from harness.check import CheckOptions, check  # noqa: E402
+from harness.targets.wrap.torch_module import copied  # noqa: E402
 from impls.pytorch.triton_plan import Chip, Layout, plan  # noqa: E402
 
 DTYPES_OF_CASES = {"moved_channels": ("bfloat16",), "one_value": ("float64", "float32")}
@@ -22,6 +23,14 @@ def test_the_kernels_stay_within_the_bounds(monkeypatch):
     assert report.verdict == "agree"
     agreed = {(judgement.case, judgement.dtype) for judgement in report.judgements if judgement.verdict == "agree"}
     assert agreed == {(case, dtype) for case, dtypes in DTYPES_OF_CASES.items() for dtype in dtypes}
+
+
+def test_a_copy_to_a_device_keeps_strides():
+    x = torch.arange(24.0).view(3, 8)
+    for lying in (x, x.t(), x[:, ::2], x[:, :1].expand(3, 5), torch.ones(()).expand(2, 3)):
+        copy = copied(lying, "cpu")
+        assert copy.stride() == lying.stride()
+        assert torch.equal(copy, lying)
 
 
 @pytest.mark.parametrize("last", [False, True])

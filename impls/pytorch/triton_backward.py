@@ -104,7 +104,7 @@ def collect_gradients(
     rows, channels, inner, parts,
     eps: tl.float64,
     LAST: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, CHUNK: tl.constexpr, WIDE: tl.constexpr,
-    EPS_INSIDE: tl.constexpr, SIGMOID: tl.constexpr, PREDICTION: tl.constexpr,
+    LANES: tl.constexpr, EPS_INSIDE: tl.constexpr, SIGMOID: tl.constexpr, PREDICTION: tl.constexpr,
 ):  # fmt: skip
     """dgamma and dbeta; in prediction dx as well. The grid and its order are those of `collect_statistics`."""
     blocks = tl.num_programs(0) // parts
@@ -113,20 +113,30 @@ def collect_gradients(
     c, exists = channels_of(block, channels, LAST, COLS)
     weight, shift, average, variance, scale = channel(gamma, beta, kept, c, exists, channels, eps, EPS_INSIDE, SIGMOID)
     tiles = number_of_tiles(rows, inner, LAST, ROWS, COLS)
-    sums_dy = tl.zeros((ROWS, COLS), weight.dtype)  # in each place of the tile
-    sums_product = tl.zeros((ROWS, COLS), weight.dtype)
+    if LANES:  # in each place of the tile, else per channel
+        sum_dy = tl.zeros((ROWS, COLS), weight.dtype)
+        sum_product = tl.zeros((ROWS, COLS), weight.dtype)
+    else:
+        sum_dy = tl.zeros_like(average)
+        sum_product = tl.zeros_like(average)
     for t in range(part, tiles, parts):
         offsets, mask, count = tile_at(t, block, rows, channels, inner, LAST, ROWS, COLS, WIDE)
-        tile = tl.load(x + offsets, mask=mask, other=0.0, eviction_policy="evict_last").to(weight.dtype)
-        tile_dy = tl.load(dy + offsets, mask=mask, other=0.0, eviction_policy="evict_last").to(weight.dtype)
+        tile = tl.load(x + offsets, mask=mask, other=0.0).to(weight.dtype)
+        tile_dy = tl.load(dy + offsets, mask=mask, other=0.0).to(weight.dtype)
         tile_dy = before_sigmoid(tile_dy, tile, average, weight * scale, shift, LAST, SIGMOID)
-        sums_dy += tile_dy  # 0 off the mask
-        sums_product += tile_dy * (tile - over(average, LAST))
+        product = tile_dy * (tile - over(average, LAST))  # as tile_dy, 0 off the mask
+        if LANES:
+            sum_dy += tile_dy
+            sum_product += product
+        else:
+            sum_dy += per_channel(tile_dy, LAST)
+            sum_product += per_channel(product, LAST)
         if PREDICTION:
             result = tile_dy * over(weight * scale, LAST)
             tl.store(dx + offsets, result.to(dx.dtype.element_ty), mask=mask)
-    sum_dy = per_channel(sums_dy, LAST)
-    sum_product = per_channel(sums_product, LAST)
+    if LANES:
+        sum_dy = per_channel(sum_dy, LAST)
+        sum_product = per_channel(sum_product, LAST)
     if CHUNK == 1:
         tl.store(dgamma + c, sum_product * scale, mask=exists)
         tl.store(dbeta + c, sum_dy, mask=exists)
@@ -154,8 +164,8 @@ def input_gradient(
     block = tl.program_id(0) % blocks
     t = tiles - 1 - tl.program_id(0) // blocks
     offsets, mask, _ = tile_at(t, block, rows, channels, inner, LAST, ROWS, COLS, WIDE)
-    tile = tl.load(x + offsets, mask=mask, other=0.0, eviction_policy="evict_first")
-    tile_dy = tl.load(dy + offsets, mask=mask, other=0.0, eviction_policy="evict_first")
+    tile = tl.load(x + offsets, mask=mask, other=0.0)
+    tile_dy = tl.load(dy + offsets, mask=mask, other=0.0)
     c, exists = channels_of(block, channels, LAST, COLS)
     weight, shift, average, variance, scale = channel(gamma, beta, kept, c, exists, channels, eps, EPS_INSIDE, SIGMOID)
     product = tl.load(dgamma + c, mask=exists, other=0.0)
@@ -166,4 +176,4 @@ def input_gradient(
     n = tl.full((), values, weight.dtype)
     deviations = tile - over(average, LAST)
     result = gradient_of(tile_dy, deviations, weight, scale, slope, product, sum_dy, n, LAST)
-    tl.store(dx + offsets, result.to(dx.dtype.element_ty), mask=mask, eviction_policy="evict_first")
+    tl.store(dx + offsets, result.to(dx.dtype.element_ty), mask=mask)

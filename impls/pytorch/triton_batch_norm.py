@@ -135,7 +135,7 @@ def normalize_by_kernels(x, gamma, beta, layer, inside, prepared: Prepared, sigm
             tiling.blocks * tiling.parts,
             (x, kept, *moving, *prepared.scratch(tiling, gamma)),
             (*prepared.sizes, tiling.parts, n, *numbers),
-            (*prepared.constants(tiling), keeps, True),
+            (*prepared.constants(tiling), prepared.plan.lanes, keeps, True),
             tiling.warps,
         )
         tiling = prepared.plan.applied
@@ -199,7 +199,7 @@ def collect(prepared: Prepared, arrays: tuple[Tensor, ...], rest: tuple, *, pred
         tiling.blocks * tiling.parts,
         (*arrays, *prepared.scratch(tiling, arrays[3])),
         (*prepared.sizes, tiling.parts, eps),
-        (*prepared.constants(tiling), conventions.eps_at == "inside_sqrt", sigmoid, prediction),
+        (*prepared.constants(tiling), prepared.plan.lanes, conventions.eps_at == "inside_sqrt", sigmoid, prediction),
         tiling.warps,
     )
 

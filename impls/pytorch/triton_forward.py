@@ -1,8 +1,8 @@
 """Triton kernels of batch normalization, forward: y = gamma * (x - mean) * scale + beta, or the sigmoid of that.
 
 `normalize_on_chip` reads x once: each program keeps its tile, and those of a channel exchange their statistics. Where
-x is too large for that, `collect_statistics` and `normalize` read it once each: the second in the opposite order, and
-with hints, so that the cache still has what the first read last.
+x is too large for that, `collect_statistics` and `normalize` read it once each: the second in the opposite order, so
+that the cache still has what the first read last.
 
 `kept` is what backward needs: C means, then C variances.
 """
@@ -111,11 +111,11 @@ def merged_tiles(
     tiles = number_of_tiles(rows, inner, LAST, ROWS, COLS)
     offsets, mask, count = tile_at(part, block, rows, channels, inner, LAST, ROWS, COLS, WIDE)
     seen = count.to(dtype)
-    tile = tl.load(x + offsets, mask=mask, other=0.0, eviction_policy="evict_last").to(dtype)
+    tile = tl.load(x + offsets, mask=mask, other=0.0).to(dtype)
     average, m2 = tile_statistics(tile, mask, seen, LAST)
     for t in range(part + parts, tiles, parts):
         offsets, mask, count = tile_at(t, block, rows, channels, inner, LAST, ROWS, COLS, WIDE)
-        tile = tl.load(x + offsets, mask=mask, other=0.0, eviction_policy="evict_last").to(dtype)
+        tile = tl.load(x + offsets, mask=mask, other=0.0).to(dtype)
         own = count.to(dtype)
         tile_mean, tile_m2 = tile_statistics(tile, mask, own, LAST)
         seen, average, m2 = merge(seen, average, m2, own, tile_mean, tile_m2)
@@ -127,7 +127,7 @@ def merged_lanes(
     x, part, parts, block, rows, channels, inner, dtype: tl.constexpr,
     ROWS: tl.constexpr, COLS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """The same, channels last: Welford's updates in each place of the tile, then merged. No tile is summed up.
+    """The same by Welford's updates in each place of the tile, then merged: for 16 bits with the channels last.
 
     Only the last tile of all has rows that there are not, so that all that there are have seen as many values.
     """
@@ -138,7 +138,7 @@ def merged_lanes(
     seen = tl.full((), 0, tl.int32)
     for t in range(part, tiles, parts):
         offsets, mask, count = tile_at(t, block, rows, channels, inner, True, ROWS, COLS, WIDE)
-        tile = tl.load(x + offsets, mask=mask, other=0.0, eviction_policy="evict_last").to(dtype)
+        tile = tl.load(x + offsets, mask=mask, other=0.0).to(dtype)
         seen += 1
         deltas = tl.where(mask, tile - means, 0.0)
         means += deltas * divide(tl.full((), 1.0, dtype), seen.to(dtype))
@@ -157,7 +157,7 @@ def collect_statistics(
     rows, channels, inner, parts,
     values: tl.float64, momentum: tl.float64, bessel: tl.float64,
     LAST: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, CHUNK: tl.constexpr, WIDE: tl.constexpr,
-    KEEPS: tl.constexpr, UPDATE: tl.constexpr,
+    LANES: tl.constexpr, KEEPS: tl.constexpr, UPDATE: tl.constexpr,
 ):  # fmt: skip
     """Grid: blocks of channels * parts. A program goes through every parts-th tile; the last one puts all together."""
     blocks = tl.num_programs(0) // parts
@@ -165,7 +165,7 @@ def collect_statistics(
     part = tl.program_id(0) // blocks
     c, exists = channels_of(block, channels, LAST, COLS)
     dtype: tl.constexpr = kept.dtype.element_ty
-    if LAST:
+    if LANES:
         seen, average, m2 = merged_lanes(x, part, parts, block, rows, channels, inner, dtype, ROWS, COLS, WIDE)
     else:
         seen, average, m2 = merged_tiles(x, part, parts, block, rows, channels, inner, dtype, LAST, ROWS, COLS, WIDE)
@@ -205,7 +205,7 @@ def normalize(
     block = tl.program_id(0) % blocks
     t = tiles - 1 - tl.program_id(0) // blocks
     offsets, mask, _ = tile_at(t, block, rows, channels, inner, LAST, ROWS, COLS, WIDE)
-    tile = tl.load(x + offsets, mask=mask, other=0.0, eviction_policy="evict_first")
+    tile = tl.load(x + offsets, mask=mask, other=0.0)
     c, exists = channels_of(block, channels, LAST, COLS)
     weight = tl.load(gamma + c, mask=exists, other=0.0)
     shift = tl.load(beta + c, mask=exists, other=0.0)
@@ -213,7 +213,7 @@ def normalize(
     variance = tl.load(var + c, mask=exists, other=1.0)
     scale = weight * inverse_std(variance, tl.full((), eps, weight.dtype), EPS_INSIDE)
     result = normalized(tile.to(weight.dtype), average, scale, shift, LAST, SIGMOID)
-    tl.store(y + offsets, result.to(y.dtype.element_ty), mask=mask, eviction_policy="evict_first")
+    tl.store(y + offsets, result.to(y.dtype.element_ty), mask=mask)
     if KEEP and t == 0:
         tl.store(kept + c, average, mask=exists)
         tl.store(kept + channels + c, variance, mask=exists)

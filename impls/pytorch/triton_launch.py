@@ -21,7 +21,7 @@ from impls.pytorch.triton_plan import Chip, Layout, Plan, Tiling, plan
 
 INTERPRETED = not hasattr(triton_forward.normalize, "device_caches")
 """Whether Triton's interpreter plays the kernels, on any device: TRITON_INTERPRET=1."""
-CHIP_OF_INTERPRETER = Chip(multiprocessors=4, kept=64, collected=512, applied=512, applied_last=512, least=16)
+CHIP_OF_INTERPRETER = Chip(multiprocessors=4, kept=64, passed=512, collected_last=512, applied_last=512, least=16)
 """So small that small arrays go every way there is."""
 COUNTERS, PARTIALS = 1 << 13, 1 << 16
 """Numbers of scratch memory at first."""

@@ -15,6 +15,8 @@ SECTOR = 32
 """Bytes: the least that memory is read by."""
 WIDE = 32
 """Channels in a tile, where they are last."""
+WARPS = 32
+"""Of a multiprocessor, at work at once."""
 READ_AT_ONCE = 2048
 """Numbers of a quantity that a program reads at once when it puts the parts of others together."""
 
@@ -26,12 +28,12 @@ class Chip:
     multiprocessors: int
     kept: int = 8192
     """Values in a tile that a program keeps in registers: float32, 32 for each of 256 threads."""
-    collected: int = 2048
-    """Values in a tile that a program only sums up."""
-    applied: int = 2048
-    """Values in a tile that a program changes, channels first."""
+    passed: int = 2048
+    """Values in a tile that a program goes through, where the channels are first."""
+    collected_last: int = 8192
+    """Values in a tile that a program only sums up, where they are last."""
     applied_last: int = 4096
-    """The same, channels last."""
+    """Values in a tile that a program changes, where they are last."""
     waves: int = 2
     """How often x may fill the GPU's registers and still be kept: beyond, programs wait longer than they save."""
     least: int = 512
@@ -88,17 +90,21 @@ class Plan:
     forward: Tiling | None
     backward: Tiling | None
     collected: Tiling
+    lanes: bool
+    """Whether what is collected is added up in each place of the tile, and not tile by tile."""
     applied: Tiling
 
 
 @lru_cache(maxsize=1024)
 def plan(layout: Layout, dtype: torch.dtype, chip: Chip) -> Plan:
+    lanes = layout.last and dtype.itemsize == 2
     return Plan(
         layout,
         forward=on_chip(layout, dtype, chip, arrays=1),
         backward=on_chip(layout, dtype, chip, arrays=2),
-        collected=collected(layout, chip),
-        applied=applied(layout, chip),
+        collected=collected(layout, chip, lanes),
+        lanes=lanes,
+        applied=passed(layout, chip.applied_last if layout.last else chip.passed, chip),
     )
 
 
@@ -107,11 +113,12 @@ def on_chip(layout: Layout, dtype: torch.dtype, chip: Chip, arrays: int) -> Tili
 
     Where there are channels enough for all of these, a larger tile is better than programs that wait for each other.
     """
-    most = chip.kept // arrays // (2 if dtype == torch.float64 else 1)
+    wide = 2 if dtype == torch.float64 else 1
+    most = chip.kept // arrays // wide
     even = power_of_two(math.ceil(layout.size / chip.multiprocessors))  # to every multiprocessor its share
     size = min(max(even, 2 * chip.least), most)
     alone = not layout.last and layout.channels >= chip.multiprocessors and power_of_two(layout.values) <= chip.kept
-    while size <= 2 * most:
+    while size <= 2 * chip.kept // wide:
         chosen = tiles_last(layout, dtype, size, chip) if layout.last else tiles_first(layout, size, chip)
         fits = chosen.parts <= chip.multiprocessors and layout.size <= chip.together
         if chosen.parts == 1 or (fits and not alone):
@@ -147,19 +154,15 @@ def tiles_last(layout: Layout, dtype: torch.dtype, size: int, chip: Chip) -> Til
     return tiling(layout, size // cols, cols)
 
 
-def collected(layout: Layout, chip: Chip) -> Tiling:
+def collected(layout: Layout, chip: Chip, lanes: bool) -> Tiling:
     """For a pass that sums up: several programs for each multiprocessor, each with many tiles."""
-    shape = passed(layout, chip.collected, chip)
-    wanted = math.ceil(8 * chip.multiprocessors / shape.blocks)
-    return tiling(layout, shape.tile_rows, shape.tile_cols, parts=min(shape.tiles, wanted))
-
-
-def applied(layout: Layout, chip: Chip) -> Tiling:
-    """For a pass that changes every value: a program for each tile."""
-    return passed(layout, chip.applied_last if layout.last else chip.applied, chip)
+    shape = passed(layout, chip.collected_last if layout.last and not lanes else chip.passed, chip)
+    programs = chip.multiprocessors * WARPS // shape.warps
+    return tiling(layout, shape.tile_rows, shape.tile_cols, parts=min(shape.tiles, math.ceil(programs / shape.blocks)))
 
 
 def passed(layout: Layout, most: int, chip: Chip) -> Tiling:
+    """For a pass that changes every value: a program for each tile."""
     size = min(most, max(2 * chip.least, power_of_two(layout.size)))
     if not layout.last:
         return tiles_first(layout, size, chip)

@@ -179,12 +179,10 @@ def eager_times(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> dict
 CHIPS: dict[str, dict[str, int]] = {
     "as planned": {},
     "kept": {"waves": 100},
-    "collected 1024": {"collected": 1024},
-    "collected 4096": {"collected": 4096},
-    "applied 1024": {"applied": 1024, "applied_last": 1024},
-    "applied 2048": {"applied": 2048, "applied_last": 2048},
-    "applied 4096": {"applied": 4096, "applied_last": 4096},
-    "applied 8192": {"applied": 8192, "applied_last": 8192},
+    "passed 1024": {"passed": 1024},
+    "passed 4096": {"passed": 4096},
+    "collected 4096": {"collected_last": 4096},
+    "collected 16384": {"collected_last": 16384},
 }
 
 

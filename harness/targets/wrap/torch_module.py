@@ -227,10 +227,14 @@ def to_torch(x: np.ndarray, dtype: torch.dtype) -> Tensor:
 
 
 def on_device(x: Tensor, device: str) -> Tensor:
-    """x there, with its own strides: a plain copy would lay out anew what is not dense."""
-    if x.device.type == device:
-        return x
-    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=device).copy_(x)
+    """x there, with its own strides."""
+    return x if x.device.type == device else copied(x, device)
+
+
+def copied(x: Tensor, device: str) -> Tensor:
+    """A copy with x's strides: a plain one would lay out anew what is not dense. A stride of zero stays one."""
+    once = x[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in x.stride())]
+    return torch.empty_strided(once.shape, once.stride(), dtype=x.dtype, device=device).copy_(once).expand(x.shape)
 
 
 def to_numpy(value: Tensor) -> np.ndarray:
