@@ -25,13 +25,13 @@ def suits_kernels(x: Tensor, layer: Any) -> bool:
         if layer.kernels:
             raise RuntimeError("the kernels were demanded, and Triton is not installed: pip install triton")
         return False
-    gamma = layer.gamma
-    wide = torch.float64 if x.dtype is torch.float64 else torch.float32
+    moving_mean, dtype = layer._buffers["moving_mean"], x.dtype
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
     return (
-        gamma.dtype is wide
-        and layer.moving_mean.dtype is wide
-        and x.dtype in DTYPES
-        and x.device == gamma.device
+        moving_mean.dtype is wide
+        and layer.gamma.dtype is wide
+        and dtype in DTYPES
+        and x.device == moving_mean.device
         and x.numel() > 0
         and type(x) in PLAIN
         and not torch.compiler.is_compiling()

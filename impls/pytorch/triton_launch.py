@@ -21,7 +21,9 @@ from impls.pytorch.triton_plan import Chip, Layout, Plan, Tiling, plan
 
 INTERPRETED = not hasattr(triton_forward.normalize, "device_caches")
 """Whether Triton's interpreter plays the kernels, on any device: TRITON_INTERPRET=1."""
-CHIP_OF_INTERPRETER = Chip(multiprocessors=4, kept=64, passed=512, collected_last=512, applied_last=512, least=16)
+CHIP_OF_INTERPRETER = Chip(
+    multiprocessors=4, kept=64, waves=2, passed=512, collected_last=512, applied_last=512, least=16
+)
 """So small that small arrays go every way there is."""
 COUNTERS, PARTIALS = 1 << 13, 1 << 16
 """Numbers of scratch memory at first."""
@@ -44,6 +46,13 @@ class Prepared:
         layout = self.layout = self.plan.layout
         self.sizes = (layout.rows, layout.channels, layout.inner)
         self.wide = layout.size >= WIDE_FROM
+        self.kept: Tensor | None = None
+
+    def kept_like(self, gamma: Tensor) -> Tensor:
+        """Memory for C means and C variances. From a tensor like it: that is how PyTorch makes one soonest."""
+        if self.kept is None:
+            self.kept = gamma.new_empty(2, len(gamma))
+        return torch.empty_like(self.kept)
 
     def constants(self, tiling: Tiling) -> tuple[int, ...]:
         """LAST, ROWS, COLS, CHUNK, WIDE, as kernels take them in which programs share a channel."""
@@ -64,17 +73,17 @@ class Prepared:
     ) -> None:
         """arrays: first the one or two inputs of x's size, whose addresses may be odd; fresh ones are aligned."""
         addresses = [array.data_ptr() for array in arrays]  # a launcher takes numbers without a look at them
-        key = (kernel, constants, (addresses[0] | addresses[1]) & 15)
-        compiled = self.compiled.get(key)
-        if compiled is None or self.device.index != torch._C._cuda_getDevice():
+        key = (id(kernel), constants, (addresses[0] | addresses[1]) & 15)  # a kernel's own hash takes a lock
+        ready = self.compiled.get(key)
+        if ready is None or self.device.index != torch._C._cuda_getDevice():
             with torch.cuda.device(self.device) if self.device.type == "cuda" else NOTHING:
-                self.compiled[key] = kernel[(programs,)](*arrays, *numbers, *constants, num_warps=warps)
+                compiled = kernel[(programs,)](*arrays, *numbers, *constants, num_warps=warps)
+            if not INTERPRETED:
+                self.compiled[key] = compiled.run, compiled.function, compiled.packed_metadata
             return
+        run, function, metadata = ready
         stream = torch._C._cuda_getCurrentRawStream(self.device.index)
-        compiled.run(
-            programs, 1, 1, stream, compiled.function, compiled.packed_metadata, None, None, None,
-            *addresses, *numbers, *constants,
-        )  # fmt: skip
+        run(programs, 1, 1, stream, function, metadata, None, None, None, *addresses, *numbers, *constants)
 
     def scratch(self, tiling: Tiling, like: Tensor) -> tuple[Tensor, Tensor]:
         """(partials, counters) for the programs of a tiling; `like`, of partials' dtype, where nothing is shared."""
@@ -117,7 +126,9 @@ def chip(device: torch.device) -> Chip:
         return CHIP_OF_INTERPRETER
     multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
     has_all = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" not in os.environ
-    return Chip(multiprocessors) if has_all else Chip(multiprocessors, waves=0)  # a share: programs must not wait
+    return (
+        Chip(multiprocessors) if has_all else Chip(multiprocessors, waves=0, waves_last=0)
+    )  # a share: programs must not wait
 
 
 def output_like(x: Tensor) -> Tensor:

@@ -34,15 +34,16 @@ class Chip:
     """Values in a tile that a program only sums up, where they are last."""
     applied_last: int = 4096
     """Values in a tile that a program changes, where they are last."""
-    waves: int = 2
+    waves: int = 12
     """How often x may fill the GPU's registers and still be kept: beyond, programs wait longer than they save."""
+    waves_last: int = 2
+    """The same, channels last: programs of a block then read less than a line at a time."""
     least: int = 512
     """Values in a tile at least: a program for fewer is not worth while."""
 
-    @property
-    def together(self) -> int:
-        """Values of x up to which they are kept."""
-        return self.waves * self.multiprocessors * self.kept
+    def keeps(self, layout: Layout) -> bool:
+        waves = self.waves_last if layout.last else self.waves
+        return layout.size <= waves * self.multiprocessors * self.kept
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def on_chip(layout: Layout, dtype: torch.dtype, chip: Chip, arrays: int) -> Tili
     alone = not layout.last and layout.channels >= chip.multiprocessors and power_of_two(layout.values) <= chip.kept
     while size <= 2 * chip.kept // wide:
         chosen = tiles_last(layout, dtype, size, chip) if layout.last else tiles_first(layout, size, chip)
-        fits = chosen.parts <= chip.multiprocessors and layout.size <= chip.together
+        fits = chosen.parts <= chip.multiprocessors and chip.keeps(layout)
         if chosen.parts == 1 or (fits and not alone):
             return chosen
         size *= 2
