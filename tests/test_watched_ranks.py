@@ -8,7 +8,7 @@ import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from harness.train.replicas import beats, watch
-from harness.train.replicas.agent import first_failure
+from harness.train.replicas.agent import first_failure, how
 
 
 def beating(ranks, calls=1.0, in_call=0.0):
@@ -76,3 +76,12 @@ def failure(rank, exitcode, timestamp):
 def test_the_failure_that_the_others_come_of(exit_codes, lost, expected):
     failures = {rank: failure(rank, code, timestamp=rank) for rank, code in exit_codes.items()}
     assert first_failure(failures, lost)[0] == expected
+
+
+def test_how_a_rank_failed_is_told_in_one_line():
+    assert how(failure(1, -signal.SIGKILL, 0)) == "was ended by SIGKILL"
+    raised = failure(1, 1, 0)
+    raised.message = {"message": "ValueError: no such pixel", "extraInfo": {"py_callstack": "..."}}
+    assert how(raised) == "ended with exit status 1: ValueError: no such pixel"
+    raised.message = "To enable traceback\n see: ..."
+    assert how(raised) == "ended with exit status 1: To enable traceback see: ..."

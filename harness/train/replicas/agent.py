@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import elastic_launch
@@ -19,6 +20,7 @@ from harness.train.replicas.beats import LOST, beats_of
 from harness.train.replicas.folder import BEATS, FAILURE
 
 MONITOR_SECONDS = 0.2
+LONGEST_MESSAGE = 300
 
 
 def main() -> None:
@@ -65,7 +67,9 @@ def first_failure(failures: dict[int, ProcessFailure], lost: set[int]) -> tuple[
 def how(failure: ProcessFailure) -> str:
     if failure.exitcode < 0:
         return f"was ended by {failure.signal_name()}"
-    return f"ended with exit status {failure.exitcode}: {str(failure.message).splitlines()[-1][:300]}"
+    description: Any = failure.message  # torch's own words, or what `record` has kept of the exception
+    message = description.get("message", "") if isinstance(description, dict) else str(description)
+    return f"ended with exit status {failure.exitcode}: {' '.join(message.split())[:LONGEST_MESSAGE]}"
 
 
 if __name__ == "__main__":
