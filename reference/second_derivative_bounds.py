@@ -65,11 +65,17 @@ class Point:
 
 @quietly
 def train_derivative_bounds(
-    point: Point, directions: Directions, precision: Precision, extra_var_error: ArrayLike = 0.0, summation: str = "any"
+    point: Point,
+    directions: Directions,
+    precision: Precision,
+    extra_var_error: ArrayLike = 0.0,
+    summation: str = "any",
+    forward_mode: bool = False,
 ) -> Bounds:
     """Bounds of the derivatives of a training step, at least one value a channel.
 
-    Returns float64: ty, ddy, dx2 (n, C), dgamma2, var (C,), of which var is that of the biased batch variance.
+    Returns float64: ty and ddy, which are the same, and dx2 (n, C); dgamma2 and var (C,), of which var is that of the
+    biased batch variance. forward_mode: ty and var are enough.
     extra_var_error, summation and what is raised: as `error_bounds.train_bounds`.
     """
     layer, batch, _, v_error = layer_of_batch(
@@ -78,6 +84,8 @@ def train_derivative_bounds(
     slope, bounded = _slope(layer, batch.var, v_error, point)
     forms = Forms(layer, directions, slope)
     ty = _if_bounded(bounded, stored(forms.ty, precision))
+    if forward_mode:
+        return {"ty": ty, "var": v_error}
     return {
         "ty": ty,
         "ddy": ty,
@@ -189,11 +197,28 @@ class Forms:
 
     @cached_property
     def ty(self) -> list[Quantity]:
-        """gamma r (a' - xh f h) + ddgamma xh + ddbeta."""
+        """gamma r (a' - xh f h) + ddgamma xh + ddbeta; also transposed, gamma r (a - xh f h) less its mean."""
         scale = self.layer.gamma * self.layer.r
         of_x = (loose(scale * self.a), loose(-(scale * self.mean_a)))
         of_parameters = (loose(self.x_hat * self.ddgamma), self.ddbeta)
-        return [added(*of_x, loose(-(self.x_hat * (scale * self.f * h))), *of_parameters) for h in self.h]
+        closed = [added(*of_x, loose(-(self.x_hat * (scale * self.f * h))), *of_parameters) for h in self.h]
+        transposed = [
+            self._less_its_mean(
+                [loose(scale * a), loose(-(self.layer.d * (self.layer.r * scale * self.f * h)))], of_parameters
+            )
+            for a, h in self._ways
+        ]
+        return closed + transposed
+
+    @property
+    def _ways(self) -> tuple[tuple[Quantity, Quantity], ...]:
+        """ddx, or a', and its h."""
+        return (self.a, self.h[0]), (self.centred_a, self.h[1])
+
+    def _less_its_mean(self, terms: list[Quantity], others: tuple[Quantity, ...] = ()) -> Quantity:
+        """The sum of terms (n, C), less its mean over the rows, made at once or term by term; and others."""
+        whole, apart = added(*terms).sum(), added(*(term.sum() for term in terms))
+        return added(*terms, -(whole.or_worse(apart).over(self.n)), *others)
 
     @cached_property
     def dgamma2(self) -> list[Quantity]:
@@ -217,8 +242,10 @@ class Forms:
 
     @cached_property
     def dx2(self) -> list[Quantity]:
-        ways = ((self.a, self.h[0]), (self.centred_a, self.h[1]))
-        by_autodiff = [self._by_autodiff(a, h, c) for (a, h), c in product(ways, self.c)]
+        by_autodiff = [
+            self._by_autodiff(a, h, g, c)
+            for (a, h), g, c in product(self._ways, (self.layer.dy, self.centred_g), self.c)
+        ]
         return [self._closed(h, c) for h, c in product(self.h, self.c)] + by_autodiff
 
     def _closed(self, h: Quantity, c: Quantity) -> Quantity:
@@ -238,10 +265,10 @@ class Forms:
         )
         return added(*(loose(rows * factor) for rows, factor in factors))
 
-    def _by_autodiff(self, a: Quantity, h: Quantity, c: Quantity) -> Quantity:
+    def _by_autodiff(self, a: Quantity, h: Quantity, g: Quantity, c: Quantity) -> Quantity:
         """The gradient t by x - mean, less the mean of t, as differentiating once more gives it.
 
-        a: a' for the composition; ddx for the closed form of backward.
+        a and g: a' and dy for the composition; either for the closed form of backward.
         """
         r, f = self.layer.r, self.f
         square, slope = self.layer.gamma * r * r, self.ddgamma * r
@@ -249,12 +276,10 @@ class Forms:
         terms = [
             loose(self.layer.d * added(*(loose(part) for part in by_var))),
             loose(a * -(square * f * c)),
-            loose(self.layer.dy * -(square * f * h)),
-            loose(self.layer.dy * slope),
+            loose(g * -(square * f * h)),
+            loose(g * slope),
         ]
-        whole = added(*terms)
-        apart = added(*(term.sum() for term in terms))
-        return added(*terms, -(whole.sum().or_worse(apart).over(self.n)))
+        return self._less_its_mean(terms)
 
 
 def loose(term: Quantity, roundings: float = ROUNDINGS_OF_A_TERM) -> Quantity:

@@ -275,8 +275,15 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "second_derivative_wrong",
         "The gradient of the gradient is missing or wrong.",
-        ("pytorch#4422",),
-        unreachable="the contract has no second derivatives",
+        ("pytorch#4422", "pytorch#196699"),
+        cases=(
+            "double",
+            "double_rank2",
+            "double_large_mean",
+            "double_small_variance",
+            "double_two_values",
+            "double_frozen",
+        ),
     ),
     # --- shapes and memory ---
     Trap(

@@ -58,7 +58,8 @@ class DerivativeBounds:
         if step.op.startswith("train") or self.assumed.any_mode:
             fast = self.assumed.fast_variance
             extra = fast_variance_error(point.x, precision) if fast else 0.0
-            bounds = train_derivative_bounds(point, directions, precision, extra, summation)
+            forward_mode = step.op.endswith("jvp")
+            bounds = train_derivative_bounds(point, directions, precision, extra, summation, forward_mode)
         if step.op.startswith("eval") or self.assumed.any_mode:
             moving = (self.layer.moving_mean, self.layer.moving_var)
             errors = (self.moving["moving_mean"], self.moving["moving_var"])
