@@ -225,14 +225,21 @@ def test_lockstep_and_train_validate(tmp_path, few_images):
     assert few_images.is_sample
 
 
-def test_bench_layer_validates(tmp_path):
-    options = LayerOptions(2, shapes=((8, 3, 4, 4),), ways=("forward", "backward", "both"), seconds=0.0001)
-    run_commands.bench_layer(options, tmp_path / "layer.json")
+@pytest.mark.parametrize(
+    ("framework", "ways"), [("torch", ("forward", "backward", "both")), ("jax", ("backward",))]
+)  # fmt: skip
+def test_bench_layer_validates(tmp_path, framework, ways):
+    options = LayerOptions(
+        2, frameworks=(framework,), shapes=((8, 3, 4, 4),), layouts=("channels first",), ways=ways, seconds=0.0001
+    )
+    run_commands.bench_layer(options, tmp_path / "layer.json", tmp_path / "layer.svg")
     output = json.loads((tmp_path / "layer.json").read_text())
     validator("BenchLayerOutput").validate(output)
+    assert [record["way"] for record in output["records"]] == list(ways)
     assert {record["decision"] for record in output["records"]} <= {"faster", "slower", "INCONCLUSIVE"}
     x = 4 * 8 * 3 * 4 * 4
     assert {record["kept_bytes"] // x for record in output["records"]} <= {1, 2}
+    assert "one pass" in (tmp_path / "layer.svg").read_text()
 
 
 def test_bench_training_validates(tmp_path):

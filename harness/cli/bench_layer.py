@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -55,6 +56,7 @@ def bench_layer(
     threads: Annotated[int | None, typer.Option(help="Of the CPU; all by default.", min=1, metavar="N")] = None,
     seconds: Annotated[float, typer.Option(help="Of calls in a round.", min=0.0001)] = 0.05,
     json_file: Json = None,
+    plot: Annotated[Path | None, typer.Option(help="A figure: .svg, .png or .pdf.", metavar="FILE")] = None,
 ) -> None:
     """Our layers against the frameworks' own, a chain of small operations, and a copy of x.
 
@@ -76,7 +78,7 @@ def bench_layer(
         threads=threads,
         seconds=seconds,
     )
-    raise typer.Exit(run_commands.bench_layer(options, json_file))
+    raise typer.Exit(run_commands.bench_layer(options, json_file, plot))
 
 
 def values(chosen: list[Some] | None, default: tuple[Some, ...]) -> tuple[str, ...]:

@@ -180,12 +180,14 @@ def run_throughput(data: FashionMnist, options: ThroughputOptions) -> Measuremen
         )
 
 
-def bench_layer(options: LayerOptions, json_file: Path | None) -> int:
+def bench_layer(options: LayerOptions, json_file: Path | None, plot: Path | None = None) -> int:
     """Exit status 1 where ours and the framework's own layer disagree."""
     from harness.bench import layer
     from harness.bench.threads import at_most
     from harness.train.implementations import resolve_device
 
+    if plot is not None:
+        ensure_installed("a figure", ["matplotlib"], "report")
     options = replace(options, device=resolve_device("torch", options.device))
     with bar("layers", None) as update, at_most(options.threads):
 
@@ -197,6 +199,10 @@ def bench_layer(options: LayerOptions, json_file: Path | None) -> int:
         records = list(layer.measure(options, show))
     write_json(json_file, head() | {"records": as_dicts(records)})
     show_layers.layers(records)
+    if plot is not None:
+        from harness.cli.plot_layers import plot_layers  # late: a figure is seldom asked for
+
+        plot_layers(records, plot)
     return status_of(records)
 
 
