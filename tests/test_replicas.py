@@ -5,10 +5,12 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
+from harness.cli.replicas import Dealt, over_replicas
 from harness.errors import UsageError
 from harness.targets.isolate import IsolatedTarget
+from harness.targets.load import TargetError, load
 from harness.targets.replicas.names import Replicas, join_replicas, split_replicas
-from harness.targets.replicas.shards import dealt, ends
+from harness.targets.replicas.shards import SHARDS, dealt, ends
 from tests.in_process import checked
 from tests.targets.mutants import REPLICATED, expected_ids
 from tests.targets.mutants import replicas as simulated
@@ -40,6 +42,24 @@ def test_a_name_says_by_how_many_replicas_it_is_played():
     assert split_replicas("my.py:Norm") == ("my.py:Norm", None)
     with pytest.raises(UsageError, match="not 0"):
         split_replicas("torch-sync over 0 replicas")
+
+
+def test_options_become_part_of_the_name():
+    assert over_replicas(("torch-sync", "my.py:Norm@cuda"), 3, "uneven") == (
+        "torch-sync over 3 uneven replicas",
+        "my.py:Norm over 3 uneven replicas@cuda",
+    )
+    assert over_replicas(("torch-sync",), 0, "even") == ("torch-sync",)
+    with pytest.raises(UsageError, match="says itself"):
+        over_replicas(("torch-sync over 2 replicas",), 3, "even")
+    assert [dealt_out.value for dealt_out in Dealt] == list(SHARDS)
+
+
+def test_what_no_replicas_can_play_says_so():
+    with pytest.raises(TargetError, match="no layer of torch"):
+        load("numpy over 2 replicas")
+    with pytest.raises(TargetError, match="unknown target"):
+        load("nothing over 2 replicas")
 
 
 @pytest.mark.parametrize(("shards", "expected"), [("even", [3, 5, 7]), ("uneven", [1, 4, 7]), ("empty", [4, 4, 7])])

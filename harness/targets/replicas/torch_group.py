@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,7 +28,7 @@ class TorchGroup:
     """The processes of all ranks. One that dies, or keeps silent after another's error, ends them all."""
 
     def __init__(self, load: Callable[[], Any], ranks: int, device: str) -> None:
-        """On a CPU the ranks fork, which costs little once torch has been imported; CUDA does not survive that."""
+        """On Linux's CPUs the ranks fork, which costs little once torch is imported; CUDA does not survive that."""
         self.ranks, self.is_alive = ranks, True
         self.dropped: list[int] = []
         """Sessions whose layers the ranks may forget."""
@@ -35,9 +36,8 @@ class TorchGroup:
         pipes = [Pipe() for _ in range(ranks)]
         self._connections = [asking for asking, _ in pipes]
         arguments = (pipes, Played(load, ranks, device, f"{self._folder}/rendezvous"))
-        self._context: Any = mp.start_processes(
-            serve, arguments, ranks, join=False, daemon=True, start_method="fork" if device == "cpu" else "spawn"
-        )
+        how = "fork" if device == "cpu" and sys.platform == "linux" else "spawn"
+        self._context: Any = mp.start_processes(serve, arguments, ranks, join=False, daemon=True, start_method=how)
         for _, answering in pipes:
             answering.close()
 
