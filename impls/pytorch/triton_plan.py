@@ -115,7 +115,7 @@ def on_chip(layout: Layout, dtype: torch.dtype, chip: Chip, arrays: int) -> Tili
     Where there are channels enough for all of these, a larger tile is better than programs that wait for each other.
     """
     wide = 2 if dtype == torch.float64 else 1
-    most = chip.kept // arrays // wide
+    most = chip.kept // (arrays if layout.last else 1) // wide
     even = power_of_two(math.ceil(layout.size / chip.multiprocessors))  # to every multiprocessor its share
     size = min(max(even, 2 * chip.least), most)
     alone = not layout.last and layout.channels >= chip.multiprocessors and power_of_two(layout.values) <= chip.kept
