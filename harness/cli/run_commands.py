@@ -75,7 +75,7 @@ class TrainRequest:
 def train(options: TrainingOptions, request: TrainRequest) -> int:
     """options.implementation may be "all": those that are installed."""
     from harness.train.accuracy import accuracy, equivalence
-    from harness.train.implementations import MODULES, REPLICATED, installed, resolve_device
+    from harness.train.implementations import MODULES, REPLICATED, installed, resolve_device, train_function
     from reports.curves import curves
 
     ensure_installed("a training", ["matplotlib", *(["scipy"] if request.seeds > 1 else [])], "report")
@@ -85,6 +85,7 @@ def train(options: TrainingOptions, request: TrainRequest) -> int:
         raise UsageError(f"{options.implementation} is not installed: pip install 'bnproof[all]'")
     if request.workers.scheduler is None:
         for name in names:
+            train_function(name, options.replicas)  # before JAX is asked for its devices
             resolve_device(name, options.device)
     picture = request.folder / "training.png"
     prepare_folder(request.folder)

@@ -54,11 +54,12 @@ class Job:
 def run(data: FashionMnist, options: TrainingOptions, progress: TrainingProgress = NO_PROGRESS) -> TrainingResult:
     """Train one implementation from the initial weights of its seed. Raises UsageError, or kinds of it."""
     ensure_divisible(options.implementation, options.replicas, len(data.train_images))
+    train_by = train_function(options.implementation, options.replicas)  # before JAX is asked for its devices
     job = Job(data, options, (options.seed,), resolve_device(options.implementation, options.device))
 
     def train(checkpoint: Checkpoint, keep: Keep) -> tuple[Trained, ...]:
         done = len(checkpoint.history)
-        returned = train_function(options.implementation, options.replicas)(
+        returned = train_by(
             data,
             checkpoint.weights[0],
             job.orders(options.seed)[done:],
