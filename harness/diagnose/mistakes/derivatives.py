@@ -110,7 +110,13 @@ DOUBLE_MEAN = (
     with_factors("DoubleMovesNotCentred", centred_moves=0.0),
     with_factors("DoubleNotCentred", centred_grad=0.0, centred_moves=0.0),
 )
-DOUBLE_VAR = (DoubleScaleConstant, with_factors("DoubleXhatConstant", moves_term=0.0, grad_term=0.0, by_dgamma=0.0))
+DOUBLE_VAR = (
+    DoubleScaleConstant,
+    with_factors("DoubleScaleSaved", curvature_term=2 / 3, both_term=0.0),
+    with_factors("DoubleXhatConstant", moves_term=0.0, grad_term=0.0, by_dgamma=0.0),
+)
+"""The scale alone is a constant in backward, and x_hat moves by the mean; or x_hat moves as it must; or it does not."""
+
 DOUBLE_TERM = (
     with_factors("DoubleWithoutCovariance", both_term=0.0),
     with_factors("DoubleWithoutCurvature", curvature_term=0.0),

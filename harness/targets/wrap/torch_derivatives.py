@@ -23,11 +23,27 @@ def twice(y: Tensor, point: Sequence[Tensor], dy: Tensor, directions: Sequence[T
     x, gamma, _ = point
     try:
         first = torch.autograd.grad(y, point, dy, create_graph=True)
+        if any(map(refuses, first)):
+            raise NotImplementedError("its backward may not be differentiated: once_differentiable, or no derivative")
         wanted = (x, dy, gamma)
         second = torch.autograd.grad(first, wanted, directions, allow_unused=True, materialize_grads=True)
     except RuntimeError as error:
         raise NotImplementedError(f"PyTorch cannot differentiate it twice: {error}") from error
     return dict(zip(("dx2", "ddy", "dgamma2"), second))  # noqa: B905 - Python 3.9
+
+
+def refuses(gradient: Tensor) -> bool:
+    """Whether what it was computed by includes a refusal. autograd.grad leaves that out, as if it hung on nothing."""
+    seen: set[Any] = set()
+    nodes: list[Any] = [gradient.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            if node.name().endswith("::Error") or "NotImplemented" in node.name():
+                return True
+            seen.add(node)
+            nodes += [before for before, _ in node.next_functions]
+    return False
 
 
 @contextlib.contextmanager

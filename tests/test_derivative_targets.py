@@ -1,0 +1,86 @@
+"""Layers of frameworks are asked for forward mode and second derivatives by themselves, and what they lack is told."""
+
+import pytest
+import torch
+from torch import nn
+
+from harness.cases.catalogue import BY_ID
+from harness.targets.wrap import function, torch_module
+from tests.in_process import checked
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")
+CASES = tuple(BY_ID[name] for name in ("double", "double_frozen", "jvp", "jvp_frozen"))
+
+
+class Normalize(torch.autograd.Function):
+    """x_hat and its first derivative, which is right, by a scale that backward takes for a constant."""
+
+    @staticmethod
+    def forward(ctx, x):
+        mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
+        scale = 1 / torch.sqrt(var + 1e-5)
+        x_hat = (x - mean) * scale
+        ctx.x_hat, ctx.scale = x_hat, scale
+        return x_hat
+
+    @staticmethod
+    def backward(ctx, d_hat):
+        axes, x_hat = (0, 2, 3), ctx.x_hat
+        return ctx.scale * (d_hat - d_hat.mean(axes, True) - x_hat * (d_hat * x_hat).mean(axes, True))
+
+
+class OnlyOnce(Normalize):
+    backward = staticmethod(torch.autograd.function.once_differentiable(Normalize.backward))
+
+
+class ByFunction(nn.BatchNorm2d):
+    conventions = "torch"
+    dtypes = ("float64",)
+    function = Normalize
+
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        return self.weight.view(1, -1, 1, 1) * self.function.apply(x) + self.bias.view(1, -1, 1, 1)
+
+
+class ByOnce(ByFunction):
+    function = OnlyOnce
+
+
+def verdicts(report):
+    return {judgement.op: judgement.verdict.value for judgement in report.judgements}
+
+
+def test_torch_s_own_layer_agrees():
+    report = checked(torch_module.wrap(nn.BatchNorm2d), cases=CASES)
+    assert verdicts(report) == dict.fromkeys(("train_double", "eval_double", "train_jvp", "eval_jvp"), "agree")
+
+
+def test_a_backward_that_saves_constants_is_named():
+    """Its scale hangs on nothing in backward; its x_hat, which is the function's result, does on x."""
+    report = checked(torch_module.wrap(ByFunction), cases=CASES)
+    assert [finding.id for finding in report.diagnosis] == ["double_var_constant"]
+    assert verdicts(report)["train_jvp"] == "unsupported"
+
+
+def test_a_backward_that_refuses_is_unsupported():
+    report = checked(torch_module.wrap(ByOnce), cases=CASES)
+    assert report.verdict == "agree"
+    assert verdicts(report) == {
+        "train_double": "unsupported",
+        "train_jvp": "unsupported",
+        "eval_double": "agree",
+        "eval_jvp": "agree",
+    }
+
+
+def test_a_function_is_asked_too():
+    def plain(x, gamma, beta, eps):
+        mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), unbiased=False, keepdim=True)
+        return gamma.view(1, -1, 1, 1) * (x - mean) / torch.sqrt(var + eps) + beta.view(1, -1, 1, 1)
+
+    plain.conventions, plain.dtypes = "torch", ("float64",)
+    report = checked(function.wrap(plain), cases=CASES[::2])
+    assert verdicts(report)["train_double"] == verdicts(report)["train_jvp"] == "agree"
+    assert report.diagnosis == []
