@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.observables import DERIVATIVES, OBSERVABLES, STATISTICS, STEP, column
+from harness.observables import OBSERVABLES, STATISTICS, STEP, column
 from harness.record.kinds import FAULTS, SEVERITY, ComparisonRecord, Kind, Pair, TargetRecord, Verdict
 from harness.record.read import Records
 from reports.signs import WITH_RATIO
@@ -20,8 +20,8 @@ GROUPS = (
 )
 """(title, columns): what is observed in either mode, and after any step."""
 COLUMNS = tuple(name for _, names in GROUPS for name in names)
-DERIVED = tuple(column(name, op) for op, names in DERIVATIVES.items() for name in names)
-"""Of forward mode and second derivatives, where a target offers them."""
+DERIVED = "derivatives"
+"""The column of what comes of forward mode or of differentiating twice, which few targets offer: all of it in one."""
 WHOLE = "whole step"
 """The column of what is not about one observable: a step that raises, a process that dies."""
 
@@ -102,7 +102,7 @@ class Matrix:
     @property
     def figures(self) -> list[Figure]:
         return [
-            Figure(row.target, name, cell, cell.record)
+            Figure(row.target, column_of(cell.record) if name == DERIVED else name, cell, cell.record)
             for row in self.rows
             for name, cell in zip(self.columns, row.cells, strict=True)
             if cell.ratio is not None and isinstance(cell.record, ComparisonRecord)
@@ -123,6 +123,12 @@ def own_first(records: Records) -> list[TargetRecord]:
 def column_of(comparison: ComparisonRecord) -> str:
     """Which column of a matrix a comparison belongs to."""
     return column(comparison.observable, comparison.op) if comparison.observable in OBSERVABLES else WHOLE
+
+
+def matrix_column(comparison: ComparisonRecord) -> str:
+    """The same, the derivatives in one column."""
+    name = column_of(comparison)
+    return name if name in COLUMNS or name == WHOLE else DERIVED
 
 
 def size(ratio: float | None) -> float:
@@ -151,15 +157,14 @@ def agreement(records: Records) -> list[Matrix]:
     """Target x observable, a matrix a dtype."""
     by_dtype: dict[str, dict[str, ByColumn]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for comparison in records.comparisons:
-        by_dtype[comparison.dtype][comparison.target][column_of(comparison)].append(comparison)
+        by_dtype[comparison.dtype][comparison.target][matrix_column(comparison)].append(comparison)
     return [_matrix(records, dtype, by_dtype[dtype]) for dtype in in_order(by_dtype, DTYPES)]
 
 
 def _matrix(records: Records, dtype: str, by_target: dict[str, ByColumn]) -> Matrix:
     groups: tuple[tuple[str, tuple[str, ...]], ...] = GROUPS
-    given = {name for by_column in by_target.values() for name in by_column}
-    if given & set(DERIVED):
-        groups = (*groups, ("derivatives", tuple(in_order(given & set(DERIVED), DERIVED))))
+    if any(DERIVED in by_column for by_column in by_target.values()):
+        groups = (*groups, ("", (DERIVED,)))
     whole = [comparison for by_column in by_target.values() for comparison in by_column.get(WHOLE, [])]
     if any(comparison.kind is Kind.law and comparison.verdict is not Verdict.agree for comparison in whole):
         groups = (*groups, ("", (WHOLE,)))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from harness.observables import ORDINARY, STEP, column
+from harness.observables import DERIVATIVES, ORDINARY, STEP, column
 from harness.record.files import write_whole
 from harness.record.kinds import CellRecord, Conventions, Environment, Header, LibraryFinding, NotInstalled
 from harness.record.read import Records, read
@@ -18,6 +18,8 @@ from reports.history import LibraryHistory, histories_in
 from reports.matrix_targets import Mistake, TargetRow, headline, mistakes, target_rows
 
 COLUMNS = (*ORDINARY, *(column(name, "eval") for name in STEP))
+DERIVED = tuple(dict.fromkeys(column(name, op) for op, names in DERIVATIVES.items() for name in names))
+"""The columns of derivatives, which few targets have: shown where any has."""
 FENCES = {".py": "python", ".js": "javascript", ".cpp": "cpp"}
 FIELDS = tuple(field.name for field in fields(Conventions))
 
@@ -77,6 +79,8 @@ def write(records: Records, out: Path, histories: Sequence[LibraryHistory] = ())
 def matrix_view(records: Records, histories: Sequence[LibraryHistory]) -> MatrixView:
     findings = [finding for finding in records.findings if finding.reproduced]
     rows = target_rows(records.targets, findings, records.overall_pairs)
+    seen = {cell.observable for cell in records.cells}
+    columns = (*COLUMNS, *(name for name in DERIVED if name in seen))
     return MatrixView(
         header=records.header,
         environment=records.header.environment,
@@ -86,8 +90,8 @@ def matrix_view(records: Records, histories: Sequence[LibraryHistory]) -> Matrix
         mistakes=mistakes(rows),
         not_installed=records.not_installed,
         findings=findings,
-        observables=COLUMNS,
-        tables=[dtype_table(dtype, rows, records.cells) for dtype in DTYPES],
+        observables=columns,
+        tables=[dtype_table(dtype, rows, records.cells, columns) for dtype in DTYPES],
         fields=FIELDS,
         histories=histories,
     )
@@ -112,13 +116,15 @@ def finding_as_markdown(number: int, finding: LibraryFinding) -> str:
     )
 
 
-def dtype_table(dtype: str, rows: Sequence[TargetRow], cells: Sequence[CellRecord]) -> DtypeTable:
+def dtype_table(
+    dtype: str, rows: Sequence[TargetRow], cells: Sequence[CellRecord], columns: Sequence[str]
+) -> DtypeTable:
     of_dtype = {(cell.target, cell.observable): cell for cell in cells if cell.dtype == dtype}
     played = {target for target, _ in of_dtype}
     return DtypeTable(
         dtype,
         tuple(
-            (row, tuple(of_dtype.get((row.target.target, column)) for column in COLUMNS))
+            (row, tuple(of_dtype.get((row.target.target, column)) for column in columns))
             for row in rows
             if row.target.target in played
         ),

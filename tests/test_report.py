@@ -275,6 +275,19 @@ def test_no_address_is_loaded(tmp_path):
     assert "@import" not in style[0]
 
 
+def test_derivatives_have_one_column_where_there_are_any(tmp_path):
+    records = sample.records()
+    assert "derivatives" not in made(tmp_path, records)[0]
+    records["comparison"] += [
+        sample.comparison("torch", "dx2", 12.3, "differ", op="train_double"),
+        sample.comparison("torch", "ty", 0.1, op="eval_jvp"),
+    ]
+    page, text = made(tmp_path, records)
+    assert "✗ 12" in Page(page).text
+    assert "derivatives" in page
+    assert any("✗ 12" in row for row in re.findall(r"^\| torch \|.*$", text, re.M))
+
+
 def test_non_finite_numbers_are_shown(tmp_path):
     records = sample.records()
     words = {"error": "nan", "got": "-inf", "want": "inf", "bound": "inf"}
