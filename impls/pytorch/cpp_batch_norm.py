@@ -1,6 +1,8 @@
 """Batch normalization by the C++ kernels of `cpp/`, for the CPU: which calls they take, and how the layer calls them.
 
 They are used where they have been built, `python -m impls.pytorch.cpp_batch_norm`; nothing builds them by itself.
+With large x most of the time goes into the first write to each page of y and dx: PyTorch takes them in huge pages where
+THP_MEM_ALLOC_ENABLE=1 is in the environment.
 """
 
 from __future__ import annotations

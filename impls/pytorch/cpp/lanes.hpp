@@ -81,8 +81,10 @@ struct Last {
   template <typename Lanes>
   Lanes operator()(Lanes lanes) const {
     constexpr int width = sizeof(Lanes) / sizeof(lanes[0]);
-    for (int i = 0; i < width; ++i) lanes[i] = i < width - count ? 0 : lanes[i];
-    return lanes;
+    using Index = std::conditional_t<sizeof(lanes[0]) == 8, int64_t, int32_t>;
+    Vector<Index, width> index;
+    for (int i = 0; i < width; ++i) index[i] = i;
+    return index >= static_cast<Index>(width - count) ? lanes : Lanes{};
   }
 };
 

@@ -15,6 +15,9 @@ namespace bnproof::rows {
 // Values that fit in the first-level cache, twice.
 constexpr int64_t BLOCK = 4096;
 
+// Runs that are asked for before their turn: the processor foresees what follows in a run, not where the next one is.
+constexpr int64_t AHEAD = 4;
+
 // `runs` runs of `length` values, `stride` apart, from `at` on.
 struct Block {
   int64_t at, runs, length, stride;
@@ -38,9 +41,11 @@ Moments<Work<Value>> moments_of(const Value* x, const Block& block) {
   using Number = Work<Value>;
   constexpr int width = WIDTH<Value>;
   Vector<Number, width> sums[CHAINS] = {}, squares[CHAINS] = {};
+  const int64_t ahead = AHEAD * block.stride;
   for (int64_t run = 0; run < block.runs; ++run) {
     const Value* values = x + block.at + run * block.stride;
     for_each_vector<width>(block.length, [&](int64_t at, auto chain, auto counted) __attribute__((always_inline)) {
+      __builtin_prefetch(values + at + ahead);
       sums[chain] += counted(load<width>(values + at));
     });
   }
@@ -78,6 +83,7 @@ void normalize(const Value* x, Value* y, const Layout& layout, const PerChannel<
     for (int64_t run = 0; run < block.runs; ++run) {
       const int64_t start = block.at + run * block.stride;
       for_each_vector<width>(block.length, [&](int64_t at, auto, auto) __attribute__((always_inline)) {
+        __builtin_prefetch(y + start + at + AHEAD * block.stride, 1);
         store<width>(y + start + at, (load<width>(x + start + at) - mean) * factor + offset);
       });
     }
@@ -92,9 +98,12 @@ GradientSums<double> gradient_sums(const Value* x, const Value* dy, const Layout
   GradientSums<double> all{0, 0};
   for_each_block(layout, channel, first, last, [&](const Block& block) {
     Vector<Number, width> sums[CHAINS] = {}, products[CHAINS] = {};
+    const int64_t ahead = AHEAD * block.stride;
     for (int64_t run = 0; run < block.runs; ++run) {
       const int64_t start = block.at + run * block.stride;
       for_each_vector<width>(block.length, [&](int64_t at, auto chain, auto counted) __attribute__((always_inline)) {
+        __builtin_prefetch(dy + start + at + ahead);
+        __builtin_prefetch(x + start + at + ahead);
         const auto upstream = load<width>(dy + start + at);
         sums[chain] += counted(upstream);
         products[chain] += counted(upstream * (load<width>(x + start + at) - mean));
@@ -116,6 +125,7 @@ void input_gradient(const Value* x, const Value* dy, Value* dx, const Layout& la
     for (int64_t run = 0; run < block.runs; ++run) {
       const int64_t start = block.at + run * block.stride;
       for_each_vector<width>(block.length, [&](int64_t at, auto, auto) __attribute__((always_inline)) {
+        __builtin_prefetch(dx + start + at + AHEAD * block.stride, 1);
         const auto apart = load<width>(x + start + at) - mean;
         store<width>(dx + start + at, (load<width>(dy + start + at) - offset - apart * slope) * factor);
       });

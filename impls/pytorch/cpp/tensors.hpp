@@ -7,9 +7,6 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_strided.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 #include "moments.hpp"
 
@@ -60,23 +57,13 @@ inline std::optional<Layout> layout_of(const Tensor& x, int64_t channel_axis) {
   return layout;
 }
 
-// An uninitialized tensor that lies as x does. A large one is asked for in huge pages: the first write to each page
-// interrupts the program, and there are 512 times fewer of them.
-inline Tensor empty_as(const Tensor& x) {
-  Tensor made = at::empty_strided(x.sizes(), x.strides(), x.options());
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t huge = 2 << 20;
-  const auto begin = (reinterpret_cast<uintptr_t>(made.mutable_data_ptr()) + huge - 1) & ~(huge - 1);
-  const auto end = (reinterpret_cast<uintptr_t>(made.mutable_data_ptr()) + made.nbytes()) & ~(huge - 1);
-  if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#endif
-  return made;
-}
+// An uninitialized tensor that lies as x does.
+inline Tensor empty_as(const Tensor& x) { return at::empty_strided(x.sizes(), x.strides(), x.options()); }
 
 // dy as x lies; copied where it does not.
 inline Tensor lying_as(const Tensor& dy, const Tensor& x) {
   if (dy.strides().equals(x.strides()) && dy.scalar_type() == x.scalar_type()) return dy;
-  return at::empty_strided(x.sizes(), x.strides(), x.options()).copy_(dy);
+  return empty_as(x).copy_(dy);
 }
 
 }  // namespace bnproof
