@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from harness.targets.replicas.torch_rank import Played, serve
@@ -32,10 +31,10 @@ class TorchGroup:
         self.ranks, self.is_alive = ranks, True
         self.dropped: list[int] = []
         """Sessions whose layers the ranks may forget."""
-        self._folder = tempfile.mkdtemp(prefix="bnproof-ranks-")
+        self._store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # any free port
         pipes = [Pipe() for _ in range(ranks)]
         self._connections = [asking for asking, _ in pipes]
-        arguments = (pipes, Played(load, ranks, device, f"{self._folder}/rendezvous"))
+        arguments = (pipes, Played(load, ranks, device, self._store.port))
         how = "fork" if device == "cpu" and sys.platform == "linux" else "spawn"
         self._context: Any = mp.start_processes(serve, arguments, ranks, join=False, daemon=True, start_method=how)
         for _, answering in pipes:
@@ -88,4 +87,3 @@ class TorchGroup:
             process.kill()
         for connection in self._connections:
             connection.close()
-        shutil.rmtree(self._folder, ignore_errors=True)

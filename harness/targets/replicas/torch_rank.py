@@ -28,8 +28,8 @@ class Played:
     """Gives the factory of the layer as one process plays it. It can be pickled."""
     ranks: int
     device: str
-    rendezvous: str
-    """The file by which they find each other."""
+    port: int
+    """Of the store by which they find each other."""
 
 
 def serve(rank: int, pipes: list[tuple[Connection, Connection]], played: Played) -> None:
@@ -58,7 +58,7 @@ class _Layers:
             torch.cuda.set_device(rank % gpus)
         dist.init_process_group(
             "nccl" if played.ranks <= gpus else "gloo",  # two ranks on one GPU: NCCL refuses
-            init_method=f"file://{played.rendezvous}",
+            store=dist.TCPStore("127.0.0.1", played.port, is_master=False),
             rank=rank,
             world_size=played.ranks,
             timeout=timedelta(seconds=COLLECTIVE_SECONDS),

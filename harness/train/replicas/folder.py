@@ -49,6 +49,11 @@ class RunFolder:
         arrays = {name: np.load(self.path / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
         return request, FashionMnist(**arrays, source=request.source), weights, np.load(self.path / "orders.npy")
 
+    def unlink_data(self) -> None:
+        """Once every rank has the arrays open they need no names: nothing large is left behind, whoever is killed."""
+        for name in ARRAYS:
+            (self.path / f"{name}.npy").unlink(missing_ok=True)
+
     def write(self, name: str, content: dict[str, Any], weights: Weights) -> None:
         partial = self.path / f"{name}.partial"
         with partial.open("wb") as file:

@@ -90,6 +90,8 @@ class Run:
         """Until the training is done. Raises ReplicasFailedError as soon as a rank has failed."""
         while self.launcher.poll() is None:
             self._guard_ranks()
+            if self.beats[:, beats.CALLS].all():
+                self.folder.unlink_data()
             self._report()
             silent = self.watch.who_hangs()
             if silent:
