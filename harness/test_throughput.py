@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from time import perf_counter
-from types import SimpleNamespace
 
 import pytest
 
@@ -56,7 +55,7 @@ def test_both_figures_are_examples_over_the_seconds_of_all_epochs(data, monkeypa
         facts = {"device": "cpu", "dtype": "float32", "compile_seconds": 100.0, "step": "none"}
         return {"history": history, "weights": weights} | facts
 
-    monkeypatch.setattr(trainings, "training_module", lambda _: SimpleNamespace(train=train))
+    monkeypatch.setattr(trainings, "train_function", lambda *_: train)
     result = run(data, TrainingOptions("numpy", epochs=2))
     assert result.step_examples_per_second == 2 * IMAGES / 4
     assert result.examples_per_second == 2 * IMAGES / 8
