@@ -31,7 +31,7 @@ IDS = [
     "input_mutated", "state_not_saved", "mode_follows_grad", "single_value_wrong", "empty_batch_wrong",
     "non_finite_output", "unexplained",
 ]  # fmt: skip
-ANY_WRONG = ("wrong_form", "unexplained")
+ANY_WRONG = ("wrong_form", "replicas_disagree", "unexplained")
 """Ids that no case is made for: any case may show them."""
 WITNESS = 100
 """By how many bounds a mistake must move something."""
