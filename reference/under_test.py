@@ -64,10 +64,10 @@ class NumpyBatchNorm:
         return {"ty": self.layer.eval_jvp(x, *tangents)}
 
     def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> Values:
-        return dict(zip(("dx2", "ddy", "dgamma2"), self.layer.train_double(x, dy, *directions), strict=True))
+        return _doubled(self.layer.train_double(x, dy, *directions))
 
     def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> Values:
-        return dict(zip(("dx2", "ddy", "dgamma2"), self.layer.eval_double(x, dy, *directions), strict=True))
+        return _doubled(self.layer.eval_double(x, dy, *directions))
 
     def stats(self) -> Values:
         if not self.layer.keeps_statistics:
@@ -81,5 +81,10 @@ class NumpyBatchNorm:
         vars(self.layer).update(state)
 
     def _named(self, *arrays: np.ndarray) -> Values:
-        named = zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)
+        named = zip(("y", "dx", "dgamma", "dbeta"), arrays)  # noqa: B905 - Python 3.9
         return {name: array for name, array in named if name not in self.absent}
+
+
+def _doubled(arrays: tuple[np.ndarray, ...]) -> Values:
+    dx2, ddy, dgamma2 = arrays
+    return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}

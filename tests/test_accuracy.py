@@ -121,5 +121,5 @@ def test_a_kept_run_is_not_trained_again(tmp_path, monkeypatch):
     options = TrainingOptions("numpy", epochs=1, resume=tmp_path, population=True)
     first = run(few, options)
     assert 0 <= first.population_test_accuracy <= 1
-    monkeypatch.setattr(trainings, "training_module", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(trainings, "train_function", lambda *_: lambda *_, **__: pytest.fail("trained again"))
     assert run(few, options) == first

@@ -63,7 +63,7 @@ def test_a_target_that_prints_without_end_does_not_fill_the_disk(monkeypatch):
         report = check_target(player, CheckOptions((BY_ID["rank4"],)))
         assert report.verdict == "agree"
         assert player.printed() == "x" * process.PRINTED_KEPT
-        assert player._printed.path.stat().st_size < 2**26  # of 240 MB
+        assert player._printed.path.stat().st_size < 2**27  # of 240 MB; a busy machine looks at it late
     assert largest > 0
 
 

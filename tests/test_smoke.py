@@ -56,11 +56,12 @@ def test_what_a_target_declares_is_not_narrowed():
     assert notes == []
 
 
-# Keras has one backend a process, and a program is another process anyway (test_third_party.py).
+# Keras has one backend a process, and a program is another process anyway (test_third_party.py); the Triton kernels
+# have no CPU to run on (test_triton.py plays them in Triton's interpreter).
 HERE_AND_NOW = [
     name
     for name, built_in in BUILT_IN.items()
-    if not built_in.is_program and not name.startswith(("keras", "torch-compiled", "tutorial"))
+    if not built_in.is_program and not name.startswith(("keras", "torch-compiled", "torch-triton", "tutorial"))
 ]
 
 
