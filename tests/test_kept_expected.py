@@ -1,5 +1,6 @@
 """What is expected is kept to the bit, and looked up by all that it hangs on; what is damaged is computed anew."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from harness.cases.catalogue import BY_ID
 from harness.judge import kept_expected as kept
 from harness.judge.expected import expect
 from harness.judge.kept_expected import kept_expected
+from harness.targets.compilation_cache import make_room
 from reference.conventions import PRESETS
 
 TORCH = PRESETS["torch"]
@@ -102,3 +104,27 @@ def test_nothing_is_kept_unless_asked_for_or_without_a_place(monkeypatch, tmp_pa
     monkeypatch.setenv("BNPROOF_EXPECTED", "keep")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert_same(kept_expected(script, TORCH, "any"), expect(script, TORCH))
+
+
+def test_files_that_vanish_meanwhile_do_not_stop_the_clearing(tmp_path, monkeypatch):
+    for name in "abc":
+        (tmp_path / name).write_bytes(bytes(10))
+
+    class Entries(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            (tmp_path / "b").unlink(missing_ok=True)
+
+    def listed(folder):
+        with scandir(folder) as entries:
+            found = Entries(entries)
+        (tmp_path / "b").unlink()
+        return found
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", listed)
+    make_room(tmp_path, 10)
+    monkeypatch.undo()
+    assert len([*tmp_path.iterdir()]) == 1

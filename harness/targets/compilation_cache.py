@@ -66,9 +66,13 @@ def _is_ready(folder: Path) -> bool:
 
 def make_room(folder: Path, kept_bytes: int) -> None:
     """Remove the oldest files of the folder until the rest takes no more than `kept_bytes`."""
-    files = sorted((entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(folder))
+    files = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # another process renamed or removed it meanwhile
+                files.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
     total = sum(size for _, size, _ in files)
-    for _, size, path in files:
+    for _, size, path in sorted(files):
         if total <= kept_bytes:
             return
         Path(path).unlink(missing_ok=True)

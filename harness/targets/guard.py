@@ -7,6 +7,7 @@ the files that are left. A target may hang in C code or have started processes o
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -35,10 +36,20 @@ class Guard:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", __file__], stdin=subprocess.PIPE, text=True, start_new_session=True
                 )
+                atexit.register(self._end, os.getpid())
             assert self._process.stdin is not None
             with contextlib.suppress(OSError):
                 self._process.stdin.write(line + "\n")
                 self._process.stdin.flush()
+
+    def _end(self, parent: int) -> None:
+        """Where the parent ends in good order: wait for the process, so that Python does not warn of it."""
+        process = self._process
+        if process is None or process.stdin is None or os.getpid() != parent:  # a fork of the parent's
+            return
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            process.stdin.close()
+            process.wait(timeout=5)
 
 
 GUARD = Guard()
