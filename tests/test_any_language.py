@@ -10,7 +10,8 @@ from harness.check import CheckOptions, check, check_target
 from harness.environments.environments import make
 from harness.environments.programs import compiler, debian_versions
 from harness.environments.requirements import Requirements
-from harness.targets.built_in import BUILT_IN, JSON_FOR_CPP, is_installed
+from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.built_in_kind import JSON_FOR_CPP
 from harness.targets.conformance import conformance
 from harness.targets.isolate import IsolatedTarget
 

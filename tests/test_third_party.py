@@ -15,7 +15,8 @@ from harness.environments.environments import find
 from harness.judge.judgement import Verdict
 from harness.record.ledger import Ledger
 from harness.record.read import read
-from harness.targets.built_in import BUILT_IN, PLAYERS, is_installed
+from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.built_in_kind import PLAYERS
 from harness.targets.device import CUDA, split_device
 from harness.targets.left_out import LEFT_OUT
 from reports.matrix import render

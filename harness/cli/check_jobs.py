@@ -12,7 +12,8 @@ from harness.cli.jobs import done_behind_a_bar, show_failure
 from harness.jobs.engines import Workers, open_engine
 from harness.jobs.job import Failure, Job, Tell
 from harness.judge.report import TargetReport
-from harness.targets.built_in import BUILT_IN, EXEC
+from harness.targets.built_in import BUILT_IN
+from harness.targets.built_in_kind import EXEC
 from harness.targets.device import on_device, split_device
 
 

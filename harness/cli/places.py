@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from harness.environments.environments import make
 from harness.environments.requirements import NotInstallableError
-from harness.targets.built_in import BUILT_IN, JSON_FOR_CPP, environment_of, is_installed
+from harness.targets.built_in import BUILT_IN, environment_of, is_installed
+from harness.targets.built_in_kind import JSON_FOR_CPP
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from harness.environments.interpreters import PLACES, python_in
 from harness.environments.requirements import NotInstallableError
 from harness.errors import UsageError
 from harness.targets import compilation_cache
-from harness.targets.built_in import BUILT_IN, EXEC, location, variables
+from harness.targets.built_in import BUILT_IN, location, variables
+from harness.targets.built_in_kind import EXEC
 from harness.targets.device import CPU, for_device
 
 PYTHON_PLAYER = Path(__file__).with_name("python_player.py")

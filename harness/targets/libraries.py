@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.targets.built_in import BESIDE_ALL
+from harness.targets.built_in_kind import BESIDE_ALL
 
 
 @dataclass(frozen=True)

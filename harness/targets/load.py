@@ -16,7 +16,8 @@ from typing import Any
 from harness import place
 from harness.cases.script import DEFAULT_DTYPES, DTYPES
 from harness.errors import UsageError, did_you_mean
-from harness.targets.built_in import BUILT_IN, EXEC, is_installed, location
+from harness.targets.built_in import BUILT_IN, is_installed, location
+from harness.targets.built_in_kind import EXEC
 from harness.targets.play import failure
 from harness.targets.recognise import NotRecognisedError, recognise
 from harness.targets.replicas.names import Replicas, split_replicas

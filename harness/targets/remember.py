@@ -21,7 +21,7 @@ from harness.cases.script import Script
 from harness.errors import UsageError
 from harness.findings import Note
 from harness.place import ROOT
-from harness.targets.built_in import EXEC
+from harness.targets.built_in_kind import EXEC
 from harness.targets.device import split_device
 from harness.targets.isolate import DEATHS_ALLOWED, IsolatedTarget
 from harness.targets.player import Death, DeathCause, Description, Observation

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.targets.built_in import BUILT_IN, BuiltIn
+from harness.targets.built_in import BUILT_IN
+from harness.targets.built_in_kind import BuiltIn
 from harness.targets.replicas.names import Replicas, split_replicas
 
 REPLICATED: dict[str, BuiltIn] = {
