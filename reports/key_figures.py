@@ -48,6 +48,8 @@ def _of_agreement(records: Records, matrices: Sequence[Matrix]) -> Iterator[KeyF
     ]
     if law:
         why = f"of the {len(law):,} of our own that law owes; {law.count(Verdict.inconclusive):,} are inconclusive"
+        if unsupported := law.count(Verdict.unsupported):
+            why += f", {unsupported:,} unsupported"
         yield KeyFigure("comparisons of law that agree", f"{law.count(Verdict.agree):,}", why)
 
 
