@@ -8,6 +8,7 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.judge import kept_expected as kept
+from harness.judge import oracle
 from harness.judge.expected import expect
 from harness.judge.kept_expected import kept_expected
 from harness.targets.compilation_cache import make_room
@@ -128,3 +129,12 @@ def test_files_that_vanish_meanwhile_do_not_stop_the_clearing(tmp_path, monkeypa
     make_room(tmp_path, 10)
     monkeypatch.undo()
     assert len([*tmp_path.iterdir()]) == 1
+
+
+def test_quadruple_precision_is_computed_each_time(monkeypatch, tmp_path):
+    pytest.importorskip("numpy_quaddtype")
+    monkeypatch.setattr(oracle, "LONGDOUBLE_IS_WIDER", False)
+    script = script_of("rank4", "float64")
+    for _ in range(2):
+        assert_same(kept_expected(script, TORCH, "any"), expect(script, TORCH, summation="any"))
+    assert [*tmp_path.rglob("*.*")] == []

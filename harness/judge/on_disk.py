@@ -21,6 +21,10 @@ ALIGNED = 64
 NAMES = [field.name for field in fields(Expected)]
 
 
+FLOATS = (np.float16, np.float32, np.float64, np.longdouble)
+"""What can be read again by its name; a subclass of np.floating, such as quadruple precision, need not be."""
+
+
 class NotKeptError(Exception):
     """Something in it has no form here."""
 
@@ -73,7 +77,7 @@ class _Writer:
         raise NotKeptError(type(value).__name__)
 
     def _place(self, array: np.ndarray) -> list[Any]:
-        if not isinstance(array.dtype.type(0), np.floating):
+        if array.dtype.type not in FLOATS:
             raise NotKeptError(str(array.dtype))
         if id(array) not in self._placed:
             order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
