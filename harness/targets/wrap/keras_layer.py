@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from harness.targets.wrap import common, keras_derivatives, options
+from harness.targets.wrap.differentiable import TwiceDifferentiable
 
 BACKEND = keras.config.backend()
 if BACKEND == "jax":
@@ -28,7 +29,7 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
     return adapter
 
 
-class KerasLayer(common.Adapter):
+class KerasLayer(TwiceDifferentiable):
     """One layer, called with `training=`; 16-bit x goes by a mixed-precision policy.
 
     Raises common.AdapterError where the target makes no Keras layer, or one without gamma or beta.
@@ -105,18 +106,6 @@ class KerasLayer(common.Adapter):
         arrays = [None if value is None else to_numpy(value) for value in values]
         named = dict(zip(("y", "dx", *(f"d{name}" for name in names)), arrays))  # noqa: B905 - Python 3.9
         return {n: v if n in ("y", "dx") else v.ravel() for n, v in named.items() if v is not None}
-
-    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, np.ndarray]:
-        return self._twice(x, dy, directions, True)
-
-    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, np.ndarray]:
-        return self._twice(x, dy, directions, False)
-
-    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, np.ndarray]:
-        return self._tangent(x, tangents, True)
-
-    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, np.ndarray]:
-        return self._tangent(x, tangents, False)
 
     def _twice(
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool

@@ -13,6 +13,7 @@ from flax import linen, traverse_util
 
 from harness.cases.script import parameter_dtype
 from harness.targets.wrap import common, jax_derivatives, options
+from harness.targets.wrap.differentiable import TwiceDifferentiable
 
 jax.config.update("jax_enable_x64", True)
 ALL_RANKS = (2, 3, 4, 5)
@@ -29,7 +30,7 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
     return adapter
 
 
-class LinenModule(common.Adapter):
+class LinenModule(TwiceDifferentiable):
     """One module, compiled, with the arrays that the caller carries from step to step, path -> array.
 
     Raises common.AdapterError where the module has no gamma or beta, or nothing that tells training from prediction.
@@ -111,18 +112,6 @@ class LinenModule(common.Adapter):
         self.arrays = self.arrays | updated
         named = {f"d{name}": gradients[self.paths[name]].ravel() for name in ("gamma", "beta") if name in self.paths}
         return {"y": y, "dx": dx, **named}
-
-    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, jax.Array]:
-        return self._twice(x, dy, directions, True)
-
-    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, jax.Array]:
-        return self._twice(x, dy, directions, False)
-
-    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, jax.Array]:
-        return self._tangent(x, tangents, True)
-
-    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, jax.Array]:
-        return self._tangent(x, tangents, False)
 
     def _twice(
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool

@@ -13,6 +13,7 @@ from flax import nnx
 
 from harness.cases.script import parameter_dtype
 from harness.targets.wrap import common, jax_derivatives, options
+from harness.targets.wrap.differentiable import TwiceDifferentiable
 
 jax.config.update("jax_enable_x64", True)
 ALL_RANKS = (2, 3, 4, 5)
@@ -28,7 +29,7 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
     return adapter
 
 
-class NnxModule(common.Adapter):
+class NnxModule(TwiceDifferentiable):
     """One module, compiled. `dtype` is x's, `param_dtype` that of gamma; the mode is set by `train()` and `eval()`.
 
     Raises common.AdapterError where the module has no gamma or beta.
@@ -96,22 +97,13 @@ class NnxModule(common.Adapter):
         named = {f"d{name}": by_path[self.paths[name]][...].ravel() for name in ("gamma", "beta") if name in self.paths}
         return {"y": y, "dx": dx, **named}
 
-    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, jax.Array]:
-        return self._twice(x, dy, directions, True)
-
-    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, jax.Array]:
-        return self._twice(x, dy, directions, False)
-
-    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, jax.Array]:
-        return jax_derivatives.tangent(self._y_of(True), self._point(x), tangents)
-
-    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, jax.Array]:
-        return jax_derivatives.tangent(self._y_of(False), self._point(x), tangents)
-
     def _twice(
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
     ) -> dict[str, jax.Array]:
         return jax_derivatives.twice(self._y_of(training), self._point(x), jnp.asarray(dy), directions)
+
+    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, jax.Array]:
+        return jax_derivatives.tangent(self._y_of(training), self._point(x), tangents)
 
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
         return jnp.asarray(x), self._array("gamma"), self._array("beta")

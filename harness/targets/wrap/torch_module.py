@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.targets.wrap import common, options, torch_derivatives
+from harness.targets.wrap.differentiable import TwiceDifferentiable
 
 DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 RANKS = ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm2d, (4,)), (nn.BatchNorm3d, (5,)))
@@ -38,7 +39,7 @@ def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> typ
     return adapter
 
 
-class TorchModule(common.Adapter):
+class TorchModule(TwiceDifferentiable):
     """One module. Parameters are float32 for 16-bit x; the mode is the module's own, `train()` or `eval()`.
 
     Raises common.AdapterError where the module has no gamma or beta, or gives something else than a y like x.
@@ -132,18 +133,6 @@ class TorchModule(common.Adapter):
             gradients |= {f"d{name}": self._tensor(name).grad for name in ("gamma", "beta") if name in self.paths}
             result |= {name: to_numpy(value) for name, value in gradients.items() if value is not None}
         return {name: value if name in ("y", "dx") else value.ravel() for name, value in result.items()}
-
-    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, np.ndarray]:
-        return self._twice(x, dy, directions, True)
-
-    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, np.ndarray]:
-        return self._twice(x, dy, directions, False)
-
-    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, np.ndarray]:
-        return self._tangent(x, tangents, True)
-
-    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, np.ndarray]:
-        return self._tangent(x, tangents, False)
 
     def _twice(
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
