@@ -28,7 +28,7 @@ from harness.cases.case import Script
 from harness.judge import on_disk
 from harness.judge.expected import Expected, expect
 from harness.judge.oracle import oracle_dtype
-from harness.targets.compilation_cache import make_room, processor
+from harness.targets.compilation_cache import make_room, processor, user_cache
 from reference import batch_norm
 from reference.conventions import Conventions
 
@@ -79,7 +79,7 @@ def _feed(digest: Any, value: Any) -> None:
 @cache
 def folder() -> Path:
     """The user's, ready to be written to. Raises OSError or RuntimeError where there is no place."""
-    place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnproof" / "expected"
+    place = user_cache() / "expected"
     place.mkdir(parents=True, exist_ok=True)
     make_room(place, KEPT_BYTES)
     return place

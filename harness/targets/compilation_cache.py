@@ -38,8 +38,12 @@ def environment() -> dict[str, str]:
 
 def user_folder() -> Path:
     """In the user's cache, one for each kind of processor: a home may be shared by several machines."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "bnproof" / f"jax-{processor()}"
+    return user_cache() / f"jax-{processor()}"
+
+
+def user_cache() -> Path:
+    """Our part of the user's cache. Raises RuntimeError for a user without a home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnproof"
 
 
 @lru_cache(1)
