@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from harness.record.kinds import ComparisonRecord
 from harness.record.read import Records
 
-LONGEST = 7000
-"""Characters of a script that a page holds; for a longer one it has the command."""
+LONGEST = 12_000
+"""Characters of a script that stands in the page; a longer one is a file beside it."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,29 @@ class CaseText:
     """The ids of the mistakes that it shows."""
 
 
-def no_script(_: ComparisonRecord) -> str:
-    return ""
+@dataclass(frozen=True)
+class Script:
+    """Shows a failure without bnproof."""
+
+    text: str
+    arrays: bytes = b""
+    """The .npz that it reads, where its arrays are too many to stand in it."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is too long to stand in the page."""
+        return bool(self.arrays) or len(self.text) > LONGEST
+
+
+def no_script(_: ComparisonRecord, _arrays_file: str) -> Script | None:
+    return None
 
 
 @dataclass(frozen=True)
 class Companion:
     cases: dict[str, CaseText] = field(default_factory=dict)
-    script: Callable[[ComparisonRecord], str] = no_script
-    """A script that shows a failure without bnproof; "" where none can be made."""
+    script: Callable[[ComparisonRecord, str], Script | None] = no_script
+    """(a failure, what its .npz would be called) -> the script; None where none can be made."""
 
 
 OfRecords = Callable[[Records], Companion]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +12,17 @@ from markupsafe import Markup, escape
 
 from harness.record.kinds import FAULTS, ComparisonRecord
 from reports.agreement import Cell
+from reports.findings import SCRIPTS, script_name
 from reports.formats import anchor, day, exact, excerpt, fixed, in_words, listed, markdown_text, printable, short
 from reports.signs import SIGNS, word
+from reports.sources import linked
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def html_environment() -> Environment:
     """Everything that a template prints is escaped, and without characters that are not printed."""
-    return _with_filters(Environment(autoescape=True, finalize=shown, **OPTIONS), soft=soft)
+    return _with_filters(Environment(autoescape=True, finalize=shown, **OPTIONS), soft=soft, linked=linked)
 
 
 def markdown_environment() -> Environment:
@@ -51,6 +54,14 @@ def place(cell: Cell) -> str:
     return f"{where}: error {short(record.error)}, bound {short(record.bound)}; {cell.total} comparisons"
 
 
+def sortable(cell: Cell) -> str:
+    """What tables.js sorts a cell by: its ratio, or beyond every number where the target is at fault without one."""
+    if not cell.shows_ratio:
+        return "Infinity" if cell.verdict in FAULTS else ""
+    ratio = cell.ratio
+    return f"{ratio:.3g}" if ratio is not None and math.isfinite(ratio) else "Infinity"
+
+
 def soft(value: object) -> Markup:
     """Long names may break after an underscore, a dot, a slash or a colon."""
     text = str(value)
@@ -77,10 +88,11 @@ FILTERS: dict[str, Callable] = {
     "word": word,
     "listed": listed,
     "anchor": anchor,
+    "sortable": sortable,
 }
 
 
 def _with_filters(environment: Environment, **more: Callable) -> Environment:
     environment.filters |= FILTERS | more
-    environment.globals |= {"signs": SIGNS, "faults": FAULTS}
+    environment.globals |= {"signs": SIGNS, "faults": FAULTS, "scripts": SCRIPTS, "script_name": script_name}
     return environment

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.record.kinds import FAULTS, ComparisonRecord, Finding, Note, TargetVerdict, Verdict
+from harness.record.kinds import FAULTS, ComparisonRecord, Finding, Note, TargetRecord, TargetVerdict, Verdict
 from harness.record.read import Records
 from reports.agreement import COLUMNS, DTYPES, WHOLE, column_of, in_order, own_first, size
-from reports.companion import LONGEST, Companion
+from reports.companion import Companion, Script
+from reports.formats import anchor
+
+LONGEST_NAME = 120
+"""Characters of a file's name."""
+SCRIPTS = "scripts"
+"""The folder beside a page in which those are that are too long for it."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,10 @@ class Failure:
     message: str | None
     worst: ComparisonRecord
     """The comparison with the largest error/bound."""
-    script: str = ""
-    """Shows it without bnproof; "" where there is none that a page can hold."""
+    script: Script | None = None
+    """Shows it without bnproof."""
+    shown_in: str = ""
+    """The case whose script shows the same mistake of the target, where this one has none of its own."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ def findings(records: Records, companion: Companion | None = None) -> list[Targe
             target.error,
             target.diagnosis,
             target.notes,
-            [with_script(failure, companion) for failure in failures(by_target[target.target])],
+            with_scripts(target, failures(by_target[target.target]), companion),
             cases_with(by_target[target.target], Verdict.noted),
             cases_with(by_target[target.target], Verdict.known),
         )
@@ -97,9 +106,24 @@ def failures(comparisons: Sequence[ComparisonRecord]) -> list[Failure]:
     return sorted(rows, key=lambda row: -size(row.ratio))
 
 
-def with_script(failure: Failure, companion: Companion) -> Failure:
-    script = companion.script(failure.worst)
-    return replace(failure, script=script if len(script) <= LONGEST else "")
+def with_scripts(target: TargetRecord, rows: Sequence[Failure], companion: Companion) -> list[Failure]:
+    """Each with its script, or with the case whose script shows the same mistake."""
+    rows = [
+        replace(row, script=companion.script(row.worst, f"{script_name(target.target, row.case)}.npz")) for row in rows
+    ]
+    scripted = [row.case for row in rows if row.script]
+
+    def instead(case: str) -> str:
+        of_its_mistakes = [finding.cases for finding in target.diagnosis if case in finding.cases]
+        return next((other for cases in of_its_mistakes for other in scripted if other in cases), "")
+
+    return [row if row.script else replace(row, shown_in=instead(row.case)) for row in rows]
+
+
+def script_name(target: str, case: str) -> str:
+    """What its file is called, without the ending: letters of any alphabet, and nothing that leads out of a folder."""
+    name = anchor("script", f"{target}.{case}")
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}-{zlib.crc32(name.encode()):08x}"
 
 
 def cases_with(comparisons: Sequence[ComparisonRecord], verdict: Verdict) -> list[str]:

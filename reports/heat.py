@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.record.kinds import FAULTS, ComparisonRecord, Kind, Verdict
 from harness.record.read import Records
 from reports.agreement import Cell, own_first, worst_cell
+from reports.companion import CaseText
 
 SHARES = (0.03, 0.1, 0.3, 0.6)
 """Of the bound: where one green ends and the next begins."""
@@ -48,6 +49,33 @@ class HeatRow:
     case: str
     cells: tuple[HeatCell, ...]
 
+    @property
+    def at_fault(self) -> list[str]:
+        """The targets that are at fault in this case."""
+        return [each.target for each in self.cells if each.is_fault]
+
+    @property
+    def outcomes(self) -> list[str]:
+        """What the page's filter offers: "differ" where any target is at fault, "open" where any was not judged."""
+        levels = {each.level for each in self.cells}
+        differ = ["differ"] if self.at_fault else []
+        return [*differ, *(["open"] if "open" in levels else []), *([] if differ else ["agree"])]
+
+
+@dataclass(frozen=True)
+class CaseChoices:
+    """What the list of cases can be filtered by, beside words."""
+
+    outcome: Sequence[str]
+    target: Sequence[str]
+    """Those that are at fault anywhere."""
+    mistake: Sequence[str]
+    """Those that any case shows."""
+    shown_by: dict[str, tuple[str, ...]]
+    """Case -> the mistakes that it shows."""
+    words: dict[str, str]
+    """Case -> what is said of it elsewhere on the page."""
+
 
 @dataclass(frozen=True)
 class HeatMap:
@@ -58,6 +86,19 @@ class HeatMap:
 def steps_below(value: float, steps: Sequence[float]) -> int:
     """How many of `steps` the value is above; NaN is above all."""
     return len(steps) if math.isnan(value) else sum(value > step for step in steps)
+
+
+def case_choices(heat: HeatMap, texts: Mapping[str, CaseText]) -> CaseChoices:
+    shown_by = {row.case: texts[row.case].separates for row in heat.rows if row.case in texts}
+    outcomes = {outcome for row in heat.rows for outcome in row.outcomes}
+    at_fault = {target for row in heat.rows for target in row.at_fault}
+    return CaseChoices(
+        outcome=[outcome for outcome in ("differ", "agree", "open") if outcome in outcomes],
+        target=[target for target in heat.targets if target in at_fault],
+        mistake=sorted({mistake for mistakes in shown_by.values() for mistake in mistakes}),
+        shown_by=shown_by,
+        words={case: f"{texts[case].why} {texts[case].source}" for case in shown_by},
+    )
 
 
 def heat_map(records: Records) -> HeatMap:

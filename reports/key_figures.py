@@ -10,7 +10,7 @@ from harness.record.kinds import Kind, TrainingResult, Verdict
 from harness.record.read import Records
 from reports.agreement import Matrix, largest
 from reports.curves import implementations
-from reports.formats import fixed, listed, short
+from reports.formats import anchor, fixed, listed, short
 from reports.lockstep import LockstepRow, name_of
 from reports.training import TrainingRow
 
@@ -22,6 +22,8 @@ class KeyFigure:
     why: str
     """Where it comes from, and what to hold it against."""
     unit: str = ""
+    section: str = ""
+    """The id of the part of the page that it comes from."""
 
 
 def key_figures(
@@ -31,7 +33,8 @@ def key_figures(
     return [
         *_of_agreement(records, matrices),
         *([_of_lockstep(lockstep)] if lockstep else []),
-        *(_of_trainings(trainings, records.header.is_sample) if trainings else []),
+        *(_of_trainings(records, trainings) if trainings else []),
+        *_of_throughput(records),
     ]
 
 
@@ -40,7 +43,10 @@ def _of_agreement(records: Records, matrices: Sequence[Matrix]) -> Iterator[KeyF
     worst = largest(matrices, own)
     if worst:
         where = f"{worst.target}, {worst.column} in {worst.record.dtype}, case {worst.record.case}"
-        yield KeyFigure("largest error/bound of our own", short(worst.cell.ratio), f"{where}; 1 is the limit")
+        section = anchor("agreement", worst.record.dtype)
+        yield KeyFigure(
+            "largest error/bound of our own", short(worst.cell.ratio), f"{where}; 1 is the limit", section=section
+        )
     law = [
         comparison.verdict
         for comparison in records.comparisons
@@ -50,28 +56,50 @@ def _of_agreement(records: Records, matrices: Sequence[Matrix]) -> Iterator[KeyF
         why = f"of the {len(law):,} of our own that law owes; {law.count(Verdict.inconclusive):,} are inconclusive"
         if unsupported := law.count(Verdict.unsupported):
             why += f", {unsupported:,} unsupported"
-        yield KeyFigure("comparisons of law that agree", f"{law.count(Verdict.agree):,}", why)
+        agreeing = f"{law.count(Verdict.agree):,}"
+        yield KeyFigure("comparisons of law that agree", agreeing, why, section="verdicts")
 
 
 def _of_lockstep(rows: Sequence[LockstepRow]) -> KeyFigure:
     furthest = max((row.record for row in rows), key=lambda record: record.share)
     where = f"{name_of(furthest)}, {furthest.tensor}, {furthest.steps} steps in {furthest.dtype}"
-    return KeyFigure("lockstep, distance/allowed", short(furthest.share), f"{where}; 1 is the limit")
+    return KeyFigure(
+        "lockstep, distance/allowed", short(furthest.share), f"{where}; 1 is the limit", section="lockstep"
+    )
 
 
-def _of_trainings(rows: Sequence[TrainingRow], is_sample: bool) -> Iterator[KeyFigure]:
+def _of_trainings(records: Records, rows: Sequence[TrainingRow]) -> Iterator[KeyFigure]:
     runs = [row.run for row in rows]
     seeds = len({run.seed for run in runs})
     over = f", mean of {seeds} seeds" if seeds > 1 else ""
     losses = " · ".join(fixed(loss) for loss in means(runs, "loss").values())
     epochs = listed(dict.fromkeys(str(run.epochs) for run in runs))
-    why = f"train accuracy {by_name(means(runs, 'train_accuracy'), 3)}; epochs: {epochs}, {_range(rows, is_sample)}"
-    yield KeyFigure(f"final loss{over}", losses, why)
+    judged = _range(rows, records.header.is_sample)
+    why = f"train accuracy {by_name(means(runs, 'train_accuracy'), 3)}; epochs: {epochs}, {judged}"
+    yield KeyFigure(f"final loss{over}", losses, why, section="training")
+    if records.throughput:
+        return  # measured in paired rounds, which decide better
     speeds = means(runs, "examples_per_second")
     fastest = max(speeds, key=lambda name: speeds[name])
     devices = listed(dict.fromkeys(run.device for run in runs if run.implementation == fastest))
     why = f"{fastest} on {devices}; end to end{over}: {by_name(speeds, 0)}"
-    yield KeyFigure("fastest training", fixed(speeds[fastest], 0), why, "examples/s")
+    yield KeyFigure("fastest training", fixed(speeds[fastest], 0), why, "examples/s", "training")
+
+
+def _of_throughput(records: Records) -> Iterator[KeyFigure]:
+    """The fastest of our own in the paired rounds of the clock that covers most."""
+    clock = records.throughput[0].clock if records.throughput else ""
+    names = {name.partition("@")[0] for name in records.header.own}
+    rows = [row for row in records.throughput if row.clock == clock and row.name in names]
+    if rows:
+        fastest = max(rows, key=lambda row: row.ratio.median)
+        ratios = by_name({row.name: row.ratio.median for row in rows}, 2)
+        words = clock.replace("_", " ")
+        where = f"{fastest.name} on {fastest.device}, {words}, in paired rounds"
+        why = f"{where}; times as fast as {fastest.against}: {ratios}"
+        yield KeyFigure(
+            "fastest training", fixed(fastest.examples_per_second, 0), why, "examples/s", anchor("throughput", words)
+        )
 
 
 def _range(rows: Sequence[TrainingRow], is_sample: bool) -> str:

@@ -12,7 +12,8 @@ from reports.companion import CaseText, Companion
 from reports.curves import implementations
 from reports.findings import TargetFindings, findings
 from reports.headline import Headline, headline, others
-from reports.heat import HeatMap, heat_map
+from reports.heat import CaseChoices, HeatMap, case_choices, heat_map
+from reports.history import LibraryHistory
 from reports.key_figures import KeyFigure, key_figures
 from reports.lockstep import Growth, Ladder, LockstepRow, growth, ladder, lockstep_rows
 from reports.pairs import ConventionsTable, Triangle, conventions, triangles
@@ -62,6 +63,8 @@ class ReportView:
     """The targets that differ, with what to change."""
     cases: Sequence[CaseText]
     """What the cases are, in the order in which they were played."""
+    choices: CaseChoices
+    histories: Sequence[LibraryHistory]
     agree_of_all: int
     """How many comparisons of our own agree, of law and policy together."""
     range_epochs: int
@@ -73,7 +76,11 @@ class ReportView:
 
 
 def report_view(
-    records: Records, published: PublishedFigures, finished: bool, companion: Companion | None = None
+    records: Records,
+    published: PublishedFigures,
+    finished: bool,
+    companion: Companion | None = None,
+    histories: Sequence[LibraryHistory] = (),
 ) -> ReportView:
     companion = companion or Companion()
     matrices, targets = agreement(records), own_first(records)
@@ -115,6 +122,8 @@ def report_view(
         heat=heat,
         changes=[row for row in with_findings if row.error or row.failures],
         cases=[companion.cases[row.case] for row in heat.rows if row.case in companion.cases],
+        choices=case_choices(heat, companion.cases),
+        histories=histories,
         agree_of_all=sum(target.counts.get("agree", 0) for target in targets if target.target in records.header.own),
         range_epochs=LAST_EPOCH,
         is_short=any(run.epochs != LAST_EPOCH for run in runs),

@@ -134,9 +134,9 @@ def matrix(tab, pages):
     assert tab.complaints == []
 
 
-def shown(tab, selector="table.targets tbody tr"):
-    """The targets whose rows are visible, in order."""
-    return tab.eval_on_selector_all(selector, "all => all.filter(e => e.offsetParent).map(e => e.dataset.target)")
+def shown(tab, selector="table.targets tbody tr", by="target"):
+    """The targets, or cases, whose rows are visible, in order."""
+    return tab.eval_on_selector_all(selector, f"all => all.filter(e => e.offsetParent).map(e => e.dataset.{by})")
 
 
 ALL = ["numpy", "torch", ODD, "mlx"]
@@ -280,6 +280,18 @@ def test_on_the_report_links_open_what_they_lead_into(tab, pages):
     tab.set_viewport_size({"width": 390, "height": 800})
     tab.goto(f"{pages['report']}?{next(NUMBERS)}")
     assert tab.evaluate("document.querySelector('h1').getBoundingClientRect().bottom") < 400  # the verdict comes first
+    cases = "table.heatmap tbody tr"
+    in_order = shown(tab, cases, "case")
+    tab.select_option("select[name=outcome]", "differ")
+    assert shown(tab, cases, "case") == ["gradients_off", "rank2"]
+    tab.fill("input[name=words]", "dense layer")  # of what the case is, further down
+    assert shown(tab, cases, "case") == shown(tab, "dl.cases > div", "case") == ["rank2"]
+    assert f"1 of {len(in_order)} cases" in tab.inner_text(".shown")
+    tab.evaluate("location.hash = 'case-rank4'")  # a link shows what a filter hides
+    tab.wait_for_function(VISIBLE, arg="case-rank4")
+    tab.locator("table.heatmap thead").get_by_role("button", name="tutorial").press("Enter")
+    tab.keyboard.press("Enter")
+    assert shown(tab, cases, "case") != in_order
     tab.click("table.heatmap td a")
     tab.wait_for_function(VISIBLE, arg="fails-tutorial.rank2")
     tab.click("a[href='#script-tutorial.rank2']")

@@ -4,9 +4,10 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.api import check
+from harness.cases.catalogue import BY_ID
 from harness.cli.app import app
 from harness.cli.reproduce import furthest
-from harness.cli.standalone.script import stand_alone
+from harness.cli.standalone.script import arrays_of, constants, saved, stand_alone
 from harness.targets.load import load
 from tests.targets.misbehaving import Raises
 from tests.test_installed import MINE
@@ -24,7 +25,7 @@ def script_of(target, case, dtype="float64"):
 def run(text, capsys):
     """(the exit status, what it prints)"""
     with pytest.raises(SystemExit) as left:
-        exec(compile(text, "script", "exec"), {"__name__": "__main__"})
+        exec(compile(text, "script", "exec"), {"__name__": "__main__", "__file__": "show.py"})
     return int(left.value.code), capsys.readouterr().out
 
 
@@ -65,6 +66,15 @@ def test_the_command_writes_a_script_for_a_class_and_its_arrays_beside_it(tmp_pa
     assert "rounding allows an error of" in printed
     done = CliRunner().invoke(app, ["reproduce", "mine.py:Right", "--case", "rank2"])
     assert (done.exit_code, "does not differ" in done.output) == (0, True)
+
+
+def test_arrays_in_a_file_keep_their_type(tmp_path):
+    script = BY_ID["rank2"].make("bfloat16", 0, 0.1)
+    (tmp_path / "a.npz").write_bytes(saved(arrays_of(script, 1)))
+    scope = {"__file__": str(tmp_path / "a.py")}
+    exec(constants(script.setups[0], True, "a.npz", "bfloat16"), scope)
+    assert scope["arrays"]["x0"].dtype == script.steps[0].x.dtype
+    assert (scope["arrays"]["x0"] == script.steps[0].x).all()
 
 
 def test_what_cannot_be_a_script_is_none():

@@ -7,21 +7,27 @@ from functools import lru_cache
 from harness.cases.case import Case
 from harness.cases.catalogue import CASES
 from harness.cases.traps import source_of
-from harness.cli.standalone.script import stand_alone
+from harness.cli.standalone.script import saved, stand_alone
 from harness.record.kinds import ComparisonRecord
 from harness.record.read import Records
-from reports.companion import CaseText, Companion
+from reports.companion import CaseText, Companion, Script
+
+LARGEST = 300_000
+"""Bytes of arrays beside a page: `bnproof reproduce` makes what takes more."""
 
 
 def of_records(records: Records) -> Companion:
     conventions = {target.target: target.conventions for target in records.targets}
 
-    def script(comparison: ComparisonRecord) -> str:
+    def script(comparison: ComparisonRecord, arrays_file: str) -> Script | None:
         judged_by = conventions.get(comparison.target)
         if judged_by is None:
-            return ""
-        made = stand_alone(comparison, comparison.target, judged_by, records.header.seed)
-        return made.text if made else ""
+            return None
+        made = stand_alone(comparison, comparison.target, judged_by, records.header.seed, arrays_file)
+        if made is None:
+            return None
+        arrays = saved(made.arrays) if made.arrays else b""
+        return Script(made.text, arrays) if len(arrays) <= LARGEST else None
 
     return Companion(texts(), script)
 

@@ -25,14 +25,10 @@ def reproduce(
     ),
 ) -> None:
     """Write a script that shows a failure without bnproof. Larger arrays go into an .npz beside it."""
-    import io
-
-    import numpy as np
-
     from harness.api import check
     from harness.cli.output import AGREED, FAULTY
     from harness.cli.output import out as console
-    from harness.cli.standalone.script import stand_alone
+    from harness.cli.standalone.script import saved, stand_alone
     from harness.errors import UsageError
     from harness.record.files import ensure_writable, write_whole, write_whole_bytes
 
@@ -52,9 +48,7 @@ def reproduce(
         raise UsageError(f"no script can be made of this target and case; this shows it: {again}")
     write_whole(out, made.text)
     if made.arrays:
-        stream = io.BytesIO()
-        np.savez_compressed(stream, **made.arrays)  # type: ignore[arg-type]
-        write_whole_bytes(arrays_file, stream.getvalue())
+        write_whole_bytes(arrays_file, saved(made.arrays))
     console.print(f"python {out}", markup=False, highlight=False)
     raise typer.Exit(FAULTY)
 

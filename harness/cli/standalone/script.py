@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,19 +72,23 @@ def head(judgement: Judgement, target: str) -> str:
 
 
 def constants(setup: Setup, many: bool, arrays_file: str, dtype: str) -> str:
-    lines = ["import base64", "", "import numpy as np"]
-    if dtype == "bfloat16":
-        lines += ["import ml_dtypes  # for NumPy's bfloat16"]
-    lines += [
-        "",
-        *([f"with np.load({arrays_file!r}) as file:", "    arrays = dict(file)"] if many else ARRAY.splitlines()),
-        "",
-    ]
+    lines = ["from pathlib import Path" if many else "import base64", ""]
+    lines += ["import ml_dtypes  # for NumPy's bfloat16"] if dtype == "bfloat16" else []
+    lines += ["import numpy as np", "", *(loading(arrays_file, dtype) if many else ARRAY.splitlines()), ""]
     lines += [f"channels, eps, momentum = {setup.num_features}, {setup.eps!r}, {setup.momentum!r}"]
     for name in PARAMETERS:
         value: np.ndarray = getattr(setup, name)
         lines.append(f"{name} = np.array({value.tolist()!r}, np.{value.dtype})")
     return "\n".join([*lines, ""])
+
+
+def loading(arrays_file: str, dtype: str) -> list[str]:
+    """The lines that read the arrays. A file of NumPy's does not know bfloat16: it gives two bytes of no type."""
+    typed = ".view(ml_dtypes.bfloat16)" if dtype == "bfloat16" else ""
+    return [
+        f"with np.load(Path(__file__).with_name({arrays_file!r})) as file:",
+        f"    arrays = {{name: array{typed} for name, array in file.items()}}",
+    ]
 
 
 ARRAY = """
@@ -129,6 +134,13 @@ def arrays_of(script: Script, steps: int) -> dict[str, np.ndarray]:
         for number, step in enumerate(script.steps[:steps])
         for name in ("x", "dy")
     }
+
+
+def saved(arrays: dict[str, np.ndarray]) -> bytes:
+    """As an .npz."""
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()
 
 
 def layer_of(target: str, setup: Setup) -> str | None:
