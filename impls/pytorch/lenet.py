@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import avg_pool2d
 
 from impls.pytorch.batch_norm import BatchNorm, sigmoid_of
 from impls.pytorch.convolution import convolution
+from impls.pytorch.triton_choice import has_triton
 
 Weights = dict[str, np.ndarray]
 
@@ -74,26 +74,41 @@ class LeNet(nn.Module):
     def activations(self, images: Tensor) -> dict[str, Tensor]:
         """What every hidden layer passes on, by its norm's name, and the logits, as dense3's."""
         bn1 = sigmoid_of(self.bn1, convolution(images, self.conv1.weight, self.conv1.bias))  # (N, 6, 24, 24)
-        x = AveragePool.apply(bn1)  # (N, 6, 12, 12)
+        x = average_pool(bn1)  # (N, 6, 12, 12)
         bn2 = sigmoid_of(self.bn2, convolution(x, self.conv2.weight, self.conv2.bias))  # (N, 16, 8, 8)
-        x = AveragePool.apply(bn2).flatten(1)  # (N, 16 * 4 * 4)
-        bn3 = sigmoid_of(self.bn3, self.dense1(x))  # (N, 120)
-        bn4 = sigmoid_of(self.bn4, self.dense2(bn3))  # (N, 84)
-        return {"bn1": bn1, "bn2": bn2, "bn3": bn3, "bn4": bn4, "dense3": self.dense3(bn4)}  # logits: (N, 10)
+        x = average_pool(bn2).flatten(1)  # (N, 16 * 4 * 4)
+        bn3 = sigmoid_of(self.bn3, dense(self.dense1, x))  # (N, 120)
+        bn4 = sigmoid_of(self.bn4, dense(self.dense2, bn3))  # (N, 84)
+        return {"bn1": bn1, "bn2": bn2, "bn3": bn3, "bn4": bn4, "dense3": dense(self.dense3, bn4)}  # logits: (N, 10)
+
+
+def dense(layer: nn.Linear, x: Tensor) -> Tensor:
+    """x (N, I) -> (N, O). On a GPU by Triton kernels, in float32."""
+    if x.is_cuda and x.dtype is torch.float32 and has_triton():
+        from impls.pytorch import triton_dense  # only where Triton is
+
+        return triton_dense.Dense.apply(x, layer.weight, layer.bias)
+    return layer(x)
+
+
+def average_pool(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H/2, W/2): the average of each 2x2 square. On a GPU by a Triton kernel."""
+    if x.is_cuda and has_triton():
+        from impls.pytorch import triton_step  # only where Triton is
+
+        return triton_step.AveragePool.apply(x)
+    return AveragePool.apply(x)
 
 
 class AveragePool(torch.autograd.Function):
-    """(N, C, H, W) -> (N, C, H/2, W/2): the average of each 2x2 square, as sums of strided views.
+    """The same as sums of strided views.
 
-    On a CPU these are several times faster than avg_pool2d and its backward, which go pixel by pixel. On a GPU
-    avg_pool2d is one kernel, but not its backward: a copy that repeats each value is three times as fast.
+    On a CPU these are several times faster than PyTorch's avg_pool2d and its backward, which go pixel by pixel.
     """
 
     @staticmethod
     def forward(ctx, x):
         ctx.shape = x.shape
-        if x.is_cuda:
-            return avg_pool2d(x, 2)  # (N, C, H/2, W/2)
         rows = x[:, :, 0::2] + x[:, :, 1::2]  # (N, C, H/2, W)
         return (rows[..., 0::2] + rows[..., 1::2]).mul_(0.25)  # (N, C, H/2, W/2)
 
@@ -101,19 +116,11 @@ class AveragePool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, dy):
         share = dy * 0.25  # (N, C, H/2, W/2): each pixel takes a quarter
-        if dy.is_cuda:
-            return in_squares(share)
         dx = dy.new_empty(ctx.shape)  # (N, C, H, W)
         for i in (0, 1):
             for j in (0, 1):
                 dx[:, :, i::2, j::2] = share
         return dx
-
-
-def in_squares(x: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, C, 2h, 2w): each value four times, as a square."""
-    N, C, h, w = x.shape
-    return x.view(N, C, h, 1, w, 1).expand(-1, -1, -1, 2, -1, 2).reshape(N, C, 2 * h, 2 * w)
 
 
 def parts(module: nn.Module) -> list[str]:

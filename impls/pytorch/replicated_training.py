@@ -22,15 +22,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from impls.pytorch.lenet import LeNet, Weights
+from impls.pytorch.steps import count_correct, scaled
 from impls.pytorch.sync_batch_norm import SyncBatchNorm
 from impls.pytorch.training import (
-    count_correct,
     device_name,
     evaluate,
     full_precision,
     keep_freed_memory,
     make_net,
-    scaled,
     synchronize,
     to_device,
 )

@@ -1,14 +1,12 @@
 """LeNet on Fashion-MNIST with plain SGD, in PyTorch. The data stay on the device as bytes.
 
-Steps run eagerly on a CPU, or compiled where that is asked for; on CUDA a whole step is captured as one graph.
+How steps run is for `steps.py` to say.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -18,8 +16,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from impls.pytorch.lenet import LeNet, Weights, our_norm
+from impls.pytorch.steps import Steps, count_correct, epoch_runner, scaled
 
-PROGRESS_EVERY = 16  # steps
+PROGRESS_EVERY = 16
+"""Steps."""
+EVALUATION_BATCH = 2500
+"""On CUDA, which is idle between smaller ones."""
 LARGE = 31 << 20  # bytes; blocks of 32 MiB and more leave glibc's threshold as it is
 
 
@@ -60,50 +62,37 @@ def train(
     with full_precision():
         train_images, train_labels = to_device(data.train_images, data.train_labels, device)
         test_images, test_labels = to_device(data.test_images, data.test_labels, device)
-        net = make_net(weights, kind, device, norm)
-        loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
-
-        def step(batch: Tensor, loss_of: Callable = loss_of) -> None:
-            images = scaled(train_images[batch], kind)  # (n, 1, 28, 28)
-            labels = train_labels[batch]  # (n,)
-            loss, logits = sgd_step(net, images, labels, learning_rate, loss_of)
-            loss_sum.add_(loss * len(batch))  # on the device: reading a number would wait for the step
-            correct.add_(count_correct(logits, labels))
+        steps = Steps(make_net(weights, kind, device, norm), train_images, train_labels, learning_rate)
+        net = steps.net
 
         prepared = perf_counter()
-        some = torch.arange(min(batch_size, len(train_images)), device=device)
         with without_a_trace(net):
-            full_step, how = fastest(step, some, compiled)
+            run_epoch, how = epoch_runner(steps, orders.shape[1], batch_size, compiled)
             evaluate(net, test_images[:batch_size], test_labels[:batch_size], batch_size, kind)
             synchronize(device)
         compile_seconds = perf_counter() - prepared
 
-        history, done = [], (first_epoch - 1) * orders.shape[1]
+        history: list[dict] = []
+        progress = Progress(on_progress, (first_epoch - 1) * orders.shape[1])
         for epoch, order in enumerate(orders, start=first_epoch):
             started = perf_counter()
-            batches = torch.tensor(np.ascontiguousarray(order), device=device).split(batch_size)
-            loss_sum.zero_()
-            correct.zero_()
+            indices = torch.tensor(np.ascontiguousarray(order), device=device)
+            steps.loss_sum.zero_()
+            steps.correct.zero_()
             step_started = perf_counter()
-            for place, batch in enumerate(batches):
-                (full_step if len(batch) == len(some) else step)(batch)
-                done += len(batch)
-                if on_progress and place % PROGRESS_EVERY == 0:
-                    on_progress(done)
+            run_epoch(indices, progress.on_batch)
             synchronize(device)
             step_seconds = perf_counter() - step_started
             record = {
                 "epoch": epoch,
-                "loss": loss_sum.item() / len(order),
-                "train_accuracy": correct.item() / len(order),
+                "loss": steps.loss_sum.item() / len(order),
+                "train_accuracy": steps.correct.item() / len(order),
                 "test_accuracy": evaluate(net, test_images, test_labels, batch_size, kind),
                 "step_seconds": step_seconds,
                 "seconds": perf_counter() - started,
             }
             history.append(record)
-            if on_progress:
-                on_progress(done)
+            progress.tell()
             if on_epoch:
                 on_epoch(record, net.save_weights())
     return {
@@ -116,6 +105,23 @@ def train(
     }
 
 
+class Progress:
+    """Tells `on_progress`, where there is one, how many examples are done, now and then."""
+
+    def __init__(self, on_progress: Callable[[int], None] | None, done: int) -> None:
+        self.on_progress, self.done, self.batches = on_progress, done, 0
+
+    def on_batch(self, examples: int) -> None:
+        self.done += examples
+        self.batches += 1
+        if self.batches % PROGRESS_EVERY == 1:
+            self.tell()
+
+    def tell(self) -> None:
+        if self.on_progress:
+            self.on_progress(self.done)
+
+
 def keep_freed_memory() -> None:
     """Free a large block: from then on glibc reuses freed memory up to that size instead of giving it back.
 
@@ -123,23 +129,6 @@ def keep_freed_memory() -> None:
     faster by it. Elsewhere it has no effect (mallopt(3), M_MMAP_THRESHOLD: the threshold is dynamic).
     """
     np.empty(LARGE, np.uint8)
-
-
-def loss_of(net: LeNet, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    logits = net(images)  # (n, 10)
-    return cross_entropy(logits, labels), logits
-
-
-def sgd_step(
-    net: LeNet, images: Tensor, labels: Tensor, learning_rate: float, loss_of: Callable = loss_of
-) -> tuple[Tensor, Tensor]:
-    """A step of SGD on images (n, 1, 28, 28). Returns the loss and the logits (n, 10) before the update."""
-    loss, logits = loss_of(net, images, labels)  # (), (n, 10)
-    parameters: list[Tensor] = list(net.parameters())
-    grads = torch.autograd.grad(loss, parameters)
-    with torch.no_grad():
-        torch._foreach_add_(parameters, grads, alpha=-learning_rate)  # on a GPU one kernel for all
-    return loss.detach(), logits.detach()
 
 
 def inspect(
@@ -172,6 +161,7 @@ def to_numpy(tensors: dict[str, Tensor]) -> Weights:
 
 def evaluate(net: LeNet, images: Tensor, labels: Tensor, batch_size: int, dtype: torch.dtype) -> float:
     """The accuracy on images (N, 28, 28) in prediction mode."""
+    batch_size = EVALUATION_BATCH if images.is_cuda else batch_size
     net.eval()
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
     with torch.no_grad():
@@ -179,15 +169,6 @@ def evaluate(net: LeNet, images: Tensor, labels: Tensor, batch_size: int, dtype:
             correct += count_correct(net(scaled(batch, dtype)), batch_labels)
     net.train()
     return correct.item() / len(images)
-
-
-def scaled(images: Tensor, dtype: torch.dtype) -> Tensor:
-    """Bytes (n, 28, 28) -> pixels in [0, 1], (n, 1, 28, 28)."""
-    return images.unsqueeze(1).to(dtype).div_(255)
-
-
-def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
-    return (logits.argmax(1) == labels).sum()
 
 
 # --- the device ---
@@ -204,42 +185,6 @@ def make_net(weights: Weights, dtype: torch.dtype, device: str | torch.device, n
 def to_device(images: np.ndarray, labels: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
     """Images as bytes, labels as the integers that cross_entropy takes."""
     return torch.tensor(images, device=device), torch.tensor(labels, dtype=torch.int64, device=device)
-
-
-def fastest(step: Callable, batch: Tensor, compiled: bool) -> tuple[Callable[[Tensor], None], str]:
-    """(`step` for batches of this size, how it runs), after first steps that leave traces."""
-    if batch.device.type == "cuda":
-        return captured(step, batch), "CUDA graph"
-    if compiled:
-        try:
-            fast = partial(step, loss_of=torch.compile(loss_of, dynamic=False))
-            fast(batch)
-        except Exception as error:  # without a C++ compiler, say: whatever it is, eager steps give the same
-            warnings.warn(f"steps could not be compiled and run eagerly ({type(error).__name__})", stacklevel=2)
-        else:
-            return fast, "compiled"
-    step(batch)
-    return step, "eager"
-
-
-def captured(step: Callable[[Tensor], None], batch: Tensor) -> Callable[[Tensor], None]:
-    """A step of this size as one CUDA graph: a launch instead of some two hundred."""
-    indices = batch.clone()  # the memory that the graph reads
-    aside = torch.cuda.Stream()  # capturing asks for first steps on another stream
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            step(indices)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step(indices)
-
-    def replay(batch: Tensor) -> None:
-        indices.copy_(batch)
-        graph.replay()
-
-    return replay
 
 
 @contextmanager

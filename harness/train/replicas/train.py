@@ -16,7 +16,6 @@ import numpy as np
 
 from harness import place
 from harness.errors import UsageError
-from harness.targets import compilation_cache
 from harness.targets.guard import GUARD, kill_group
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.replicas import beats
@@ -27,11 +26,7 @@ from reference.lenet import Weights
 POLL_SECONDS = 0.1
 END_SECONDS = 5.0
 """How long a killed process may take to be gone: the system gives its memory back first."""
-MODULES = {
-    "torch": ("harness.train.replicas.agent", "harness.train.replicas.rank"),
-    "jax": ("harness.train.replicas.jax_agent", "harness.train.replicas.jax_rank"),
-}
-"""implementation -> the module of its launcher, and that of a rank"""
+AGENT, RANK = "harness.train.replicas.agent", "harness.train.replicas.rank"
 LAST_WORDS = 300
 
 
@@ -44,7 +39,6 @@ def train(
     weights: Weights,
     orders: np.ndarray,
     *,
-    implementation: str,
     replicas: int,
     learning_rate: float,
     batch_size: int,
@@ -54,15 +48,12 @@ def train(
     on_progress: Callable[[int], None] | None = None,
     on_epoch: Callable[[dict, Weights], None] | None = None,
 ) -> dict[str, Any]:
-    """As `train` of impls.pytorch.training or impls.jax_flax.training, by `replicas` processes.
-
-    implementation: "torch" or "jax". Raises ReplicasFailedError.
-    """
+    """As `impls.pytorch.training.train`, by `replicas` processes. Raises ReplicasFailedError."""
     with tempfile.TemporaryDirectory(prefix="bnproof-replicas-") as name:
         folder = RunFolder(Path(name))
         request = Request(replicas, learning_rate, batch_size, dtype, device, first_epoch, data.source)
         folder.write_request(request, data, weights, orders)
-        run = Run(folder, MODULES[implementation], replicas, on_progress, on_epoch, first_epoch)
+        run = Run(folder, replicas, on_progress, on_epoch, first_epoch)
         try:
             run.wait()
         finally:
@@ -77,7 +68,6 @@ class Run:
     def __init__(
         self,
         folder: RunFolder,
-        modules: tuple[str, str],
         replicas: int,
         on_progress: Callable[[int], None] | None,
         on_epoch: Callable[[dict, Weights], None] | None,
@@ -88,10 +78,8 @@ class Run:
         self.beats = beats.new_beats(folder.path / BEATS, replicas)
         self.watch = Watch(self.beats)
         self.guarded: set[int] = set()
-        agent, rank = map(place.module, modules)
-        command = [sys.executable, "-P", "-m", agent, str(folder.path), str(replicas), rank]
+        command = [sys.executable, "-P", "-m", place.module(AGENT), str(folder.path), str(replicas), place.module(RANK)]
         environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": place.python_path()}
-        environment |= compilation_cache.environment()
         with (folder.path / "agent.log").open("wb") as log:
             self.launcher = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True

@@ -15,8 +15,6 @@ SILENT_SECONDS = 20.0
 """A process that runs beats several times a second; this long without is no matter of a busy machine any more."""
 STUCK_SECONDS = 20.0
 """How long no rank may enter a collective call, once all have entered one. A step takes a fraction of it."""
-LATE_SECONDS = 25.0
-"""How long after the first rank the last one may enter its first collective call: they start, and compile, alike."""
 
 
 def is_stopped(pid: int) -> bool:
@@ -34,7 +32,6 @@ class Watch:
         self.beats = beats
         self.progress: tuple[float, ...] = ()
         self.since = time.monotonic()
-        self.first_call: float | None = None
 
     def who_hangs(self) -> str:
         """ "rank 2 (process 123) ...", or "" as long as all go on."""
@@ -43,9 +40,6 @@ class Watch:
             silent = now - row[BEAT] if row[BEAT] else 0.0
             if silent > SILENT_SECONDS or (silent > STOPPED_SECONDS and is_stopped(int(row[PID]))):
                 return f"rank {rank} (process {int(row[PID])}) has not run for {silent:.0f} s"
-        late = self._who_is_late(now, beats)
-        if late:
-            return late
         progress = tuple(beats[:, [CALLS, DONE]].ravel())
         if progress != self.progress or not beats[:, CALLS].all():
             self.progress, self.since = progress, now
@@ -53,15 +47,4 @@ class Watch:
         if waited < STUCK_SECONDS:
             return ""
         rank = int(np.lexsort((beats[:, IN_CALL], beats[:, CALLS]))[0])
-        return f"rank {rank} (process {int(beats[rank, PID])}) has kept the others waiting for {waited:.0f} s"
-
-    def _who_is_late(self, now: float, beats: np.ndarray) -> str:
-        calls = beats[:, CALLS]
-        if not calls.any() or calls.all():
-            return ""
-        self.first_call = self.first_call or now
-        waited = now - self.first_call
-        if waited < LATE_SECONDS:
-            return ""
-        rank = int(np.argmin(calls))
         return f"rank {rank} (process {int(beats[rank, PID])}) has kept the others waiting for {waited:.0f} s"

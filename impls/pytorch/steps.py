@@ -1,0 +1,128 @@
+"""How the steps of an epoch run: one by one on a CPU, compiled where that is asked for; on CUDA as one graph."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from impls.pytorch.lenet import LeNet
+from impls.pytorch.triton_choice import has_triton
+
+Step = Callable[..., None]
+"""step(batch): a step of SGD on the examples of these indices."""
+OnBatch = Callable[[int], Any]
+"""Called with the number of examples that are done."""
+
+
+class Steps:
+    """SGD on the network by batches of images (N, 28, 28), uint8, and labels (N,), which are on its device.
+
+    `loss_sum` and `correct` add up what training sees, on the device: reading a number would wait for the step.
+    """
+
+    def __init__(self, net: LeNet, images: Tensor, labels: Tensor, learning_rate: float) -> None:
+        self.net, self.images, self.labels, self.learning_rate = net, images, labels, learning_rate
+        self.parameters: list[Tensor] = list(net.parameters())
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=images.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=images.device)
+
+    def by_operations(self, batch: Tensor, loss_of: Callable | None = None) -> None:
+        """By PyTorch's operations. loss_of: instead of this module's, which it has been made of."""
+        images = scaled(self.images[batch], self.parameters[0].dtype)  # (n, 1, 28, 28)
+        labels = self.labels[batch]  # (n,)
+        loss, logits = (loss_of or mean_loss)(self.net, images, labels)  # (), (n, 10)
+        self.descend(torch.autograd.grad(loss, self.parameters))
+        self.loss_sum.add_(loss.detach() * len(batch))
+        self.correct.add_(count_correct(logits.detach(), labels))
+
+    def by_kernels(self, batch: Tensor) -> None:
+        """The same by Triton kernels, so far as there are any; the gradient of the loss comes with it."""
+        from impls.pytorch.triton_step import loss_gradient, scaled_batch
+
+        logits = self.net(scaled_batch(self.images, batch, self.parameters[0].dtype))  # (n, 10)
+        dlogits = loss_gradient(logits.detach(), self.labels, batch, self.loss_sum, self.correct)  # (n, 10)
+        self.descend(torch.autograd.grad(logits, self.parameters, dlogits))
+
+    @torch.no_grad()
+    def descend(self, gradients: tuple[Tensor, ...]) -> None:
+        torch._foreach_add_(self.parameters, gradients, alpha=-self.learning_rate)  # on a GPU one kernel for all
+
+
+def mean_loss(net: LeNet, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(the mean loss, the logits (n, 10))"""
+    logits = net(images)
+    return cross_entropy(logits, labels), logits
+
+
+def scaled(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Bytes (n, 28, 28) -> pixels in [0, 1], (n, 1, 28, 28)."""
+    return images.unsqueeze(1).to(dtype).div_(255)
+
+
+def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
+    return (logits.argmax(1) == labels).sum()
+
+
+def epoch_runner(
+    steps: Steps, examples: int, batch_size: int, compiled: bool
+) -> tuple[Callable[[Tensor, OnBatch], None], str]:
+    """(run, how): run(order, on_batch) makes the steps of an epoch of so many examples in the order of their indices.
+
+    how is "eager", "compiled" or "CUDA graph". First steps are made, which leave traces in the network.
+    """
+    device = steps.images.device
+    some = torch.arange(min(batch_size, examples), device=device)
+    if device.type == "cuda":
+        step = steps.by_kernels if has_triton() else steps.by_operations
+        return captured(step, some, examples), "CUDA graph"
+    full, how = compiled_step(steps.by_operations, some) if compiled else (steps.by_operations, "eager")
+    full(some)
+
+    def run(order: Tensor, on_batch: OnBatch) -> None:
+        for batch in order.split(batch_size):
+            (full if len(batch) == len(some) else steps.by_operations)(batch)
+            on_batch(len(batch))
+
+    return run, how
+
+
+def compiled_step(step: Step, batch: Tensor) -> tuple[Step, str]:
+    try:
+        fast = partial(step, loss_of=torch.compile(mean_loss, dynamic=False))
+        fast(batch)
+    except Exception as error:  # without a C++ compiler, say: whatever it is, eager steps give the same
+        warnings.warn(f"steps could not be compiled and run eagerly ({type(error).__name__})", stacklevel=2)
+        return step, "eager"
+    return fast, "compiled"
+
+
+def captured(step: Step, batch: Tensor, examples: int) -> Callable[[Tensor, OnBatch], None]:
+    """All full batches of an epoch as one CUDA graph: a launch instead of some forty for each step."""
+    size = len(batch)
+    whole = examples // size * size
+    order = torch.arange(whole, device=batch.device)  # the memory that the graph reads
+    aside = torch.cuda.Stream()  # capturing asks for first steps on another stream
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            step(batch)
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for indices in order.split(size):
+            step(indices)
+
+    def run(given: Tensor, on_batch: OnBatch) -> None:
+        order.copy_(given[:whole])
+        graph.replay()
+        if whole < examples:
+            step(given[whole:])
+        on_batch(examples)
+
+    return run
