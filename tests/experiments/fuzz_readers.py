@@ -1,9 +1,10 @@
 """Every reader of files on changed files: what comes is a result or one line (UsageError), never another exception.
 
     python -m tests.experiments.fuzz_readers --seconds 60 --seed 1 [READER ...]
+    python -m tests.experiments.fuzz_readers --files 1000000 --jobs 7
 
 Right files are changed: bytes flipped, cut, doubled and put in, parts of JSON replaced. Files lie in memory where the
-system has a folder for that.
+system has a folder for that. SIGTERM ends a reader before its time, and what it has read by then is shown.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import argparse
 import gzip
 import io
 import json
+import math
+import multiprocessing
 import random
+import signal
 import tempfile
 import time
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,13 +153,23 @@ def changed(rng: random.Random, reader: Reader) -> bytes:
     return bytes(data)
 
 
-def fuzz(name: str, reader: Reader, seconds: float, seed: int, folder: Path) -> Counter[str]:
+@dataclass(frozen=True)
+class Limits:
+    """Of one reader: whichever is reached first."""
+
+    seconds: float = math.inf
+    files: float = math.inf
+
+
+def fuzz(name: str, reader: Reader, limits: Limits, seed: int, folder: Path) -> Counter[str]:
     """How many files were read, refused, or ended in something else, which is printed."""
     rng, outcomes, path = random.Random(f"{name}{seed}"), Counter[str](), folder / "file"
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + limits.seconds
     path.write_bytes(reader.good)
     assert reader.read(path) is not None
-    while time.monotonic() < ends:
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+    while time.monotonic() < ends and outcomes.total() < limits.files and not stopped:
         data = changed(rng, reader)
         path.write_bytes(data)
         try:
@@ -170,18 +185,30 @@ def fuzz(name: str, reader: Reader, seconds: float, seed: int, folder: Path) -> 
     return outcomes
 
 
+def fuzzed(name: str, limits: Limits, seed: int) -> str:
+    """A line of the table, from a process of its own."""
+    warnings.simplefilter("error")
+    started = time.process_time()
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
+        outcomes = fuzz(name, readers()[name], limits, seed, Path(folder))
+    return f"| {name} | {outcomes.total():,} | {dict(outcomes)} | {time.process_time() - started:.0f} s |"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="READER")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each reader")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of each reader; 60 where nothing is said")
+    parser.add_argument("--files", type=float, default=math.inf, help="of each reader")
+    parser.add_argument("--jobs", type=int, default=1, help="readers at a time")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    warnings.simplefilter("error")
-    known = readers()
-    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        for name in options.names or known:
-            outcomes = fuzz(name, known[name], options.seconds, options.seed, Path(folder))
-            print(f"| {name} | {outcomes.total():,} | {dict(outcomes)} |", flush=True)
+    limits = Limits(options.seconds, options.files)
+    if limits == Limits():
+        limits = Limits(seconds=60)
+    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        lines = [pool.submit(fuzzed, name, limits, options.seed) for name in options.names or readers()]
+        for line in as_completed(lines):
+            print(line.result(), flush=True)
 
 
 if __name__ == "__main__":
