@@ -25,11 +25,13 @@ from reference.error_bounds import (
     float64,
     layer_of_batch,
     layer_of_statistics,
+    m_size,
     quietly,
     slope_of_root,
     stored,
 )
 from reference.quantity import Array, Quantity, added
+from reference.underflow_error import Underflow
 
 ROUNDINGS_IN_A_SUM = 12.0
 """What a term of a sum over the rows takes at most, all powers of the scale in it being quotients."""
@@ -83,14 +85,15 @@ def train_derivative_bounds(
     )
     slope, bounded = _slope(layer, batch.var, v_error, point)
     forms = Forms(layer, directions, slope)
-    ty = _if_bounded(bounded, stored(forms.ty, precision))
+    small = Underflow(layer, directions.rows, directions.gamma, forms.f)
+    ty = _if_bounded(bounded, stored(forms.ty, precision) + small.ty)
     if forward_mode:
         return {"ty": ty, "var": v_error}
     return {
         "ty": ty,
         "ddy": ty,
-        "dx2": _if_bounded(bounded, stored(forms.dx2, precision)),
-        "dgamma2": _if_bounded(bounded, np.max([form.radius for form in forms.dgamma2], axis=0)),
+        "dx2": _if_bounded(bounded, stored(forms.dx2, precision) + small.dx2),
+        "dgamma2": _if_bounded(bounded, np.max([form.radius for form in forms.dgamma2], axis=0) + small.dgamma2),
         "var": v_error,
     }
 
@@ -109,14 +112,16 @@ def eval_derivative_bounds(
         point.x, point.dy, point.gamma, point.beta, point.eps, precision, point.eps_at, moving, moving_bounds, summation
     )
     a, g, b = _exact_directions(layer, directions)
-    x_hat, r = layer.d_regrouped * layer.r, layer.r
-    ty = stored([added(loose(a * (layer.gamma * r)), loose(x_hat * g), b)], precision)
+    x_hat, r = by_shift(layer) * layer.r, layer.r
+    small = Underflow(layer, directions.rows, directions.gamma)
+    of_m = r.arithmetic.exact(np.zeros_like(r.value))  # one addition more: x s and m s may be terms of their own
+    ty = stored([added(loose(a * (layer.gamma * r)), loose(x_hat * g), of_m, b)], precision) + small.ty
     by_terms, outside = summed(a * layer.dy * r), loose((a * layer.dy).sum() * r)
     return {
         "ty": ty,
         "ddy": ty,
-        "dx2": stored([loose(g * r * layer.dy)], precision),
-        "dgamma2": np.maximum(float64(by_terms.radius), float64(outside.radius)),
+        "dx2": stored([loose(g * r * layer.dy)], precision) + small.dx2,
+        "dgamma2": np.maximum(float64(by_terms.radius), float64(outside.radius)) + small.dgamma2,
     }
 
 
@@ -169,6 +174,10 @@ class Forms:
         return self.layer.d_regrouped * self.layer.r
 
     @cached_property
+    def x_hat_by_shift(self) -> Quantity:
+        return by_shift(self.layer) * self.layer.r
+
+    @cached_property
     def h(self) -> tuple[Quantity, Quantity]:
         """mean(ddx xh), and with a' in place of ddx."""
         of_a = replace(self.layer, dy=self.a).dgamma
@@ -198,10 +207,10 @@ class Forms:
     @cached_property
     def ty(self) -> list[Quantity]:
         """gamma r (a' - xh f h) + ddgamma xh + ddbeta; also transposed, gamma r (a - xh f h) less its mean."""
-        scale = self.layer.gamma * self.layer.r
+        scale, x_hat = self.layer.gamma * self.layer.r, self.x_hat_by_shift
         of_x = (loose(scale * self.a), loose(-(scale * self.mean_a)))
-        of_parameters = (loose(self.x_hat * self.ddgamma), self.ddbeta)
-        closed = [added(*of_x, loose(-(self.x_hat * (scale * self.f * h))), *of_parameters) for h in self.h]
+        of_parameters = (loose(x_hat * self.ddgamma), self.ddbeta)
+        closed = [added(*of_x, loose(-(x_hat * (scale * self.f * h))), *of_parameters) for h in self.h]
         transposed = [
             self._less_its_mean(
                 [loose(scale * a), loose(-(self.layer.d * (self.layer.r * scale * self.f * h)))], of_parameters
@@ -280,6 +289,14 @@ class Forms:
             loose(g * slope),
         ]
         return self._less_its_mean(terms)
+
+
+def by_shift(layer: Layer) -> Quantity:
+    """x s - m s over s, where a derivative of x scale + shift adds other terms to each of the two first."""
+    d, x, m = layer.d_regrouped, layer.x, layer.m
+    arithmetic = d.arithmetic
+    once_more = arithmetic.unit * (np.abs(x.value) + x.radius + 2 * m_size(m)) + 2 * arithmetic.flush
+    return Quantity(d.value, arithmetic, d.mean, d.scale, d.rest * (1 + 8 * arithmetic.unit) + once_more)
 
 
 def loose(term: Quantity, roundings: float = ROUNDINGS_OF_A_TERM) -> Quantity:

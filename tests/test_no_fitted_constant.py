@@ -20,6 +20,7 @@ FILES = {
             "statistics_error",
             "error_bounds",
             "second_derivative_bounds",
+            "underflow_error",
             "option_bounds",
             "oracle_error",
         ),

@@ -24,6 +24,7 @@ from harness.judge.oracle import OracleLayer
 from harness.judge.prepare import PreparedCase, prepare
 from reference.batch_norm import from_rows
 from reference.conventions import D2L, Conventions
+from tests.experiments.commit import commit_of_this_checkout
 
 Mistake = Callable[[float], type[OracleLayer]]
 CONVENTIONS: Conventions = D2L
@@ -260,9 +261,9 @@ def as_markdown(best: Table) -> str:
     lines = [
         "# How fine the suite sees",
         "",
-        "Made by `python -m tests.experiments.resolution`: the smallest relative size of a mistake that is caught, if",
-        "it is made in training steps of one regime and dtype alone. An empty cell: no case has that regime in that",
-        "dtype; `-`: not even a size of 1 is caught.",
+        f"Made by `python -m tests.experiments.resolution` at {commit_of_this_checkout()}: the smallest relative size",
+        "of a mistake that is caught, if it is made in training steps of one regime and dtype alone. An empty cell: no",
+        "case has that regime in that dtype; `-`: not even a size of 1 is caught.",
         "",
     ]
     for dtype in DTYPES:

@@ -19,6 +19,7 @@ import numpy as np
 from reference.error_bounds import precision_of
 from reference.summation_error import SUMMATIONS
 from tests.experiments.bounds.measured import conclusive
+from tests.experiments.commit import commit_of_this_checkout
 from tests.experiments.evolve.evaluate import Population, Setting, computed, exact_step
 from tests.targets.honest.forty import ALGORITHMS, PAIRWISE
 
@@ -86,13 +87,13 @@ def measured(channels: int) -> dict[str, Cell]:
     }
 
 
-def as_markdown(after: dict[str, Cell], before: dict[str, Cell], channels: int) -> str:
+def as_markdown(after: dict[str, Cell], before: dict[str, Cell], channels: int, commit: str) -> str:
     lines = [
         "# How tight the bounds are",
         "",
-        "Made by `python -m tests.experiments.tightness`: the bound over the error of honest code, float32, normal x "
-        f"and dy, the median of {channels} channels (300 for the bounds of before; fewer from n = 1,024 on), each "
-        "by its worst element. Numbers of a "
+        f"Made by `python -m tests.experiments.tightness` at {commit}: the bound over the error of honest code, "
+        f"float32, normal x and dy, the median of {channels} channels (300 for the bounds of before; fewer from "
+        "n = 1,024 on), each by its worst element. Numbers of a "
         f"cell: the least accurate of {len(ALGORITHMS)} honest algorithms / pairwise code / pairwise code that "
         "declares `pairwise_in_order`; with the bounds of before, which were fitted in part, and with those that are "
         "proved. In brackets where fewer than half of the channels are conclusive.",
@@ -156,9 +157,11 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="numbers of other bounds, to stand beside them")
     options = parser.parse_args()
     if not options.numbers.exists():
-        options.numbers.write_text(json.dumps(measured(options.channels), indent=0) + "\n")
+        numbers = {"commit": commit_of_this_checkout(), "cells": measured(options.channels)}
+        options.numbers.write_text(json.dumps(numbers, indent=0) + "\n")
     before = json.loads(options.before.read_text()) if options.before else {}
-    print(as_markdown(json.loads(options.numbers.read_text()), before, options.channels), end="")
+    after = json.loads(options.numbers.read_text())
+    print(as_markdown(after["cells"], before, options.channels, after["commit"]), end="")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ from harness.diagnose.notes import notes_on
 from harness.judge.expected import Expected, expect
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import TargetReport
+from tests.experiments.commit import commit_of_this_checkout
 from tests.in_process import checked
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
@@ -224,7 +225,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a file for the rows, one JSON object a line")
     rows = all_rows(parser.parse_args().keep)
     print("# What hangs on the numbers of diagnosis", end="\n\n")
-    print("Made by `python -m tests.experiments.tuning`.", end="\n\n")
+    print(f"Made by `python -m tests.experiments.tuning` at {commit_of_this_checkout()}.", end="\n\n")
     mutants = {row.target for row in rows if row.expected}
     print(f"{len(mutants)} mutants, and the notes of {len(HONEST)} honest variants; seed 0.")
     print("`read for`: for how many of them the number is read at all. `right`: how many diagnoses are exactly right.")

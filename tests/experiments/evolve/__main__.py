@@ -26,17 +26,26 @@ PUBLISHED = (
     Search("Long channels", 2_400_000, seed=103, min_n=100),
     *(Search(f'Sums that are declared "{how}"', 4_000_000, seed=104, summation=how) for how in DECLARED),
 )
+OF_SECOND_DERIVATIVES = (
+    Search("Forward mode and second derivatives", 53_000_000, seed=105, derivatives=2),
+    Search("Forward mode and second derivatives, long channels", 1_060_000, seed=106, min_n=100, derivatives=2),
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--published", action="store_true", help="the searches of SEARCH.md")
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="the searches of SEARCH.md, of its first part or, with --derivatives 2, of its second",
+    )
     parser.add_argument("--evaluations", type=lambda text: int(text.replace("_", "")), default=10_000_000)
     parser.add_argument("--generations", type=int, default=16, help="1: data drawn at random, no evolution")
     parser.add_argument("--at-least", type=int, default=2, metavar="N", help="the least n, up to 4096")
     parser.add_argument(
         "--summation", choices=("any", *DECLARED), default="any", help="attack the bounds of these sums"
     )
+    parser.add_argument("--derivatives", type=int, choices=(1, 2), default=1, help="2: forward mode and second ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, help="how many processes")
     parser.add_argument("--on", metavar="SCHEDULER", help="of a Dask cluster: tcp://HOST:PORT")
@@ -45,7 +54,9 @@ def main() -> int:
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
     chosen = options.evaluations, options.seed, options.generations, options.at_least, options.summation
-    searches = PUBLISHED if options.published else (Search("Channels", *chosen),)
+    chosen += (options.derivatives,)
+    published = OF_SECOND_DERIVATIVES if options.derivatives == 2 else PUBLISHED
+    searches = published if options.published else (Search("Channels", *chosen),)
     with open_engine(workers_of(options.jobs, options.on)) as engine:
         results = [total(search, engine, options.keep) for search in searches]
     print(HEADING + "".join("\n" + as_markdown(totals) for totals in results), end="")

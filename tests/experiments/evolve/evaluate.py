@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +58,12 @@ class Population:
     def arrays(self) -> Named:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def take(self, index: Array) -> Population:
-        return Population(**{name: np.ascontiguousarray(a[..., index]) for name, a in self.arrays().items()})
+    def take(self, index: Array) -> Self:
+        return type(self)(**{name: np.ascontiguousarray(a[..., index]) for name, a in self.arrays().items()})
 
-    def joined(self, other: Population) -> Population:
+    def joined(self, other: Self) -> Self:
         theirs = other.arrays()
-        return Population(**{name: np.concatenate([a, theirs[name]], axis=-1) for name, a in self.arrays().items()})
+        return type(self)(**{name: np.concatenate([a, theirs[name]], axis=-1) for name, a in self.arrays().items()})
 
 
 def in_range(p: Population, s: Setting, want: Named, bound: Named) -> Array:

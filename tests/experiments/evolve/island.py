@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.experiments.evolve.evaluate import OBSERVABLES, Named, Population, Setting, ratios
-from tests.experiments.evolve.mutate import children, drawn
+from tests.experiments.evolve import directed, evaluate, mutate
+from tests.experiments.evolve.evaluate import Named, Population, Setting
 from tests.targets.honest.algorithm import Algorithm
+from tests.targets.honest.second import SecondOrder
 
 AWKWARD = (2, 3, 5, 7, 11, 15, 16, 17, 23, 31, 33, 63, 64, 65, 127, 129, 255, 257, 1023, 1025, 4095, 4096)
 SHORT = 64
@@ -32,6 +33,18 @@ class Plan:
     """How many pairs of algorithm and observable it selects for."""
     summation: str = "any"
     """What the algorithms declare: whose bounds are attacked."""
+    derivatives: int = 1
+    """2: forward mode and second derivatives, whose sums are in any order."""
+
+    @property
+    def dtype(self) -> str:
+        if self.derivatives == 2:
+            return {0: "float64", 1: "bfloat16", 2: "float16"}.get(self.number % 8, "float32")
+        return "float32" if self.number % 8 or self.summation == "wide" else "float64"
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        return evaluate.OBSERVABLES if self.derivatives == 1 else directed.OBSERVABLES
 
 
 @dataclass(frozen=True)
@@ -55,28 +68,42 @@ class Result:
     """By algorithm and observable."""
 
 
-def evolve(plan: Plan, algorithms: tuple[Algorithm, ...]) -> Result:
+Algorithms = tuple[Algorithm, ...] | tuple[SecondOrder, ...]
+
+
+def evolve(plan: Plan, algorithms: Algorithms) -> Result:
+    of: Any = mutate if plan.derivatives == 1 else directed
     rng = np.random.default_rng([plan.seed, plan.number])
-    dtype = "float32" if plan.number % 8 or plan.summation == "wide" else "float64"
+    dtype = plan.dtype
+    computed_in = "float64" if dtype == "float64" else "float32"
     n, setting = length(rng, plan.min_n, plan.max_n), drawn_setting(rng)
     count = max(32, min(4096, plan.values // n) // (4 if dtype == "float64" else 1))
-    focus = [(int(rng.integers(len(algorithms))), str(rng.choice(OBSERVABLES))) for _ in range(plan.focus)]
-    result = Result(plan.number, n, best={a.name: {o: Champion(0.0, "") for o in OBSERVABLES} for a in algorithms})
-    population, names = drawn(rng, n, dtype, count)
+    observables = plan.observables
+    focus = [(int(rng.integers(len(algorithms))), str(rng.choice(observables))) for _ in range(plan.focus)]
+    result = Result(plan.number, n, best={a.name: {o: Champion(0.0, "") for o in observables} for a in algorithms})
+    population, names = of.drawn(rng, n, computed_in, count)
     for generation in range(plan.generations):
         where = f"{dtype}, n {n}, {described(setting)}, island {plan.number}, generation {generation}: "
-        worst = ratios(population, setting, algorithms, plan.summation)
+        worst = worst_of_each(plan, population, setting, algorithms)
         chosen = select(population, setting, worst, focus, result, where, names)
         result.channels += population.channels()
         parents, parents_names = population.take(chosen), [names[k] for k in chosen]
-        young, young_names = children(rng, parents, parents_names, int(count * 0.85))
-        fresh, fresh_names = drawn(rng, n, dtype, count - young.channels())
+        young, young_names = of.children(rng, parents, parents_names, int(count * 0.85))
+        fresh, fresh_names = of.drawn(rng, n, computed_in, count - young.channels())
         population, names = young.joined(fresh), young_names + fresh_names
     return result
 
 
+def worst_of_each(
+    plan: Plan, population: Any, setting: Setting, algorithms: Any
+) -> Iterator[tuple[Algorithm | SecondOrder, Named]]:
+    if plan.derivatives == 1:
+        return evaluate.ratios(population, setting, algorithms, plan.summation)
+    return directed.ratios(population, setting, algorithms, plan.dtype)
+
+
 def select(
-    population: Population, setting: Setting, worst_of_each: Iterator[tuple[Algorithm, Named]],
+    population: Population, setting: Setting, worst_of_each: Iterator[tuple[Algorithm | SecondOrder, Named]],
     focus: list[tuple[int, str]], result: Result, where: str, names: list[str],
 ) -> np.ndarray:  # fmt: skip
     """The channels that breed: the best few of each pair in focus, and now and then the best of any other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from tests.experiments.evolve import recipes
 from tests.experiments.evolve.evaluate import Array, Population
 
 Rng = np.random.Generator
+Some = TypeVar("Some", bound=Population)
 
 
 def drawn(rng: Rng, n: int, dtype: str, channels: int, each: int = 8) -> tuple[Population, list[str]]:
@@ -44,7 +46,7 @@ def parameters_for(rng: Rng, x: Array) -> tuple[Array, Array, Array, Array]:
     return gamma, beta, moving_mean, np.where(rng.random(channels) < 0.05, 0, moving_var)
 
 
-def children(rng: Rng, parents: Population, names: list[str], count: int) -> tuple[Population, list[str]]:
+def children(rng: Rng, parents: Some, names: list[str], count: int) -> tuple[Some, list[str]]:
     """`count` copies of parents, each changed in one to three ways."""
     index = rng.integers(0, parents.channels(), count)
     brood = {name: a.copy() for name, a in parents.take(index).arrays().items()}
@@ -60,7 +62,7 @@ def children(rng: Rng, parents: Population, names: list[str], count: int) -> tup
                     for name, a in part.items():
                         brood[name][..., chosen] = a
     brood["moving_var"] = np.abs(brood["moving_var"])
-    return Population(**brood), [names[k] for k in index]
+    return type(parents)(**brood), [names[k] for k in index]
 
 
 Part = dict[str, Array]

@@ -17,6 +17,7 @@ from tests.experiments.evolve.table import Totals
 from tests.experiments.kept import kept_or_done
 from tests.targets.honest.declared import DECLARED
 from tests.targets.honest.forty import ALGORITHMS
+from tests.targets.honest.second import SECOND_ORDER
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,19 @@ class Search:
     min_n: int = 2
     summation: str = "any"
     """What the algorithms declare."""
+    derivatives: int = 1
 
     def plan(self, number: int) -> Plan:
-        return Plan(self.seed, number, self.generations, min_n=self.min_n, summation=self.summation)
+        return Plan(
+            self.seed, number, self.generations, min_n=self.min_n, summation=self.summation,
+            derivatives=self.derivatives,
+        )  # fmt: skip
 
     def file_of(self, number: int) -> str:
         long = f"-from-{self.min_n}" if self.min_n > 2 else ""
         declared = "" if self.summation == "any" else f"-{self.summation}"
-        return f"{self.seed}-{self.generations}{long}-{number}{declared}.json"
+        second = "-second" if self.derivatives == 2 else ""
+        return f"{self.seed}-{self.generations}{long}-{number}{declared}{second}.json"
 
     def jobs(self) -> Iterator[tuple[str, Job]]:
         """Without end, each with the name of its file."""
@@ -44,7 +50,7 @@ class Search:
 
 
 def island(plan: Plan, _tell: Tell) -> Result:
-    return evolve(plan, DECLARED.get(plan.summation, ALGORITHMS))
+    return evolve(plan, SECOND_ORDER if plan.derivatives == 2 else DECLARED.get(plan.summation, ALGORITHMS))
 
 
 def total(search: Search, engine: Engine, keep: Path | None) -> Totals:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.experiments.evolve.evaluate import OBSERVABLES
 from tests.experiments.evolve.island import Champion, Result
 
 HEADING = """# Error over bound, on data that seek the bounds
@@ -51,7 +50,8 @@ class Totals:
 
 def as_markdown(totals: Totals) -> str:
     how = f"that evolve for {totals.generations} generations" if totals.generations > 1 else "drawn at random"
-    greatest = {o: max(totals.best, key=lambda name: totals.best[name][o].ratio) for o in OBSERVABLES}
+    observables = list(dict.fromkeys(o for row in totals.best.values() for o in row))
+    greatest = {o: max(totals.best, key=lambda name: totals.best[name][o].ratio) for o in observables}
     decades = ("2-9", "10-99", "100-999", "1,000-4,096")
     lengths = ", ".join(f"n {decades[digits - 1]}: {count:,}" for digits, count in sorted(totals.by_length.items()))
     lines = [
@@ -71,11 +71,11 @@ def as_markdown(totals: Totals) -> str:
         lines.append(f"| {observable} | {number(champion.ratio)} | {name} | {champion.where} |")
     lines += [
         "",
-        f"| algorithm | {' | '.join(OBSERVABLES)} |",
-        "|---|" + "---:|" * len(OBSERVABLES),
+        f"| algorithm | {' | '.join(observables)} |",
+        "|---|" + "---:|" * len(observables),
     ]
     for name, row in totals.best.items():
-        lines.append(f"| {name} | {' | '.join(number(row[o].ratio) for o in OBSERVABLES)} |")
+        lines.append(f"| {name} | {' | '.join(number(row[o].ratio) for o in observables)} |")
     return "\n".join(lines) + "\n"
 
 
