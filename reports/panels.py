@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from harness.record.kinds import PublishedFigures, TrainingResult
 from reports.curves import MEASURES, implementations
@@ -16,6 +17,13 @@ from reports.training import LAST_EPOCH, RANGED
 
 MARKED = 2
 """Lines have a mark an epoch where there are no more of them than this."""
+
+LABEL_WIDTH, LABEL_HEIGHT, LABEL_GAP = 92, 11, 9
+"""Of a picture's text, and from it to what it names."""
+MARK = 5
+"""Half the width of a mark."""
+BETWEEN = 8
+"""Into how many pieces a line from one epoch to the next is cut to see what it runs through."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,8 @@ class Panel:
     range: Range | None
     published: Point
     published_text: str
+    published_label: Point
+    """The right end of the text's base line, where no curve runs through it."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +108,41 @@ def _panel(
         lines = tuple(tuple((across(epoch), up(value)) for epoch, value in piece) for piece in pieces)
         return Series(names.index(run.implementation) % STYLES, lines, len(own) <= MARKED)
 
+    drawn = tuple(map(series, own))
+    place = (across(LAST_EPOCH), up(value_published))
     return Panel(
         title=title,
         frame=frame,
         x_ticks=tuple((across(epoch), epoch) for epoch in epoch_ticks(longest)),
         y_ticks=tuple((up(value), f"{value:.{decimals}f}") for value in ticks),
-        series=tuple(map(series, own)),
+        series=drawn,
         behind=tuple(series(run) for run in runs if run.implementation != name),
         missing=sum(not math.isfinite(value) for run in own for value in measured(run, measure)),
         range=limits
         and Range(across(LAST_EPOCH), up(limits[1]), up(limits[0]), f"{limits[0]} to {limits[1]}"),
-        published=(across(LAST_EPOCH), up(value_published)),
+        published=place,
         published_text=str(value_published),
+        published_label=clear_of([line for each in drawn for line in each.lines], place, frame),
     )  # fmt: skip
+
+
+def clear_of(lines: Sequence[Sequence[Point]], place: Point, frame: Frame) -> Point:
+    """Where the label of `place` ends: to the left of it, as near to its height as no line runs through the text."""
+    right = place[0] - LABEL_GAP
+    beneath = [y for line in lines for y in heights(line, right - LABEL_WIDTH, right)]
+    candidates = range(frame.top + LABEL_HEIGHT, frame.base - 3)
+    free = [y for y in candidates if all(not y - LABEL_HEIGHT - 2 < other < y + 5 for other in beneath)]
+    return right, min(free or candidates, key=lambda y: abs(y - LABEL_HEIGHT / 3 - place[1]))
+
+
+def heights(line: Sequence[Point], left: float, right: float) -> list[float]:
+    """The line's y at its own points and between them, from `left` to `right`."""
+    between = (
+        (x0 + (x1 - x0) * part / BETWEEN, y0 + (y1 - y0) * part / BETWEEN)
+        for (x0, y0), (x1, y1) in pairwise(line)
+        for part in range(BETWEEN + 1)
+    )
+    return [y for x, y in between if left - MARK <= x <= right + MARK]
 
 
 def measured(run: TrainingResult, measure: str) -> list[float]:
