@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -225,6 +226,56 @@ def test_without_msgspec_the_command_to_install_it_is_said(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "msgspec", None)
     with pytest.raises(UsageError, match=r"pip install msgspec$"):
         read(path)
+
+
+# --- what stood there before ---
+
+
+def test_an_earlier_ledger_is_kept_under_its_date(tmp_path):
+    path = written(tmp_path / "ledger.jsonl", records=1)
+    write_compressed(path)
+    first = path.read_bytes()
+    for at in (0.0, 0.0, 1.0):
+        os.utime(path, (at, at))
+        written(path, records=3)
+    kept = sorted(file.name for file in (tmp_path / "earlier").iterdir() if file.suffix == ".jsonl")
+    stem = "ledger-19700101T00000"
+    assert kept == [f"{stem}0Z-1.jsonl", f"{stem}0Z.jsonl", f"{stem}1Z.jsonl"]
+    assert (tmp_path / "earlier" / f"{stem}0Z.jsonl").read_bytes() == first
+    assert len([*(tmp_path / "earlier").glob("*.jsonl.gz")]) == 1
+    assert not [*(tmp_path / "earlier").glob("*.lock")]
+
+
+@pytest.mark.parametrize(("finished", "goes_on", "kept"), [(1, 1, 1), (1, 0, 1), (0, 0, 1), (0, 1, 0)])
+def test_an_unfinished_one_goes_only_where_its_own_run_goes_on(tmp_path, finished, goes_on, kept):
+    path = changed(written(tmp_path / "ledger.jsonl"), lambda lines: lines if finished else lines[:-1])
+    again = Ledger(path, sample.header(), goes_on=bool(goes_on))
+    again.close()
+    assert len(again.aside) == kept
+    assert all(file.exists() for file in again.aside)
+
+
+HOLDS = """
+import sys
+from pathlib import Path
+from harness.record.earlier import lock
+held = lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_runs_do_not_write_one_ledger_and_a_dead_one_holds_nothing(tmp_path):
+    path = written(tmp_path / "ledger.jsonl")
+    before = path.read_bytes()
+    command = [sys.executable, "-c", HOLDS, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(LedgerError, match=r"^another run is writing .*ledger.jsonl: wait for it, or name"):
+            Ledger(path, sample.header())
+        assert path.read_bytes() == before
+        other.kill()
+    written(path)
 
 
 # --- places that cannot be written ---

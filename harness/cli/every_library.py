@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.jobs import done_behind_a_bar, show_failure
+from harness.cli.ledgers import open_ledger
 from harness.cli.library_jobs import (
     Expectations,
     LibraryJob,
@@ -68,7 +69,7 @@ def make(options: MatrixOptions) -> int:
         if split_device(name)[0] not in BUILT_IN:
             raise UsageError(f"{name!r} is no target of the matrix; `bnproof list` names them all")
     with open_engine(options.workers) as engine:
-        ledger = Ledger(options.out / "ledger.jsonl", header(options.suite, options.seed))
+        ledger = open_ledger(options.out / "ledger.jsonl", header(options.suite, options.seed), options.resume)
         jobs = [
             LibraryJob(name, options.suite, options.seed, options.only_here, options.resume) for name in options.targets
         ]

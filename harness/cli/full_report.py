@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check
+from harness.cli.ledgers import open_ledger
 from harness.cli.output import bar, coloured, err
 from harness.cli.output import out as console
 from harness.cli.report_runs import Extent, add_runs
@@ -37,7 +38,7 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
     """
     on_gpu = targets_on_gpu(device)
     own = [name for name in (*OWN, *on_gpu) if split_device(name)[0] in OWN]
-    ledger = Ledger(out / "ledger.jsonl", header(extent.quick, data, seed, own))
+    ledger = open_ledger(out / "ledger.jsonl", header(extent.quick, data, seed, own), extent.resume)
     show_so_far = partial(make_page, ledger.path, out, finished=False) if can_make_pages() else no_page_yet(ledger.path)
     show_so_far()
     reports = agreement(ledger, extent, seed, show_so_far, on_gpu)

@@ -15,6 +15,7 @@ from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check_target, opened
 from harness.cli.every_library import header
 from harness.cli.jobs import done_behind_a_bar, show_failure
+from harness.cli.ledgers import open_ledger
 from harness.cli.output import AGREED, FAULTY, NOTHING_JUDGED, coloured, write_json
 from harness.cli.output import out as console
 from harness.environments.environments import make as make_environment
@@ -27,7 +28,7 @@ from harness.jobs.job import Failure, Job, Tell
 from harness.judge.judgement import FAULTS
 from harness.record.environment import environment
 from harness.record.kinds import ReleaseRecord, TargetVerdict
-from harness.record.ledger import SCHEMA, Ledger, plain
+from harness.record.ledger import SCHEMA, plain
 from harness.targets.libraries import LIBRARIES, Library
 from harness.targets.remember import forget
 
@@ -72,7 +73,7 @@ def make(distribution: str, words: list[str], options: HistoryOptions) -> int:
     )
     records = []
     with open_engine(options.workers) as engine:
-        ledger = Ledger(out / f"history-{distribution}.jsonl", header(options.suite, options.seed))
+        ledger = open_ledger(out / f"history-{distribution}.jsonl", header(options.suite, options.seed), options.resume)
         for record in judged(plan, engine):
             records.append(record)
             ledger.add("release", record)

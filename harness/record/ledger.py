@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import UsageError
+from harness.record.earlier import lock, put_aside
 from harness.record.files import cannot_write
 from harness.record.private import without_places
 
@@ -39,12 +40,14 @@ def plain(value: Any) -> Any:
 class Ledger:
     """Writes one ledger. Each record is on disk before the next is made, so that a death loses nothing.
 
-    Records are the dataclasses of `harness.record.kinds`, or objects with their fields. Raises LedgerError where a
-    record cannot be written.
+    Records are the dataclasses of `harness.record.kinds`, or objects with their fields. A ledger that stands there
+    already is put aside. goes_on: the run goes on from where it was killed, and an unfinished ledger is its own. Raises
+    LedgerError where a record cannot be written, or another run writes there.
     """
 
-    def __init__(self, path: Path, header: Any) -> None:
+    def __init__(self, path: Path, header: Any, goes_on: bool = False) -> None:
         self.path = path
+        self.goes_on = goes_on
         self.counts: Counter[str] = Counter()
         self._file = self._open()
         self._write({"type": "header", "schema": SCHEMA} | plain(header))
@@ -56,14 +59,25 @@ class Ledger:
     def close(self) -> None:
         """Write the footer: from now on the ledger is whole."""
         self._write({"type": "footer", "counts": dict(self.counts)})
-        self._file.close()
+        self._let_go()
 
     def _open(self) -> IO[bytes]:
+        from filelock import Timeout
+
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(self.path)
+            self.aside = put_aside(self.path, self.goes_on)
             return self.path.open("wb", buffering=0)
+        except Timeout as error:
+            raise LedgerError(f"another run is writing {self.path}: wait for it, or name another folder") from error
         except OSError as error:
             raise LedgerError(cannot_write(self.path, error)) from error
+
+    def _let_go(self) -> None:
+        self._file.close()
+        if self._lock:
+            self._lock.release()
 
     def _write(self, record: dict[str, Any]) -> None:
         line = json.dumps(without_places(record), allow_nan=False, separators=(",", ":")).encode() + b"\n"
@@ -71,5 +85,5 @@ class Ledger:
             while line:  # a nearly full disk takes a part of it
                 line = line[self._file.write(line) :]
         except OSError as error:
-            self._file.close()
+            self._let_go()
             raise LedgerError(cannot_write(self.path, error)) from error
