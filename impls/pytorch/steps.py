@@ -77,10 +77,10 @@ def epoch_runner(
     how is "eager", "compiled" or "CUDA graph". First steps are made, which leave traces in the network.
     """
     device = steps.images.device
-    some = torch.arange(min(batch_size, examples), device=device)
     if device.type == "cuda":
         step = steps.by_kernels if has_triton() else steps.by_operations
-        return captured(step, some, examples), "CUDA graph"
+        return captured(step, examples, batch_size, device), "CUDA graph"
+    some = torch.arange(min(batch_size, examples), device=device)
     full, how = compiled_step(steps.by_operations, some) if compiled else (steps.by_operations, "eager")
     full(some)
 
@@ -102,27 +102,24 @@ def compiled_step(step: Step, batch: Tensor) -> tuple[Step, str]:
     return fast, "compiled"
 
 
-def captured(step: Step, batch: Tensor, examples: int) -> Callable[[Tensor, OnBatch], None]:
-    """All full batches of an epoch as one CUDA graph: a launch instead of some forty for each step."""
-    size = len(batch)
-    whole = examples // size * size
-    order = torch.arange(whole, device=batch.device)  # the memory that the graph reads
+def captured(step: Step, examples: int, batch_size: int, device: torch.device) -> Callable[[Tensor, OnBatch], None]:
+    """All steps of an epoch as one CUDA graph: a launch instead of some forty for each step."""
+    order = torch.arange(examples, device=device)  # the memory that the graph reads
+    batches = order.split(batch_size)
     aside = torch.cuda.Stream()  # capturing asks for first steps on another stream
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
-        for _ in range(3):
+        for batch in (batches[0], batches[0], batches[-1]):
             step(batch)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        for indices in order.split(size):
-            step(indices)
+        for batch in batches:
+            step(batch)
 
     def run(given: Tensor, on_batch: OnBatch) -> None:
-        order.copy_(given[:whole])
+        order.copy_(given)
         graph.replay()
-        if whole < examples:
-            step(given[whole:])
         on_batch(examples)
 
     return run
