@@ -38,6 +38,8 @@ class BuiltIn:
     """For the compiler of a player that is built: "-ldnnl"."""
     as_of: str = ""
     """An ISO date: it needs packages as they were then."""
+    python: str = ""
+    """"3.10": the newest Python for which it has wheels; empty: the one that runs."""
     built_by: str = ""
     """The module of ours that builds what it needs beside that, and its command. It says whether that is done."""
     in_matrix_only: bool = False
@@ -78,4 +80,6 @@ class BuiltIn:
             return Requirements(debian=self.packages, sources=sources, flags=tuple(self.flags.split()))
         if self.is_program:
             return Requirements(npm=self.packages, programs=programs)
-        return Requirements(pip=(*self.packages, *BESIDE_ALL), programs=programs, uploaded_before=self.as_of)
+        return Requirements(
+            pip=(*self.packages, *BESIDE_ALL), programs=programs, python=self.python, uploaded_before=self.as_of
+        )

@@ -28,9 +28,9 @@ OURS: dict[str, BuiltIn] = {
 }
 
 
-def _other(where: str, needs: str, what: str, install: str, program: str = "", as_of: str = "") -> BuiltIn:
-    where, install = f"impls.third_party.{where}", f"pip install {install}"
-    return BuiltIn(where, needs, what, install, program=program, as_of=as_of, in_matrix_only=True)
+def _other(where: str, needs: str, what: str, install: str, **more: str) -> BuiltIn:
+    """more: program, as_of, python."""
+    return BuiltIn(f"impls.third_party.{where}", needs, what, f"pip install {install}", in_matrix_only=True, **more)
 
 
 def _node(words: str, what: str, packages: str) -> BuiltIn:
@@ -82,7 +82,9 @@ OTHERS: dict[str, BuiltIn] = {
     "torch-channels-last": _other(
         "torch_layers:ChannelsLast", "torch", "torch.nn.BatchNorm2d on channels_last memory", "torch"
     ),
-    "torch-compiled": _other("torch_layers:compiled", "torch", "torch.compile of torch.nn.BatchNorm2d", "torch", "g++"),
+    "torch-compiled": _other(
+        "torch_layers:compiled", "torch", "torch.compile of torch.nn.BatchNorm2d", "torch", program="g++"
+    ),
     "torch-decomposed": _other(
         "torch_programs:decomposed", "torch", "the operators into which torch.compile takes the layer apart", "torch"
     ),
@@ -105,6 +107,43 @@ OTHERS: dict[str, BuiltIn] = {
         "torchvision_frozen:Frozen", "torchvision", "torchvision.ops.FrozenBatchNorm2d, prediction only", "torchvision"
     ),
     "timm": _other("timm_layers:batch_norm_act", "timm", "timm.layers.BatchNormAct2d, its activation off", "timm"),
+    "mmcv-fused": _other(
+        "mmcv_layers:Fused",
+        "mmcv torch",
+        "mmcv.cnn.fuse_conv_bn, folding into a convolution, prediction only",
+        "mmcv-lite torch",
+    ),
+    "brevitas": _other(
+        "brevitas_layers:ScaleBias",
+        "brevitas torch",
+        "brevitas.nn.BatchNorm1dToQuantScaleBias and 2d, not quantized, prediction only",
+        "brevitas torch",
+    ),
+    "fastai-flat": _other("fastai_layers:flat", "fastai", "fastai.layers.BatchNorm1dFlat", "fastai"),
+    "speechbrain": _other(
+        "speechbrain_layers:batch_norm",
+        "speechbrain",
+        "speechbrain.nnet.normalization.BatchNorm1d and 2d",
+        "speechbrain",
+    ),
+    "speechbrain-combined": _other(
+        "speechbrain_layers:combined",
+        "speechbrain",
+        "speechbrain.nnet.normalization.BatchNorm1d, combine_batch_time=True",
+        "speechbrain",
+    ),
+    "torch-geometric": _other(
+        "torch_geometric_layers:batch_norm",
+        "torch_geometric torch",
+        "torch_geometric.nn.BatchNorm, allow_single_element=True",
+        "torch-geometric torch",
+    ),
+    "torch-geometric-hetero": _other(
+        "torch_geometric_layers:OfOneType",
+        "torch_geometric torch",
+        "torch_geometric.nn.HeteroBatchNorm, of one type",
+        "torch-geometric torch",
+    ),
     "jax-stax": _other("jax_stax:StaxBatchNorm", "jax", "jax.example_libraries.stax.BatchNorm, training only", "jax"),
     "flax-nnx-two-pass": _other("flax_nnx:TwoPass", "flax", "flax.nnx.BatchNorm, use_fast_variance=False", "flax jax"),
     "flax-linen-two-pass": _other(
@@ -164,6 +203,20 @@ OTHERS: dict[str, BuiltIn] = {
         as_of="2023-06-01",
     ),
     "mxnet": _other("mxnet_layers:MxnetBatchNorm", "mxnet", "mxnet.gluon.nn.BatchNorm", "mxnet 'numpy<1.24'"),
+    "megengine": _other(
+        "megengine_layers:MegengineBatchNorm",
+        "megengine",
+        "megengine.module.BatchNorm1d and 2d",
+        "megengine 'numpy<1.24' 'setuptools<81'",
+        python="3.10",
+    ),
+    "nnabla": _other(
+        "nnabla_layers:NnablaBatchNorm",
+        "nnabla",
+        "nnabla.functions.batch_normalization",
+        "nnabla 'numpy<2'",
+        python="3.10",
+    ),
     "aesara": _other(
         "aesara_ops:AesaraBatchNorm",
         "aesara",
@@ -172,6 +225,7 @@ OTHERS: dict[str, BuiltIn] = {
     ),
     "tvm": _other("tvm_layers:TvmBatchNorm", "tvm", "TVM's relax.op.nn.batch_norm, forward only", "apache-tvm"),
     "mnn": _other("mnn_layers:MnnBatchNorm", "MNN", "MNN.nn.batch_norm, forward only", "MNN"),
+    "ncnn": _other("ncnn_engine:NcnnBatchNorm", "ncnn", "ncnn's BatchNorm layer, prediction only", "ncnn"),
     "tract": _other("onnx_engines:Tract", "onnx tract", "tract, prediction only", "tract onnx"),
     "numpy-ml": _other(
         "numpy_ml_layers:NumpyMlBatchNorm", "numpy_ml", "numpy_ml's BatchNorm1D and 2D", "numpy-ml scipy"
@@ -210,7 +264,9 @@ OTHERS: dict[str, BuiltIn] = {
     "dlib-con": _cpp("dlib.cpp con", "dlib's bn_con; its affine layer in prediction", "libdlib-dev", "-ldlib"),
     "dlib-fc": _cpp("dlib.cpp fc", "dlib's bn_fc; its affine layer in prediction", "libdlib-dev", "-ldlib"),
     "mlx": _other("mlx_layers:MlxBatchNorm", "mlx.core", "mlx.nn.BatchNorm on the CPU", "'mlx[cpu]'"),
-    "tinygrad": _other("tinygrad_layers:TinygradBatchNorm", "tinygrad", "tinygrad.nn.BatchNorm", "tinygrad", "clang"),
+    "tinygrad": _other(
+        "tinygrad_layers:TinygradBatchNorm", "tinygrad", "tinygrad.nn.BatchNorm", "tinygrad", program="clang"
+    ),
     **{
         f"onnxruntime-{opset}": _other(
             f"onnx_operator:Runtime{opset}",

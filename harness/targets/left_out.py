@@ -26,11 +26,9 @@ LEFT_OUT: dict[str, LeftOut] = {
         "pip install jittor",
         "compiles itself at its first import: 30 of 150 files after three minutes on two busy cores, and then given up",
     ),
-    "megengine": LeftOut("pip install megengine", "has no wheel for this Python"),
-    "mindspore": LeftOut(
-        "pip install mindspore", "runs, but takes 2.7 GB, where 1.5 GB is the most for a library of the matrix"
-    ),
-    "nnabla": LeftOut("pip install nnabla", "has no wheel for this Python"),
+    "kornia": LeftOut("pip install kornia", "its models take torch.nn's layers as they are"),
+    "mindspore": LeftOut("pip install mindspore", "runs, but takes 2.7 GB of its own, where 2 GB is the most"),
+    "monai": LeftOut("pip install monai", "its factories give torch.nn's layers as they are"),
     "newton-vision": LeftOut("pip install newton-vision", "its wheel cannot be built from its sources"),
     "penzai": LeftOut("pip install penzai", "has no batch norm"),
     "pytensor": LeftOut("pip install pytensor", "has no batch norm any more: aesara kept Theano's"),
@@ -40,6 +38,10 @@ LEFT_OUT: dict[str, LeftOut] = {
     "torch, quantized": LeftOut(
         "pip install torch",
         "torch.ao.nn.quantized.BatchNorm2d takes and gives 8-bit integers: no bound is proved",
+    ),
+    "torchax": LeftOut(
+        "pip install torchax torch jax",
+        "its last release, 0.0.13, names operators that torch 2.13 no longer has, and cannot be imported beside it",
     ),
     "treex": LeftOut("pip install treex", "pip fails to build what it needs from sources"),
 }

@@ -81,6 +81,8 @@ class Folded(nn.BatchNorm2d):
     trains = False
 
     def forward(self, x):
+        if self.running_mean is None:
+            raise NotImplementedError("only constants can be folded: without statistics there are none")
         ones = torch.ones(self.num_features, 1, 1, 1, dtype=x.dtype, device=x.device)
         fold: Any = fuse_conv_bn_weights
         kernel, bias = fold(ones, None, self.running_mean, self.running_var, self.eps, self.weight, self.bias)

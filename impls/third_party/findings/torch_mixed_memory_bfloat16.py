@@ -1,4 +1,4 @@
-# targets: torch-channels-last
+# targets: torch-channels-last, speechbrain
 # title: bfloat16 x on channels_last memory, dy on NCHW: the float32 gradient of bias is summed in bfloat16
 # documented: not found; pytorch issue 156513 reports bfloat16 gradients that are off on the CPU (closed)
 import torch

@@ -1,0 +1,24 @@
+"""brevitas.nn.BatchNorm1dToQuantScaleBias and 2d, their quantizers off: folded into a scale and a shift when loaded."""
+
+import torch
+from brevitas.nn import BatchNorm1dToQuantScaleBias, BatchNorm2dToQuantScaleBias
+from torch import nn
+
+CLASSES = {3: BatchNorm1dToQuantScaleBias, 4: BatchNorm2dToQuantScaleBias}
+
+
+class ScaleBias(nn.BatchNorm2d):
+    """Its parameters and statistics are torch's, and are loaded anew for each prediction."""
+
+    conventions = "torch"
+    dtypes = ("float64", "float32")
+    ranks = (3, 4)
+    trains = False
+
+    def forward(self, x):
+        if self.running_mean is None or self.weight is None:
+            raise NotImplementedError("it is made of gamma, beta and both statistics")
+        layer = CLASSES[x.ndim](self.num_features, self.eps, weight_quant=None).to(x.dtype)
+        with torch.no_grad():
+            layer.load_state_dict(self.state_dict(), strict=False)  # else it misses what it makes itself
+        return layer(x)

@@ -1,0 +1,20 @@
+"""mmcv.cnn.fuse_conv_bn: batch norm folded into a convolution that does nothing, as for deployment."""
+
+import torch
+from mmcv.cnn import fuse_conv_bn
+from torch import nn
+
+
+class Fused(nn.BatchNorm2d):
+    conventions = "torch"
+    dtypes = ("float64", "float32")
+    trains = False
+
+    def forward(self, x):
+        if self.running_mean is None:
+            raise NotImplementedError("only constants can be folded: without statistics there are none")
+        convolution = nn.Conv2d(*2 * (self.num_features,), 1, groups=self.num_features, bias=False, dtype=x.dtype)
+        nn.init.ones_(convolution.weight)
+        with torch.no_grad():
+            fused = fuse_conv_bn(nn.Sequential(convolution, self))
+        return fused(x)
