@@ -1,6 +1,6 @@
 # targets: torch-channels-last, speechbrain
-# title: bfloat16 x on channels_last memory, dy on NCHW: the float32 gradient of bias is summed in bfloat16
-# documented: not found; pytorch issue 156513 reports bfloat16 gradients that are off on the CPU (closed)
+# title: 16-bit x and dy on different or transposed memory: the float32 gradient of bias is summed in 16 bits
+# documented: its issue 147303 (closed) reports NaN of the same sums in float16; its pull request 147353 is not merged
 import torch
 
 torch.manual_seed(0)
