@@ -14,6 +14,7 @@ from harness.diagnose.envelopes import fast_variance
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.pairs import cases_to_compare
 from harness.diagnose.replay import replayed
+from harness.diagnose.rounding import Errors
 from harness.diagnose.suspects import single_suspects, stacked
 from harness.judge.judge import judge
 from harness.judge.judgement import overall
@@ -223,13 +224,13 @@ def test_a_fast_variance_must_show_where_the_mean_is_far_from_zero():
     cases = (BY_ID["rank2"], BY_ID["large_mean_1e4"])
     near, far = (played for played in checked(HONEST[0], cases=cases).played if played.dtype == "float32")
     envelope = fast_variance(PRESETS["d2l"])
-    assert not envelope.shows([near], [near, far])
-    assert envelope.shows([near], [near])
-    assert envelope.shows([far], [near, far])
+    assert not envelope.shows(Errors([near], [near, far]))
+    assert envelope.shows(Errors([near], [near]))
+    assert envelope.shows(Errors([far], [near, far]))
     with tuned(FAR_MEAN_OVER_STD=INFINITY):
-        assert envelope.shows([near], [near, far])
+        assert envelope.shows(Errors([near], [near, far]))
     with tuned(FAR_MEAN_OVER_STD=0.1):
-        assert envelope.shows([near], [near, far])
+        assert envelope.shows(Errors([near], [near, far]))
 
 
 def test_the_margin_tells_naive_sums_from_trees():

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 
-from harness.diagnose import fitted
 from harness.diagnose.conditions import Condition, both, case_conditions, only_under, step_conditions
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.suspects import Suspect, simplest
@@ -65,8 +64,7 @@ def explains_failures(suspect: Suspect, evidence: Evidence) -> bool:
 
 def with_a_number(evidence: Evidence) -> list[Suspect]:
     """Mistakes with one fitted number that explain the failing cases, whatever the others show."""
-    failing = [evidence.in_any_mode(case) for case in evidence.failing]
-    explanations = fitted.explanations(failing, failing, evidence.conventions)
+    explanations = evidence.fitting.explanations(evidence.failing)
     return [Suspect((explanation.id,), (explanation.layer,), explanation.detail) for explanation in explanations]
 
 

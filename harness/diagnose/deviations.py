@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Deviation:
     want: np.ndarray
     bound: np.ndarray
 
-    @property
+    @cached_property
     def beyond(self) -> np.ndarray:
         """Which elements are further off than their bounds."""
         with np.errstate(all="ignore"):

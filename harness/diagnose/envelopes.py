@@ -14,6 +14,7 @@ from functools import lru_cache
 from harness.cases.case import Script
 from harness.diagnose.fewer_bits import in_fewer_bits
 from harness.diagnose.rounding import (
+    Errors,
     are_rounding,
     errors_are_of_its_size,
     errors_are_one_sided,
@@ -47,9 +48,14 @@ class Envelope:
             self._widened[key] = self.widen(played)
         return self._widened[key]
 
-    def shows(self, failing: list[PlayedCase], played: list[PlayedCase]) -> bool:
+    def is_made(self, played: PlayedCase) -> bool:
+        """Whether the case's bounds have been computed."""
+        return (played.case.id, played.dtype) in self._widened
+
+    def shows(self, errors: Errors) -> bool:
         """Whether the failures are where, and as large as, this mistake cannot help but make them."""
-        mean_must_show = "fast_variance" in self.ids and any(map(is_far_from_zero, played))
+        failing = errors.failing
+        mean_must_show = "fast_variance" in self.ids and any(map(is_far_from_zero, errors.played))
         if mean_must_show and not any(map(is_far_from_zero, failing)):
             return False
         if "low_precision_stats" not in self.ids:
@@ -57,7 +63,7 @@ class Envelope:
         return (
             errors_are_of_its_size((case, self.around(case)) for case in failing)
             and not errors_are_one_sided(failing)
-            and ("fast_variance" in self.ids or are_rounding(failing, played, self.narrow))
+            and ("fast_variance" in self.ids or are_rounding(errors, self.narrow))
         )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from harness.cases.case import Script
 from harness.diagnose import tuning
+from harness.diagnose.fitted import Fitting
 from harness.diagnose.misfit import fits, misfit
+from harness.diagnose.rounding import Errors
 from harness.diagnose.suspects import Suspect
 from harness.judge.expected import Expected, expect
 from harness.judge.oracle import OracleLayer
@@ -26,11 +28,20 @@ class Evidence:
     failing: list[PlayedCase] = field(default_factory=list)
     """Those that the oracle does not explain, even with the leniency that a mistake gets."""
     _in_any_mode: dict[int, PlayedCase] = field(default_factory=dict)
-    _misfit_of_oracle: dict[int, float] = field(default_factory=dict)
+    _misfits: dict[tuple[type[OracleLayer], int], float] = field(default_factory=dict)
+    _fits: dict[tuple[type[OracleLayer], int], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.played.sort(key=lambda played: (-_worst_ratio(played), input_size(played)))
         self.failing = [played for played in self.played if not fits(OracleLayer, played, self.conventions)]
+
+    @cached_property
+    def errors(self) -> Errors:
+        return Errors(self.failing, self.played)
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        return Fitting(self.failing, self.conventions, self.layer_fits)
 
     def in_any_mode(self, played: PlayedCase) -> PlayedCase:
         """The case with the bounds of a target that may take one mode for the other."""
@@ -44,10 +55,31 @@ class Evidence:
         if suspect.holds is not None and not suspect.holds(played):
             return not any(played is case for case in self.failing)
         if suspect.envelope is None:
-            return fits(suspect.layer, self.in_any_mode(played), self.conventions)
+            return self.layer_fits(suspect.layer, played)
         # the oracle itself needs no slack inside an envelope: its bounds are that mistake's own
         slack = 1.0 if suspect.layer is OracleLayer else tuning.SLACK
-        return fits(suspect.layer, suspect.envelope.around(played), self.conventions, within=slack)
+        envelope = suspect.envelope
+        if not envelope.is_made(played) and fits(suspect.layer, played, self.conventions, within=slack):
+            return True  # the honest bounds are narrower
+        return fits(suspect.layer, envelope.around(played), self.conventions, within=slack)
+
+    def layer_fits(self, layer: type[OracleLayer], played: PlayedCase) -> bool:
+        """Whether a layer explains one case, by the bounds of a target that may take one mode for the other.
+
+        What fits by the honest bounds, which are narrower, fits by those: they take longer to make than to ask.
+        """
+        key = (layer, id(played))
+        if key not in self._fits:
+            in_honest_bounds = id(played) not in self._in_any_mode and self.misfit(layer, played) <= 1
+            self._fits[key] = in_honest_bounds or fits(layer, self.in_any_mode(played), self.conventions)
+        return self._fits[key]
+
+    def misfit(self, layer: type[OracleLayer], played: PlayedCase) -> float:
+        """That of a layer in one case, in tolerances of the honest bounds."""
+        key = (layer, id(played))
+        if key not in self._misfits:
+            self._misfits[key] = misfit(layer, played, self.conventions)
+        return self._misfits[key]
 
     def explained_by(self, suspect: Suspect) -> bool:
         """Whether the suspect fits every case, and each failing one better than the oracle does.
@@ -62,10 +94,8 @@ class Evidence:
 
     def is_closer(self, suspect: Suspect, played: PlayedCase) -> bool:
         """Whether the mistake comes closer to what was observed than the oracle: a tolerance may be wide for both."""
-        with_mistake = misfit(suspect.layer, played, self.conventions)
-        if id(played) not in self._misfit_of_oracle:
-            self._misfit_of_oracle[id(played)] = misfit(OracleLayer, played, self.conventions)
-        return with_mistake <= tuning.MUST_SHRINK_TO * self._misfit_of_oracle[id(played)]
+        without = tuning.MUST_SHRINK_TO * self.misfit(OracleLayer, played)
+        return self.misfit(suspect.layer, played) <= without
 
     def without(self, unwanted: Iterable[PlayedCase]) -> Evidence:
         """The same evidence less some cases."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from harness.diagnose.misfit import explains, fits
 from harness.diagnose.mistakes.numbered import EPS_FAMILIES, MOMENTUM_FAMILIES, Family
 from harness.diagnose.replay import replayed
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
 from harness.observables import STATISTICS, STEP
 from reference.conventions import Conventions
+
+Fits = Callable[[type[OracleLayer], PlayedCase], bool]
 
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 GRID_POINTS = 49
@@ -33,18 +35,53 @@ class Fitted:
     detail: str
 
 
-def explanations(played: list[PlayedCase], failing: list[PlayedCase], conventions: Conventions) -> list[Fitted]:
-    """For each id the first family with a number that explains everything. At least two cases must fail."""
-    if len({case.case.id for case in failing}) < 2:
-        return []
-    by_id: dict[str, Fitted] = {}
-    for family in possible_families(failing):
-        if family.id in by_id:
-            continue
-        number = fit(family, played, failing, conventions)
-        if number is not None:
-            by_id[family.id] = Fitted(family.id, family.make(number), family.phrase.format(number))
-    return list(by_id.values())
+class Fitting:
+    """The search for the numbers of one target. fits: whether a layer explains a case."""
+
+    def __init__(self, failing: list[PlayedCase], conventions: Conventions, fits: Fits) -> None:
+        self.failing, self.conventions, self.fits = failing, conventions, fits
+        self._closest: dict[Family, float | None] = {}
+
+    def explanations(self, played: list[PlayedCase]) -> list[Fitted]:
+        """For each id the first family with a number that explains everything. At least two cases must fail."""
+        if len({case.case.id for case in self.failing}) < 2:
+            return []
+        by_id: dict[str, Fitted] = {}
+        for family in possible_families(self.failing):
+            if family.id in by_id:
+                continue
+            number = self.number_of(family, played)
+            if number is not None:
+                by_id[family.id] = Fitted(family.id, family.make(number), family.phrase.format(number))
+        return list(by_id.values())
+
+    def number_of(self, family: Family, played: list[PlayedCase]) -> float | None:
+        """The number with which the family explains every case. None if there is none."""
+        trial = self.trial
+        closest = None if trial is None else self.closest(family, trial)
+        if trial is None or closest is None:
+            return None
+        for rounded in roundings(closest):
+            layer = family.make(rounded)
+            if self.fits(layer, trial) and all(self.fits(layer, case) for case in played):
+                return rounded
+        return None
+
+    @cached_property
+    def trial(self) -> PlayedCase | None:
+        """The case that a number is fitted to: the worst failure without an exception."""
+        complete = (case for case in self.failing if all(result.error is None for result in case.observation.steps))
+        return next(complete, None)
+
+    def closest(self, family: Family, trial: PlayedCase) -> float | None:
+        """The number with which the family comes closest to what was observed in one case."""
+
+        def distance(number: float) -> float:
+            return distance_to(family.make(number), trial, self.conventions)
+
+        if family not in self._closest:
+            self._closest[family] = minimum(distance, family.range.low, family.range.high)
+        return self._closest[family]
 
 
 def possible_families(failing: list[PlayedCase]) -> tuple[Family, ...]:
@@ -59,24 +96,6 @@ def possible_families(failing: list[PlayedCase]) -> tuple[Family, ...]:
     trained = any(op == "train" and observable in STEP for op, observable in wrong)
     families = (() if trained else MOMENTUM_FAMILIES) + (() if moving else EPS_FAMILIES)
     return tuple(family for family in families if not any(family.spares in place for place in wrong))
-
-
-def fit(family: Family, played: list[PlayedCase], failing: list[PlayedCase], conventions: Conventions) -> float | None:
-    """The number with which the family explains every case. None if there is none."""
-    trial = next((case for case in failing if all(result.error is None for result in case.observation.steps)), None)
-    if trial is None:
-        return None
-
-    def distance(number: float) -> float:
-        return distance_to(family.make(number), trial, conventions)
-
-    number = minimum(distance, family.range.low, family.range.high)
-    if number is None:
-        return None
-    for rounded in roundings(number):
-        if fits(family.make(rounded), trial, conventions) and explains(family.make(rounded), played, conventions):
-            return rounded
-    return None
 
 
 def roundings(number: float, digits: tuple[int, ...] = DIGITS) -> Iterator[float]:

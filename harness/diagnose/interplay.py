@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from harness.cases.case import Script
 from harness.diagnose import tuning
 from harness.diagnose.misfit import Deviation, quietly
@@ -107,17 +109,28 @@ def matched_places(
     return matched
 
 
-def could_be_both(target: Departures, a: Departures | None, b: Departures | None) -> bool:
-    """Whether two mistakes may together explain a case: what only one of them moves, the target must show.
+def could_be_both(target: Departures, mistakes: list[Departures | None]) -> np.ndarray:
+    """(k, k) booleans for k mistakes: which two of them may together explain a case.
 
-    The target did not raise: a mistake that does has no part in it.
+    What the target clearly shows, one of the two must possibly move; what one clearly moves, and the other does not,
+    the target must show. The target did not raise: a mistake that does has no part in it.
     """
-    if a is None or b is None:
-        return False
-    return (
-        target.clear <= a.possible | b.possible
-        and a.clear - b.possible <= target.possible
-        and b.clear - a.possible <= target.possible
+    moved = [mistake or Departures() for mistake in mistakes]
+    places = sorted(target.clear.union(*(mistake.clear for mistake in moved)))
+    shows = np.array([place in target.clear for place in places], bool)
+    may_show = np.array([place in target.possible for place in places], bool)
+    clear = _table([mistake.clear for mistake in moved], places)
+    still = ~_table([mistake.possible for mistake in moved], places)
+    missed, beyond = (shows & still).astype(np.float32), (clear & ~may_show).astype(np.float32)
+    alone = beyond @ still.astype(np.float32).T
+    raises = np.array([mistake is None for mistake in mistakes], bool)
+    return (missed @ missed.T + alone + alone.T == 0) & ~raises & ~raises[:, None]
+
+
+def _table(moved: list[set[Place]], places: list[Place]) -> np.ndarray:
+    """(k, places) booleans."""
+    return np.array([[place in of_mistake for place in places] for of_mistake in moved], bool).reshape(
+        len(moved), len(places)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,11 +22,6 @@ quietly = np.errstate(all="ignore")
 """For functions that compare many arrays: NumPy is told once not to mind what is not finite."""
 
 
-def explains(layer: type[OracleLayer], played: Iterable[PlayedCase], conventions: Conventions) -> bool:
-    """Whether `layer`, played through the same scripts, gives everything that was observed."""
-    return all(fits(layer, case, conventions) for case in played)
-
-
 def fits(
     layer: type[OracleLayer],
     played: PlayedCase,
@@ -35,7 +29,7 @@ def fits(
     only: tuple[str, str] | None = None,
     within: float | None = None,
 ) -> bool:
-    """The same for one case.
+    """Whether `layer`, played through the same script, gives everything that was observed.
 
     only: (op, observable), such as ("train", "y"): nothing else is compared, and no step that raised.
     within: a number of bounds that holds everywhere, also where a bound proves nothing. Envelopes, whose bounds are
@@ -77,7 +71,12 @@ def misfit(
         if only and only[0] != result.op:
             continue
         more = extra[number] if extra and number < len(extra) else {}
-        in_bounds = end_to_end(played, number).in_bounds(values) if at_once else {}
+        beside = end_to_end(played, number).beside(values) if at_once else None
+        in_bounds: dict[str, float] = {}
+        if beside is not None:
+            if beside.greatest > slack and not more and beside.is_no_rounding(slack, scaled=not within):
+                return np.inf
+            in_bounds = beside.by_observable()
         for name, got in result.values.items():
             if in_bounds.get(name, np.inf) <= slack:
                 worst = max(worst, in_bounds[name] / slack)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+
+import numpy as np
 
 from harness.diagnose import tuning
 from harness.diagnose.evidence import Evidence
@@ -19,6 +20,7 @@ from harness.diagnose.interplay import (
     matched_places,
 )
 from harness.diagnose.suspects import Suspect, simplest, stacked
+from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 
@@ -33,7 +35,7 @@ class Candidate:
     conventions: Conventions
 
     @property
-    def layer(self) -> type:
+    def layer(self) -> type[OracleLayer]:
         return self.suspect.classes[0]
 
     @cached_property
@@ -69,12 +71,23 @@ def possible_pairs(singles: list[Suspect], evidence: Evidence) -> Iterable[tuple
         for single in singles
         if not single.layer.alone
     ]
-    for a, b in combinations(candidates, 2):
-        if a.suspect.ids == b.suspect.ids or issubclass(a.layer, b.layer) or issubclass(b.layer, a.layer):
-            continue
-        hidden = acts_through(a.suspect, b.suspect) or acts_through(b.suspect, a.suspect)
-        if hidden or all(map(could_be_both, of_target, a.departures, b.departures)):
+    possible = np.ones((len(candidates), len(candidates)), bool)
+    for number, target in enumerate(of_target):
+        possible &= could_be_both(target, [candidate.departures[number] for candidate in candidates])
+    hidden = hidden_pairs(candidates)
+    for row, column in np.argwhere(np.triu(possible | hidden, 1)).tolist():
+        a, b = candidates[row], candidates[column]
+        if a.suspect.ids != b.suspect.ids and not issubclass(a.layer, b.layer) and not issubclass(b.layer, a.layer):
             yield a, b
+
+
+def hidden_pairs(candidates: list[Candidate]) -> np.ndarray:
+    """Booleans for each two candidates: whether one shows nowhere by itself, but may beside the other."""
+    hidden = np.zeros((len(candidates), len(candidates)), bool)
+    for row, candidate in enumerate(candidates):
+        if candidate.layer.acts_through:
+            hidden[row] = [acts_through(candidate.suspect, other.suspect) for other in candidates]
+    return hidden | hidden.T
 
 
 def acts_through(a: Suspect, b: Suspect) -> bool:
@@ -89,5 +102,6 @@ def cases_to_compare(evidence: Evidence) -> list[PlayedCase]:
         if not played.raised and len(by_places) < tuning.CASES_COMPARED:
             clear = departures_of_target(played).clear
             places = frozenset((played.observation.steps[step].op, name) for step, name in clear)
-            by_places.setdefault(places, evidence.in_any_mode(played))
+            if places not in by_places:
+                by_places[places] = evidence.in_any_mode(played)
     return list(by_places.values())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,6 +24,23 @@ ENOUGH_CHANNELS = 3
 """Fewer channels that move too far show no common factor."""
 
 
+@dataclass(frozen=True)
+class Errors:
+    """What the cases that fail, and all of them, were off by: worked out when it is first asked for, and kept."""
+
+    failing: list[PlayedCase]
+    played: list[PlayedCase]
+
+    @cached_property
+    def of_failing(self) -> list[Deviation]:
+        return list(deviations(self.failing))
+
+    @cached_property
+    def of_all(self) -> list[Deviation]:
+        failing = {id(case) for case in self.failing}
+        return [*self.of_failing, *deviations(case for case in self.played if id(case) not in failing)]
+
+
 def is_far_from_zero(played: PlayedCase) -> bool:
     """Whether some batch that is trained on has a channel whose mean is far larger than its standard deviation.
 
@@ -38,21 +57,22 @@ def is_far_from_zero(played: PlayedCase) -> bool:
     return False
 
 
-def are_rounding(failing: list[PlayedCase], played: list[PlayedCase], narrow: str) -> bool:
+def are_rounding(errors: Errors, narrow: str) -> bool:
     """Whether there is evidence that the errors come from too few bits, rather than from a formula.
 
     What is stored is representable in the `narrow` type; or else the errors shrink with the unit roundoff of the dtype,
     are made by no constant factor, and spoil what comes of the statistics as well as the moving averages.
     """
-    wrong = wrong_columns(deviations(failing))
+    failing = errors.failing
+    wrong = wrong_columns(errors.of_failing)
     if any(constant_factor(of_column) is not None for of_column in wrong.values()) or are_of_a_weight(failing):
         return False
     if all(is_representable(of_column, narrow) for of_column in wrong.values()):
         return True
     return (
-        shrink_with_roundoff(failing, played)
+        shrink_with_roundoff(errors)
         and statistics_are_wrong_in_both(failing, narrow)
-        and show_far_from_zero(failing, played)
+        and show_far_from_zero(failing, errors.played)
     )
 
 
@@ -104,14 +124,14 @@ def is_representable(of_column: list[Deviation], narrow: str) -> bool:
         return bool((got.astype(numpy_dtype(narrow)).astype(np.float64) == got).all())
 
 
-def shrink_with_roundoff(failing: list[PlayedCase], played: list[PlayedCase]) -> bool:
+def shrink_with_roundoff(errors: Errors) -> bool:
     """Whether what is wrong in one dtype is so much less wrong in a wider one, in the cases that both played.
 
     From one type to a wider one errors of rounding shrink by the ratio of the unit roundoffs; half of that, in powers
     of two, is asked for. A formula errs by as much in float64 as in float32.
     """
-    wrong = {(d.played.case.id, d.step, d.column): d for d in deviations(failing) if d.beyond.any()}
-    for wider in deviations(played):
+    wrong = {(d.played.case.id, d.step, d.column): d for d in errors.of_failing if d.beyond.any()}
+    for wider in errors.of_all:
         narrower = wrong.get((wider.played.case.id, wider.step, wider.column))
         if narrower is None:
             continue

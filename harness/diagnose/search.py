@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from harness.diagnose import fitted
 from harness.diagnose.conditional import by_condition
 from harness.diagnose.envelopes import NARROW, Envelope, fast_in_float32, fast_variance, low_precision
 from harness.diagnose.evidence import Evidence
@@ -79,9 +78,7 @@ def by_grouping(evidence: Evidence) -> Iterable[Suspect]:
 
 def by_number(evidence: Evidence) -> Iterable[Suspect]:
     """A mistake with one fitted number."""
-    played = [evidence.in_any_mode(case) for case in evidence.played]
-    failing = [evidence.in_any_mode(case) for case in evidence.failing]
-    for explanation in fitted.explanations(played, failing, evidence.conventions):
+    for explanation in evidence.fitting.explanations(evidence.played):
         yield Suspect((explanation.id,), (explanation.layer,), explanation.detail)
     scaled = by_factor(evidence)
     if scaled:
@@ -92,14 +89,14 @@ def by_envelope(envelopes: Iterable[Envelope], evidence: Evidence) -> Iterable[S
     """The first envelope that holds everything, the narrowest first."""
     for envelope in envelopes:
         suspect = Suspect(envelope.ids, (OracleLayer,), envelope.detail, envelope)
-        if envelope.shows(evidence.failing, evidence.played) and evidence.explained_by(suspect):
+        if envelope.shows(evidence.errors) and evidence.explained_by(suspect):
             yield suspect
             return
 
 
 def with_fast_variance(singles: Iterable[Suspect], fast: Envelope, evidence: Evidence) -> Iterable[Suspect]:
     """A fixed mistake on top of a fast variance. Fewer bits are too wide an envelope for that: much would fit in it."""
-    if not fast.shows(evidence.failing, evidence.played):
+    if not fast.shows(evidence.errors):
         return
     for single in singles:
         both = replace(single, ids=single.ids + fast.ids, envelope=fast)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from math import prod
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from harness.diagnose.yardstick import yardstick_of
+from harness.diagnose import tuning
+from harness.diagnose.yardstick import Yardstick, yardstick_of
 from harness.judge.expected import Expected
 from harness.judge.report import PlayedCase
 from harness.targets.player import StepResult
+
+MARGIN = 1.001
+"""What is near to a limit is left to the arithmetic of whole arrays, so that rounding decides nothing here."""
 
 
 @dataclass(frozen=True)
@@ -18,23 +24,58 @@ class EndToEnd:
     """What a target gave in one step where there is a bound above 0 for each element, as one row."""
 
     names: tuple[str, ...]
+    yardsticks: tuple[Yardstick, ...]
     shapes: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
     """Where each observable begins."""
     got: np.ndarray
     bound: np.ndarray
 
-    def in_bounds(self, mistaken: dict[str, np.ndarray]) -> dict[str, float]:
-        """The greatest |got - mistaken| of each observable in honest bounds; NaN where one is not finite.
-
-        Empty where the mistake lacks one of them, or gives it another shape.
-        """
+    def beside(self, mistaken: dict[str, np.ndarray]) -> Beside | None:
+        """None where the mistake lacks one of them, or gives it another shape."""
         arrays = [mistaken[name] for name in self.names if name in mistaken]
         if not arrays or tuple(array.shape for array in arrays) != self.shapes:
-            return {}
+            return None
         row = np.concatenate([array.ravel() for array in arrays])
-        greatest = np.maximum.reduceat(np.abs(self.got - row) / self.bound, self.starts)
-        return dict(zip(self.names, greatest.tolist(), strict=True))
+        error = np.abs(self.got - row)
+        return Beside(self, row, error, error / self.bound)
+
+
+class Beside:
+    """The same beside what a mistake gives in its place."""
+
+    def __init__(self, target: EndToEnd, row: np.ndarray, error: np.ndarray, in_bounds: np.ndarray) -> None:
+        self.target, self.row, self.error, self.in_bounds = target, row, error, in_bounds
+        self.worst = int(in_bounds.argmax())
+        """Which element is off by the most bounds. That of a NaN, where there is one."""
+        self.greatest = float(in_bounds[self.worst])
+
+    def by_observable(self) -> dict[str, float]:
+        """The greatest error of each observable in honest bounds; NaN where one is not finite."""
+        greatest = np.maximum.reduceat(self.in_bounds, self.target.starts)
+        return dict(zip(self.target.names, greatest.tolist(), strict=True))
+
+    def is_no_rounding(self, slack: float, *, scaled: bool) -> bool:
+        """Whether the worst element alone shows what `Deviation.in_tolerances` calls infinite. False where it does not.
+
+        scaled: whether a result may also err by its own size, and a bound may prove nothing.
+        """
+        number = bisect_right(self.target.starts, self.worst) - 1
+        yardstick, shape = self.target.yardsticks[number], self.target.shapes[number]
+        if not yardstick.all_law or (scaled and not yardstick.proves_all):
+            return False
+        start = self.target.starts[number]
+        place = np.unravel_index(self.worst - start, shape)
+        channel = place[min(1, len(shape) - 1)]
+        mistaken = self.row[start : start + prod(shape)].reshape(shape)
+        of_channel = mistaken[:, channel] if len(shape) > 1 else mistaken[channel]
+        size, want_size = np.abs(of_channel).max(), yardstick.size.reshape(-1)[channel]
+        error = self.error[self.worst]
+        growth = max(1.0, size / want_size) if want_size > 0 else 1.0
+        allowed = slack * self.target.bound[self.worst] * growth
+        if scaled and yardstick.rounds_results:
+            allowed = allowed + yardstick.u * np.abs(mistaken[place])
+        return bool(error > MARGIN * allowed and error > MARGIN * tuning.NOT_ROUNDING * size)
 
 
 _LATEST: WeakKeyDictionary[Expected, tuple[ref[StepResult], EndToEnd]] = WeakKeyDictionary()
@@ -50,17 +91,19 @@ def end_to_end(played: PlayedCase, step: int) -> EndToEnd:
 
 
 def _end_to_end(played: PlayedCase, result: StepResult, expected: Expected) -> EndToEnd:
-    names, rows, bounds = [], [], []
+    names, yardsticks, rows, bounds = [], [], [], []
     for name, got in result.values.items():
         want = expected.values.get(name)
         if want is not None and got.size and got.shape == want.shape:
             yardstick = yardstick_of(played, name, expected)
             if yardstick.bounds_all and yardstick.bound is not None:
                 names.append(name)
+                yardsticks.append(yardstick)
                 rows.append(got.astype(want.dtype).ravel())
                 bounds.append(yardstick.bound.ravel())
     return EndToEnd(
         tuple(names),
+        tuple(yardsticks),
         tuple(result.values[name].shape for name in names),
         tuple(np.cumsum([0, *(len(row) for row in rows[:-1])]).tolist()),
         np.concatenate(rows) if rows else np.zeros(0),

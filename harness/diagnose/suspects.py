@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from harness.diagnose.envelopes import Envelope
 from harness.diagnose.mistakes.known import KNOWN
@@ -29,7 +30,7 @@ class Suspect:
     holds: Callable[[PlayedCase], bool] | None = None
     """Whether it is made in a case at all. None where the classes themselves know, or it is made in every case."""
 
-    @property
+    @cached_property
     def layer(self) -> type[OracleLayer]:
         """Raises TypeError where the classes cannot be stacked in this order."""
         return self.classes[0] if len(self.classes) == 1 else type("Stacked", self.classes, {})
