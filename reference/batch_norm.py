@@ -263,6 +263,7 @@ def channels_last(rank: int, channel_axis: int) -> tuple[int, ...]:
     return tuple(axes)
 
 
+@cache
 def _is_float(dtype: np.dtype) -> bool:
     """True for NumPy's floats and for bfloat16 and the like, which NumPy itself does not call floating."""
     return np.issubdtype(dtype, np.floating) or dtype.name.startswith(("bfloat", "float"))

@@ -56,17 +56,18 @@ class Beside:
         return dict(zip(self.target.names, greatest.tolist(), strict=True))
 
     def is_no_rounding(self, slack: float, *, scaled: bool) -> bool:
-        """Whether the worst element alone shows what `Deviation.in_tolerances` calls infinite. False where it does not.
+        """Whether the worst element alone shows what `Deviation.in_tolerances` calls infinite. False where it does not,
+        and where something is not finite there: that may be right.
 
         scaled: whether a result may also err by its own size, and a bound may prove nothing.
         """
         number = bisect_right(self.target.starts, self.worst) - 1
         yardstick, shape = self.target.yardsticks[number], self.target.shapes[number]
-        if not yardstick.all_law or (scaled and not yardstick.proves_all):
-            return False
         start = self.target.starts[number]
         place = np.unravel_index(self.worst - start, shape)
         channel = place[min(1, len(shape) - 1)]
+        if not yardstick.law.reshape(-1)[channel] or (scaled and not yardstick.proves[place]):
+            return False
         mistaken = self.row[start : start + prod(shape)].reshape(shape)
         of_channel = mistaken[:, channel] if len(shape) > 1 else mistaken[channel]
         size, want_size = np.abs(of_channel).max(), yardstick.size.reshape(-1)[channel]
@@ -75,7 +76,7 @@ class Beside:
         allowed = slack * self.target.bound[self.worst] * growth
         if scaled and yardstick.rounds_results:
             allowed = allowed + yardstick.u * np.abs(mistaken[place])
-        return bool(error > MARGIN * allowed and error > MARGIN * tuning.NOT_ROUNDING * size)
+        return bool(np.inf > error > MARGIN * allowed and error > MARGIN * tuning.NOT_ROUNDING * size)
 
 
 _LATEST: WeakKeyDictionary[Expected, tuple[ref[StepResult], EndToEnd]] = WeakKeyDictionary()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -36,6 +37,12 @@ def spread(rows: np.ndarray, counts: np.ndarray, shape: tuple[int, ...], fill: n
     whole[:] = fill
     whole[counts] = rows
     return from_rows(whole, shape, 1)
+
+
+@cache
+def with_channels_second(conventions: Conventions) -> Conventions:
+    """As the oracle takes its input, wherever a target has its channels."""
+    return replace(conventions, channel_axis=1)
 
 
 class NoOracleError(Exception):
@@ -81,7 +88,7 @@ class OracleLayer(TwiceDifferentiable):
     def from_setup(cls, setup: Setup, conventions: Conventions) -> OracleLayer:
         wide = oracle_dtype(setup.dtype)
         momentum = conventions.default_momentum if setup.momentum is None else setup.momentum
-        layer = cls(setup.num_features, setup.eps, momentum, replace(conventions, channel_axis=1), wide)
+        layer = cls(setup.num_features, setup.eps, momentum, with_channels_second(conventions), wide)
         layer.cumulative = setup.cumulative
         if setup.gamma is not None:
             layer.gamma = setup.gamma.astype(wide)
