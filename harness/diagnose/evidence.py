@@ -13,6 +13,7 @@ from harness.diagnose.misfit import fits, misfit
 from harness.diagnose.rounding import Errors
 from harness.diagnose.suspects import Suspect
 from harness.judge.expected import Expected, expect
+from harness.judge.judgement import Verdict
 from harness.judge.oracle import OracleLayer
 from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
@@ -33,7 +34,9 @@ class Evidence:
 
     def __post_init__(self) -> None:
         self.played.sort(key=lambda played: (-_worst_ratio(played), input_size(played)))
-        self.failing = [played for played in self.played if not fits(OracleLayer, played, self.conventions)]
+        self.failing = [
+            played for played in self.played if not agrees(played) and not fits(OracleLayer, played, self.conventions)
+        ]
 
     @cached_property
     def errors(self) -> Errors:
@@ -107,6 +110,12 @@ class Evidence:
 def _expected_in_any_mode(script: Script, conventions: Conventions) -> list[Expected]:
     """The same for all targets, as what is prepared for them."""
     return expect(script, conventions, any_mode=True)
+
+
+def agrees(played: PlayedCase) -> bool:
+    """Whether everything was compared, and is within the honest bounds: then the oracle explains it."""
+    verdicts = [judgement.verdict for judgement in played.judgements]
+    return bool(verdicts) and all(verdict is Verdict.agree for verdict in verdicts)
 
 
 def input_size(played: PlayedCase) -> int:

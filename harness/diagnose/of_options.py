@@ -40,10 +40,11 @@ def mistakes_with_options(
     For a target whose ordinary layer fails too, and has been diagnosed.
     """
     found = []
+    with_options = [case for case in played if asks_for_an_option(case.case)]
     for suspect in single_suspects(conventions):
         if suspect.ids[0] not in IDS:
             continue
-        cases = [case for case in played if asks_for_an_option(case.case) and suspect.ids[0] in case.case.separates]
+        cases = [case for case in with_options if suspect.ids[0] in case.case.separates]
         ids = {case.case.id for case in cases}
         here = [judgement for judgement in failed if judgement.case in ids]
         if here and Evidence(cases, conventions).explained_by(suspect):
