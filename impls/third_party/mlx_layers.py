@@ -9,7 +9,7 @@ mx.set_default_device(mx.cpu)
 
 class MlxBatchNorm:
     conventions = {"preset": "torch", "channel_axis": -1}
-    dtypes = ("float64", "float32")  # with 16-bit input its float32 parameters promote y
+    dtypes = ("float64", "float32", "bfloat16", "float16")
     ranks = (2, 3, 4)
     options = ("no_gamma", "no_beta", "no_statistics")
 
@@ -44,17 +44,25 @@ class MlxBatchNorm:
         def forward(x, *values):
             for theirs, value in zip(parameters.values(), values, strict=True):
                 setattr(self.layer, theirs, value)
-            return self.layer(x)
+            return self.layer(x).astype(x.dtype)  # float32 parameters make float32 of a 16-bit y
 
         (y,), gradients = mx.vjp(forward, [x, *(held[theirs] for theirs in parameters.values())], [dy])
         for theirs, value in held.items():  # what is traced inside vjp is not kept
             setattr(self.layer, theirs, value)
         self.layer(x)
-        return {n: np.array(a) for n, a in zip(("y", "dx", *parameters), (y, *gradients), strict=True)}
+        return {n: numpy(a) for n, a in zip(("y", "dx", *parameters), (y, *gradients), strict=True)}
 
     def stats(self):
         moved = {ours: theirs for theirs, ours in self.names.items() if theirs.startswith("running")}
         return {ours: np.array(getattr(self.layer, theirs)) for ours, theirs in moved.items()}
+
+
+def numpy(values):
+    if values.dtype == mx.bfloat16:
+        import ml_dtypes
+
+        return np.array(values.astype(mx.float32)).astype(ml_dtypes.bfloat16)
+    return np.array(values)
 
 
 def array(values):

@@ -10,7 +10,7 @@ def mode(training):
 
 class TinygradBatchNorm:
     conventions = {"preset": "torch"}
-    dtypes = ("float64", "float32")  # with 16-bit input its float32 parameters promote y
+    dtypes = ("float64", "float32", "float16")  # whether it has bfloat16 hangs on the clang
     options = ("no_gamma", "no_beta", "no_statistics")
 
     def __init__(self, setup):
@@ -34,7 +34,7 @@ class TinygradBatchNorm:
         held = {ours: getattr(self.layer, theirs) for theirs, ours in self.names.items()}
         parameters = {f"d{name}": held[name] for name in ("gamma", "beta") if name in held}
         with mode(training):
-            y = self.layer(x)
+            y = self.layer(x).cast(x.dtype)  # float32 parameters make float32 of a 16-bit y
             gradients = (y * dy).sum().gradient(x, *parameters.values())
             moved = [getattr(self.layer, theirs) for theirs in self.names if theirs.startswith("running")]
             Tensor.realize(y, *gradients, *moved)
