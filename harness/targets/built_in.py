@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BUILT_IN = OURS | OTHERS
 
 GPU_LIBRARIES = {"torch", "torchvision", "timm", "jax", "flax", "keras", "paddle"}
-CPU_ONLY = {"torch-mkldnn", "torch-cpp"}
+CPU_ONLY = {"torch-mkldnn", "torch-cpp", "executorch"}
 
 
 def built_in(name: str) -> BuiltIn:

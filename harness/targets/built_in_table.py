@@ -225,6 +225,18 @@ OTHERS: dict[str, BuiltIn] = {
     ),
     "tvm": _other("tvm_layers:TvmBatchNorm", "tvm", "TVM's relax.op.nn.batch_norm, forward only", "apache-tvm"),
     "mnn": _other("mnn_layers:MnnBatchNorm", "MNN", "MNN.nn.batch_norm, forward only", "MNN"),
+    "executorch": _other(
+        "executorch_program:Executed",
+        "executorch torch",
+        "ExecuTorch's portable kernel, prediction only",
+        "executorch torch",
+    ),
+    "litert": _other(
+        "litert_engine:LiteRt",
+        "ai_edge_litert tensorflow",
+        "LiteRT (TensorFlow Lite), prediction only",
+        "ai-edge-litert tensorflow",
+    ),
     "ncnn": _other("ncnn_engine:NcnnBatchNorm", "ncnn", "ncnn's BatchNorm layer, prediction only", "ncnn"),
     "tract": _other("onnx_engines:Tract", "onnx tract", "tract, prediction only", "tract onnx"),
     "numpy-ml": _other(

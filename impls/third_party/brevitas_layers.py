@@ -18,7 +18,7 @@ class ScaleBias(nn.BatchNorm2d):
     def forward(self, x):
         if self.running_mean is None or self.weight is None:
             raise NotImplementedError("it is made of gamma, beta and both statistics")
-        layer = CLASSES[x.ndim](self.num_features, self.eps, weight_quant=None).to(x.dtype)
+        layer = CLASSES[x.ndim](self.num_features, self.eps, weight_quant=None).to(x)
         with torch.no_grad():
             layer.load_state_dict(self.state_dict(), strict=False)  # else it misses what it makes itself
         return layer(x)

@@ -13,7 +13,7 @@ class Fused(nn.BatchNorm2d):
     def forward(self, x):
         if self.running_mean is None:
             raise NotImplementedError("only constants can be folded: without statistics there are none")
-        convolution = nn.Conv2d(*2 * (self.num_features,), 1, groups=self.num_features, bias=False, dtype=x.dtype)
+        convolution = nn.Conv2d(*2 * (self.num_features,), 1, groups=self.num_features, bias=False).to(x)
         nn.init.ones_(convolution.weight)
         with torch.no_grad():
             fused = fuse_conv_bn(nn.Sequential(convolution, self))
