@@ -17,13 +17,15 @@ LIBRARIES = {
     for name in (
         "numpy", "torch", "jax", "jaxlib", "flax", "optax", "ml_dtypes", "torchvision", "timm", "keras", "tf_keras",
         "tensorflow", "onnx", "onnxruntime", "openvino", "tinygrad", "mlx", "equinox", "objax",
-        "brainstate", "brainpy", "chainer", "mxnet", "aesara", "neuralnetlib", "tract", "MNN",
+        "brainstate", "brainpy", "chainer", "mxnet", "aesara", "neuralnetlib", "tract", "MNN", "ncnn", "nnabla",
+        "brevitas", "executorch", "fastai", "speechbrain",
     )
 } | {
     "tensorflow_cpu": "tensorflow", "dm-haiku": "haiku", "dm-sonnet": "sonnet",
     "paddlepaddle": "paddle", "opencv-python-headless": "cv2",
     "apache-tvm": "tvm",
-    "numpy-ml": "numpy_ml", "minigrad-framework": "minigrad", "mayini-framework": "mayini",
+    "ai-edge-litert": "ai_edge_litert", "mmcv-lite": "mmcv", "torch-geometric": "torch_geometric",
+    "MegEngine": "megengine", "numpy-ml": "numpy_ml", "minigrad-framework": "minigrad", "mayini-framework": "mayini",
 }  # fmt: skip
 """Distribution -> module: those whose versions are recorded, where the target has imported them."""
 
