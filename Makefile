@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: report test kernels matrix lint bounds clean
+.PHONY: report test kernels matrix lint bounds notebook dist clean
 
 report: .venv/ready
 	$(BIN)/bnproof report
@@ -29,10 +29,20 @@ lint: .venv/ready
 bounds: .venv/ready
 	$(BIN)/python -m tests.experiments.bounds --cases 300000 --out reference/error_bounds_table.md
 
+# The lesson's notebook, run by a kernel.
+notebook: .venv/ready
+	$(BIN)/pip install --quiet --editable '.[notebook]'
+	LESSON_IMAGES=512 $(BIN)/pytest -n 0 --nbmake -W default reports/lesson/lesson.ipynb
+
+# Wheel, source distribution and bill of materials, looked into: dist/.
+dist: .venv/ready
+	$(BIN)/pip install --quiet --editable '.[release]'
+	$(BIN)/python .ci/release.py
+
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch .venv/ready
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build dist *.egg-info

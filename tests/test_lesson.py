@@ -1,10 +1,12 @@
 """The lesson: its equations stand in the code as it says, its mistakes have the names that they are diagnosed by."""
 
+import json
+
 import pytest
 
 from harness.diagnose.mistakes.known import TEXTS
 from harness.train.fashion_mnist import load_sample
-from tests.experiments import lesson
+from tests.experiments import lesson, lesson_notebook
 from tests.test_markdown import faults, tables
 
 PUBLISHED = (lesson.PLACE / "README.md").read_text(encoding="utf-8")
@@ -38,3 +40,31 @@ def test_a_short_run_makes_the_page(tmp_path, monkeypatch):
     first = (tmp_path / "f.svg").read_bytes()
     lesson.figure([*runs.values()], tmp_path / "f.svg", "t")
     assert (tmp_path / "f.svg").read_bytes() == first
+
+
+NOTEBOOK = json.loads((lesson.PLACE / "lesson.ipynb").read_text(encoding="utf-8"))
+
+
+def test_the_published_notebook_is_that_of_today_and_names_each_mistake():
+    published = [(cell["cell_type"], "".join(cell["source"])) for cell in NOTEBOOK["cells"]]
+    assert published == [(kind, text.rstrip("\n")) for kind, text in lesson_notebook.cells(lesson)]
+    texts = [
+        text for cell in NOTEBOOK["cells"] for output in cell.get("outputs", ()) for text in output.get("text", ())
+    ]
+    judged = {line.split()[-1] for line in texts if " differ  " in line}
+    assert judged == {layer.id for layer in lesson.MISTAKES}
+
+
+def test_its_cells_run(monkeypatch):
+    """A part of it; the whole is run by a kernel, where CI has one: `pytest --nbmake reports/lesson`."""
+    monkeypatch.setenv("LESSON_IMAGES", "64")
+    for name, value in (("EPOCHS", 1), ("TESTED", 16), ("MISTAKES", lesson.MISTAKES[:1])):
+        monkeypatch.setattr(lesson, name, value)
+    made = lesson_notebook.notebook(lesson)
+    printed = "".join(
+        text for cell in made["cells"] for output in cell.get("outputs", ()) for text in output.get("text", ())
+    )
+    assert "BatchNorm              agree" in printed
+    assert "MomentumInverted       differ  momentum_inverted" in printed
+    assert "after 100 steps the modes differ by 0.000" in printed
+    assert "image/png" in made["cells"][-1]["outputs"][0]["data"]

@@ -1,6 +1,6 @@
 """The lesson: batch norm from the paper's equations to each framework's lines, and what its mistakes do to a training.
 
-    python -m tests.experiments.lesson            # writes reports/lesson: README.md and its figures
+    python -m tests.experiments.lesson            # writes reports/lesson: README.md, its figures, lesson.ipynb
 
 LeNet in NumPy on a part of Fashion-MNIST, the same start and batches each time, with the right layer, without any, and
 with six mistakes.
@@ -9,6 +9,7 @@ with six mistakes.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from harness.train.fashion_mnist import load
 from reference.batch_norm import BatchNorm
 from reference.lenet import LeNet, initial_weights
 from reference.training import evaluate, train
+from tests.experiments import lesson_notebook
 
 PLACE = ROOT / "reports" / "lesson"
 IMAGES, TESTED, EPOCHS, SEED = 8_000, 2_000, 4, 0
@@ -206,7 +208,8 @@ def page(runs: dict[str, Run], source: str) -> str:
     accuracies = [f"{100 * each.accuracies[-1]:.1f}%" for each in (right, without)]
     return f"""# Batch norm, from the equations to the lines, and what its mistakes do
 
-`python -m tests.experiments.lesson` made this page and its figures. LeNet in NumPy, {len(right.losses)} epochs of
+`python -m tests.experiments.lesson` made this page, its figures and [the same as a notebook](lesson.ipynb), to be run
+and changed. LeNet in NumPy, {len(right.losses)} epochs of
 {IMAGES:,} images ({source}), {TESTED:,} tested, learning rate {LEARNING_RATE:g}, batches of {BATCH}, seed {SEED}: the
 same start and the same batches each time, only the layer is another one.
 
@@ -280,6 +283,7 @@ def main() -> None:
     figure([right, *(runs[layer.id] for layer in MISTAKES)], options.out / "mistakes.svg", "Six mistakes")
     source = "the small sample" if whole.is_sample else "of Fashion-MNIST"
     (options.out / "README.md").write_text(page(runs, source), encoding="utf-8")
+    lesson_notebook.write(sys.modules[__name__], options.out / "lesson.ipynb")
 
 
 if __name__ == "__main__":
