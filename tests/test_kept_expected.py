@@ -10,9 +10,10 @@ from harness.cases.catalogue import BY_ID
 from harness.judge import kept_expected as kept
 from harness.judge import oracle
 from harness.judge.expected import expect
-from harness.judge.kept_expected import kept_expected
+from harness.judge.kept_expected import kept_expected, wider_expected
 from harness.targets.compilation_cache import make_room
 from reference.conventions import PRESETS
+from reference.error_bounds import precision_of
 
 TORCH = PRESETS["torch"]
 
@@ -66,6 +67,29 @@ def test_what_is_read_is_what_was_computed(case, dtype, summation, monkeypatch):
     assert_same(kept_expected(script, TORCH, summation), computed)
     monkeypatch.setattr(kept, "expect", None)  # from now on it must come from the disk
     assert_same(kept_expected(script, TORCH, summation), computed)
+
+
+@pytest.mark.parametrize(
+    "wider", [{"any_mode": True}, {"fast_variance": True}, {"precision": precision_of("bfloat16")}], ids=str
+)
+def test_wider_bounds_are_kept_beside_the_own_ones(wider, monkeypatch):
+    script = script_of("large_mean_1e4", "float32")
+    own = kept_expected(script, TORCH)
+    computed = expect(script, TORCH, **wider)
+    assert_same(wider_expected(script, TORCH, **wider), computed)
+    monkeypatch.setattr(kept, "expect", None)
+    assert_same(wider_expected(script, TORCH, **wider), computed)
+    assert_same(kept_expected(script, TORCH), own)
+    assert (computed[0].bounds["y"] > own[0].bounds["y"]).any()
+
+
+@pytest.mark.parametrize(("case", "is_kept"), [("rank2", False), ("many_values", True)])
+def test_wider_bounds_of_another_seed_or_of_many_values_are_not_kept(case, is_kept, tmp_path):
+    script = script_of(case, "float16" if is_kept else "float32")
+    if is_kept:
+        kept_expected(script, TORCH)
+    wider_expected(script, TORCH, any_mode=True)
+    assert len(list((tmp_path / "bnproof").glob("expected/*"))) == is_kept
 
 
 def test_each_thing_that_matters_has_a_file_of_its_own(tmp_path, monkeypatch):

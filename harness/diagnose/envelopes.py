@@ -20,7 +20,8 @@ from harness.diagnose.rounding import (
     errors_are_one_sided,
     is_far_from_zero,
 )
-from harness.judge.expected import Expected, expect
+from harness.judge.expected import Expected
+from harness.judge.kept_expected import wider_expected
 from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
@@ -70,7 +71,7 @@ class Envelope:
 @lru_cache(KEPT)
 def _expected_of_fast_variance(script: Script, conventions: Conventions, any_mode: bool) -> list[Expected]:
     """The same for all targets, as what is prepared for them."""
-    return expect(script, conventions, fast_variance=True, any_mode=any_mode)
+    return wider_expected(script, conventions, fast_variance=True, any_mode=any_mode)
 
 
 def fast_variance(conventions: Conventions, any_mode: bool = False) -> Envelope:

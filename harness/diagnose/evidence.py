@@ -12,8 +12,9 @@ from harness.diagnose.fitted import Fitting
 from harness.diagnose.misfit import fits, misfit
 from harness.diagnose.rounding import Errors
 from harness.diagnose.suspects import Suspect
-from harness.judge.expected import Expected, expect
+from harness.judge.expected import Expected
 from harness.judge.judgement import Verdict
+from harness.judge.kept_expected import wider_expected
 from harness.judge.oracle import OracleLayer
 from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
@@ -109,7 +110,7 @@ class Evidence:
 @lru_cache(KEPT)
 def _expected_in_any_mode(script: Script, conventions: Conventions) -> list[Expected]:
     """The same for all targets, as what is prepared for them."""
-    return expect(script, conventions, any_mode=True)
+    return wider_expected(script, conventions, any_mode=True)
 
 
 def agrees(played: PlayedCase) -> bool:

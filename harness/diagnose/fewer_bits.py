@@ -10,7 +10,8 @@ import ml_dtypes
 import numpy as np
 
 from harness.cases.case import Script, Setup, Step, numpy_dtype
-from harness.judge.expected import Expected, expect
+from harness.judge.expected import Expected
+from harness.judge.kept_expected import wider_expected
 from harness.judge.oracle import OracleLayer
 from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
@@ -36,7 +37,7 @@ def _expected(script: Script, conventions: Conventions, name: str, fast_variance
     work = max(own.work, narrow.io)
     io = max(own.io, work) if dtype == "float64" else own.io
     precision = Precision(work, io, own.work_tiny, own.io_tiny)
-    expected = expect(script, conventions, precision=precision, fast_variance=fast_variance)
+    expected = wider_expected(script, conventions, precision=precision, fast_variance=fast_variance)
     if work > own.work:
         _widen_by_rounded_inputs(script, conventions, numpy_dtype(name), expected)
     if "float16" in (name, dtype):  # statistics of 16-bit input may be kept in the input's own type
