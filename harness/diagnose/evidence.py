@@ -64,13 +64,13 @@ class Evidence:
         slack = 1.0 if suspect.layer is OracleLayer else tuning.SLACK
         envelope = suspect.envelope
         if not envelope.is_made(played) and fits(suspect.layer, played, self.conventions, within=slack):
-            return True  # the honest bounds are narrower
+            return True  # which needs no wider bounds
         return fits(suspect.layer, envelope.around(played), self.conventions, within=slack)
 
     def layer_fits(self, layer: type[OracleLayer], played: PlayedCase) -> bool:
         """Whether a layer explains one case, by the bounds of a target that may take one mode for the other.
 
-        What fits by the honest bounds, which are narrower, fits by those: they take longer to make than to ask.
+        What fits by the honest bounds needs no wider ones: they take longer to make than to compare with.
         """
         key = (layer, id(played))
         if key not in self._fits:
