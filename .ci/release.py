@@ -53,6 +53,11 @@ def committed() -> set[str]:
     return set(listed.stdout.splitlines())
 
 
+def modules() -> set[str]:
+    """Scripts beside a published page are none."""
+    return {path for path in committed() if path.endswith(".py") and "/published/" not in path}
+
+
 def package_data() -> set[str]:
     """The files beside modules that pyproject.toml names."""
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
@@ -69,8 +74,7 @@ def wrong_in_wheel(wheel: Path) -> Iterator[str]:
     with zipfile.ZipFile(wheel) as archive:
         files = {path: archive.read(path) for path in archive.namelist()}
     info = f"{NAME}-{VERSION}.dist-info"
-    modules = {path for path in committed() if path.endswith(".py") and "/published/" not in path}
-    for path in sorted(modules | package_data()):
+    for path in sorted(modules() | package_data()):
         if f"{NAME}/{path}" not in files:
             yield f"the wheel lacks {path}"
     for path in sorted(files):
@@ -97,7 +101,7 @@ def wrong_in_wheel(wheel: Path) -> Iterator[str]:
 def wrong_in_sources(sources: Path) -> Iterator[str]:
     with tarfile.open(sources) as archive:
         inside = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    needed = {*OF_THE_SOURCES, *package_data()} | {path for path in committed() if path.endswith(".py")}
+    needed = {*OF_THE_SOURCES, *package_data(), *modules()}
     for path in sorted(needed - inside):
         yield f"the source distribution lacks {path}"
     if sources.stat().st_size > LARGEST:

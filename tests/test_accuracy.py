@@ -52,6 +52,13 @@ def test_no_interval_is_outside_what_the_quantity_can_be():
     )
 
 
+def test_nor_is_that_of_a_difference():
+    runs = [a_run(name, seed, value) for name, values in (("torch", (0.1, 0.9)), ("jax", (0.9, 0.1)))
+            for seed, value in enumerate(values)]  # fmt: skip
+    (pair,) = equivalence(runs)
+    assert (pair.difference, pair.low, pair.high, pair.equivalent) == (0.0, -1.0, 1.0, False)
+
+
 def test_interval_by_students_t():
     of_three = interval([1.0, 2.0, 3.0])
     assert (of_three.mean, of_three.deviation) == (2.0, 1.0)

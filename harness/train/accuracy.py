@@ -106,6 +106,8 @@ def published_place(runs: Runs, published: float) -> PublishedPlace:
 def equivalence(runs: Runs, measure: str = "train_accuracy", margin: float = MARGIN) -> tuple[EquivalenceRecord, ...]:
     """Each pair of implementations over the seeds that both have; pairs with fewer than two are left out."""
     groups = by_implementation(runs)
+    least, most = MEASURES[measure]
+    furthest = most - least  # two values of the measure are no further apart
     records = []
     for a, b in combinations(groups, 2):
         of_a, of_b = ({run.seed: getattr(run, measure) for run in groups[name]} for name in (a, b))
@@ -121,8 +123,8 @@ def equivalence(runs: Runs, measure: str = "train_accuracy", margin: float = MAR
                 margin=margin,
                 seeds=len(seeds),
                 difference=test.difference,
-                low=test.low,
-                high=test.high,
+                low=max(test.low, -furthest),
+                high=min(test.high, furthest),
                 p=test.p,
                 equivalent=test.equivalent,
             )
