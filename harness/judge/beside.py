@@ -84,7 +84,7 @@ def _compared(a: PlayedCase, b: PlayedCase, ops: tuple[str, ...]) -> Iterator[Be
             bound_a, bound_b = expected_a.bounds[name], expected_b.bounds[name]
             with np.errstate(all="ignore"):
                 wide_a, wide_b = got_a.astype(truth_a.dtype), got_b.astype(truth_a.dtype)
-                apart = np.abs(wide_a - wide_b).astype(np.float64)
+                apart = distance(wide_a, wide_b)
                 ratio = _in_bounds(apart, bound_a + bound_b)
                 u = OBSERVABLES[name].unit_roundoff(precision_of(a.dtype))
                 counted = conclusive(bound_a + bound_b, truth_a, u) & np.isfinite(truth_a.astype(np.float64))
@@ -104,6 +104,12 @@ def _compared(a: PlayedCase, b: PlayedCase, ops: tuple[str, ...]) -> Iterator[Be
                 b_off=float(off_b[place]),
                 case=a.case.id,
             )
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """|a - b| as float64; 0 where both are the same infinity, or both NaN."""
+    same = (a == b) | (np.isnan(a.astype(np.float64)) & np.isnan(b.astype(np.float64)))
+    return np.where(same, 0.0, np.abs(a - b).astype(np.float64))
 
 
 def _in_bounds(difference: np.ndarray, bound: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from harness.judge.beside import distance
 from harness.judge.judge import conclusive
 from harness.judge.pair import PAIR_SEVERITY, Pair, PairVerdict
 from harness.judge.report import PlayedCase, TargetReport
@@ -84,7 +85,7 @@ def _comparisons(a: PlayedCase, b: PlayedCase) -> Iterator[Comparison]:
             with np.errstate(all="ignore"):
                 between = np.abs(truth_a - truth_b).astype(np.float64)  # what the conventions alone put between them
                 declared = bool((law & (between > bound)).any())
-                difference = np.abs(got_a.astype(truth_a.dtype) - got_b.astype(truth_a.dtype)).astype(np.float64)
+                difference = distance(got_a.astype(truth_a.dtype), got_b.astype(truth_a.dtype))
                 proves = conclusive(bound, truth_a, OBSERVABLES[name].unit_roundoff(precision))
                 finite = np.isfinite(truth_a.astype(np.float64)) & np.isfinite(truth_b.astype(np.float64))
                 counted = law & proves & finite
