@@ -46,12 +46,12 @@ def mark_end(ends, _record):
 def test_both_figures_are_examples_over_the_seconds_of_all_epochs(data, monkeypatch):
     """By a training whose clocks say 1 and 3 s for its steps, 2 and 6 s for its epochs."""
 
-    def train(_data, weights, orders, *, on_epoch, **_):
+    def train(_data, weights, orders, settings):
         record = {"loss": 1.0, "train_accuracy": 0.5, "test_accuracy": 0.5}
         times = [{"epoch": 1, "step_seconds": 1.0, "seconds": 2.0}, {"epoch": 2, "step_seconds": 3.0, "seconds": 6.0}]
         history = [record | clocks for clocks in times[: len(orders)]]
         for epoch in history:
-            on_epoch(epoch, weights)
+            settings.on_epoch(epoch, weights)
         facts = {"device": "cpu", "dtype": "float32", "compile_seconds": 100.0, "step": "none"}
         return {"history": history, "weights": weights} | facts
 

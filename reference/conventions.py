@@ -1,10 +1,12 @@
-"""What correct batch norms may do differently, in eight flat facts, and the presets of the known frameworks.
+"""What correct batch norms may do differently, in eight flat facts, and the presets of the known frameworks; and the
+settings of a training, which all implementations take.
 
 Nothing here computes: this is the vocabulary that the reference, the implementations and the harness share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -154,3 +156,23 @@ def same_behaviour(a: Conventions, b: Conventions) -> list[str]:
     """The fields (default numbers and `single_value` aside) in which a and b differ."""
     behaviour = ("momentum", "moving_var", "eps_at", "channel_axis", "debias")
     return [name for name in behaviour if getattr(a, name) != getattr(b, name)]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How every implementation trains, by plain SGD."""
+
+    learning_rate: float = 1.0
+    batch_size: int = 256
+    dtype: str = "float32"
+    device: str = "cpu"
+    """ "cpu" or "cuda"."""
+    first_epoch: int = 1
+    """The number of the first epoch: a training that goes on counts those before it."""
+    on_progress: Callable[[int], None] | None = None
+    """Called now and then with the number of examples trained on, those of earlier epochs included."""
+    on_epoch: Callable[[Any, Any], None] | None = None
+    """Called after each epoch with its record and the weights; where several seeds train together, a list of each."""
+
+
+DEFAULT_SETTINGS = TrainingSettings()

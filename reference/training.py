@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from reference.batch_norm import BatchNorm
+from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 from reference.lenet import LeNet, Weights, cross_entropy
 
 PROGRESS_EVERY = 16  # steps
@@ -19,21 +20,14 @@ def train(
     data: Any,
     weights: Weights,
     orders: np.ndarray,
+    settings: TrainingSettings = DEFAULT_SETTINGS,
     *,
-    learning_rate: float = 1.0,
-    batch_size: int = 256,
-    dtype: str = "float32",
-    device: str = "cpu",
-    on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict, Weights], None] | None = None,
-    first_epoch: int = 1,
     norm: Callable = BatchNorm,
 ) -> dict[str, Any]:
     """Train from `weights`, visiting the training examples of epoch e in the order of row e of `orders`.
 
     data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
     orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
-    on_epoch: called after each epoch with its record and the weights. first_epoch: the number of the first.
     norm: what makes the batch-norm layers, as in `LeNet`.
 
     Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds": 0.0, "step"}. A record is
@@ -42,12 +36,13 @@ def train(
     loss, backward and update; `seconds` also gathering and scaling the batches, metrics and evaluation.
     Raises ValueError for a device other than "cpu".
     """
+    batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     if device != "cpu":
         raise ValueError(f"NumPy trains on the CPU; device must be 'cpu', got {device!r}")
     keep_freed_memory()
     net = LeNet(weights, dtype, norm)
-    history, done = [], (first_epoch - 1) * orders.shape[1]
-    for epoch, order in enumerate(orders, start=first_epoch):
+    history, done = [], (settings.first_epoch - 1) * orders.shape[1]
+    for epoch, order in enumerate(orders, start=settings.first_epoch):
         started = perf_counter()
         loss_sum, correct, step_seconds = 0.0, 0, 0.0
         for start in range(0, len(order), batch_size):
@@ -55,13 +50,13 @@ def train(
             images = scaled(data.train_images[batch], dtype)  # (1, 28, 28, n)
             labels = data.train_labels[batch]  # (n,)
             step_started = perf_counter()
-            loss, logits = sgd_step(net, images, labels, learning_rate)
+            loss, logits = sgd_step(net, images, labels, settings.learning_rate)
             step_seconds += perf_counter() - step_started
             loss_sum += float(loss) * len(batch)
             correct += count_correct(logits, labels)
             done += len(batch)
-            if on_progress and start // batch_size % PROGRESS_EVERY == 0:
-                on_progress(done)
+            if settings.on_progress and start // batch_size % PROGRESS_EVERY == 0:
+                settings.on_progress(done)
         record = {
             "epoch": epoch,
             "loss": loss_sum / len(order),
@@ -71,10 +66,10 @@ def train(
             "seconds": perf_counter() - started,
         }
         history.append(record)
-        if on_progress:
-            on_progress(done)
-        if on_epoch:
-            on_epoch(record, net.save_weights())
+        if settings.on_progress:
+            settings.on_progress(done)
+        if settings.on_epoch:
+            settings.on_epoch(record, net.save_weights())
     return {
         "history": history,
         "weights": net.save_weights(),

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from reference.conventions import TrainingSettings
 from reference.lenet import initial_weights
 from reference.training import train as reference_train
 
@@ -95,8 +96,8 @@ def test_training_learns_and_repeats_itself(dtype):
     epochs: list[dict] = []
     options = {"batch_size": 64, "learning_rate": 0.5, "dtype": dtype}
     reports = {"on_progress": progress.append, "on_epoch": lambda record, _: epochs.append(record)}
-    first = training.train(data, initial_weights(0), orders, **options, **reports)
-    again = training.train(data, initial_weights(0), orders, **options)
+    first = training.train(data, initial_weights(0), orders, TrainingSettings(**options, **reports))
+    again = training.train(data, initial_weights(0), orders, TrainingSettings(**options))
     losses = [record["loss"] for record in first["history"]]
     assert losses[-1] < 0.5 * losses[0]
     assert losses == [record["loss"] for record in again["history"]]
@@ -116,8 +117,8 @@ def test_training_is_the_references(monkeypatch):
     monkeypatch.setitem(training.EVALUATION_BATCH, "cpu", 40)
     data = random_data(250)
     orders = np.stack([np.random.default_rng(e).permutation(250) for e in range(2)])
-    options = {"batch_size": 60, "learning_rate": 0.5, "dtype": "float64"}
-    got, want = (f(data, random_weights(), orders, **options) for f in (training.train, reference_train))
+    settings = TrainingSettings(learning_rate=0.5, batch_size=60, dtype="float64")
+    got, want = (f(data, random_weights(), orders, settings) for f in (training.train, reference_train))
     for name, value in want["weights"].items():
         np.testing.assert_allclose(got["weights"][name], value, rtol=0, atol=1e-11, err_msg=name)
     for g, w in zip(got["history"], want["history"], strict=True):
@@ -127,6 +128,6 @@ def test_training_is_the_references(monkeypatch):
 
 def test_training_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match="dtype"):
-        training.train(random_data(1), random_weights(), np.zeros((0, 1)), dtype="bfloat16")
+        training.train(random_data(1), random_weights(), np.zeros((0, 1)), TrainingSettings(dtype="bfloat16"))
     with pytest.raises(ValueError, match="device"):
-        training.train(random_data(1), random_weights(), np.zeros((0, 1)), device="tpu")
+        training.train(random_data(1), random_weights(), np.zeros((0, 1)), TrainingSettings(device="tpu"))

@@ -17,6 +17,7 @@ from harness.train.options import LockstepOptions
 from harness.train.recipe import batch_orders
 from harness.train.target_norm import target_norm
 from reference import training as numpy_training
+from reference.conventions import TrainingSettings
 from reference.lenet import LeNet, initial_weights
 
 torch = pytest.importorskip("torch")
@@ -52,7 +53,7 @@ def test_chunks_are_the_same_as_one_go(data, monkeypatch):
     monkeypatch.setattr(Yardstick, "compare", lambda _, tensors, __: weights.append(tensors["numpy"]) or ())
     lockstep(data, LockstepOptions(("numpy",), steps=3))
     orders = batch_orders(600, 1, 0)
-    whole = numpy_training.train(data, initial_weights(0), orders, dtype="float64")["weights"]
+    whole = numpy_training.train(data, initial_weights(0), orders, TrainingSettings(dtype="float64"))["weights"]
     for name, array in whole.items():
         np.testing.assert_array_equal(weights[-1][name], array, err_msg=name)
 
@@ -62,8 +63,8 @@ def test_the_first_step_and_tensor_out_are_named(data, monkeypatch):
     train = numpy_training.train
     third_batch = batch_orders(600, 2, 0)[0, 512:600].tolist()
 
-    def errs(data, weights, orders, **options):
-        result = train(data, weights, orders, **options)
+    def errs(data, weights, orders, settings):
+        result = train(data, weights, orders, settings)
         if orders[0].tolist()[-88:] == third_batch:
             result["weights"]["dense2.bias"][7] += 1e-6
         return result
@@ -113,7 +114,8 @@ def test_the_gradients_are_what_a_step_subtracts(data):
     start = initial_weights(0)
     grads, _ = numpy_training.inspect(start, images, labels, dtype="float64")
     few = replace(data, train_images=images, train_labels=labels)
-    after = numpy_training.train(few, start, np.arange(64)[None], learning_rate=0.5, dtype="float64")["weights"]
+    settings = TrainingSettings(learning_rate=0.5, dtype="float64")
+    after = numpy_training.train(few, start, np.arange(64)[None], settings)["weights"]
     for tensor, grad in grads.items():
         np.testing.assert_allclose(start[tensor] - 0.5 * grad, after[tensor], rtol=0, atol=1e-14, err_msg=tensor)
 

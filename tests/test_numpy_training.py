@@ -7,6 +7,7 @@ import pytest
 
 from reference import training
 from reference.batch_norm import BatchNorm
+from reference.conventions import TrainingSettings
 from reference.lenet import LeNet, cross_entropy, initial_weights
 
 RNG = np.random.default_rng(0)
@@ -41,7 +42,7 @@ def by_hand(orders, batch_size, rate, dtype="float64"):
 
 
 def test_a_training_is_plain_gradient_descent_over_the_orders():
-    result = training.train(DATA, WEIGHTS, ORDERS, learning_rate=0.25, batch_size=2, dtype="float64")
+    result = training.train(DATA, WEIGHTS, ORDERS, TrainingSettings(0.25, 2, "float64"))
     losses, logits, net = by_hand(ORDERS, 2, 0.25)
     for name, array in net.save_weights().items():
         np.testing.assert_allclose(result["weights"][name], array, rtol=1e-12, atol=1e-14, err_msg=name)
@@ -63,10 +64,10 @@ def test_a_training_is_plain_gradient_descent_over_the_orders():
 def test_what_is_reported_on_the_way(monkeypatch):
     monkeypatch.setattr(training, "PROGRESS_EVERY", 2)
     done, epochs = [], []
-    result = training.train(
-        DATA, WEIGHTS, ORDERS, batch_size=2, on_progress=done.append, on_epoch=lambda *given: epochs.append(given),
-        first_epoch=3,
-    )  # fmt: skip
+    settings = TrainingSettings(
+        batch_size=2, first_epoch=3, on_progress=done.append, on_epoch=lambda *given: epochs.append(given)
+    )
+    result = training.train(DATA, WEIGHTS, ORDERS, settings)
     assert done == [12, 15, 15, 17, 20, 20]  # every second batch, and at the end of an epoch; two epochs came before
     assert [record["epoch"] for record, _ in epochs] == [3, 4]
     assert [record for record, _ in epochs] == result["history"]
@@ -79,7 +80,7 @@ def test_what_is_reported_on_the_way(monkeypatch):
 
 def test_a_gpu_is_refused():
     with pytest.raises(ValueError, match="NumPy trains on the CPU; device must be 'cpu', got 'cuda'"):
-        training.train(DATA, WEIGHTS, ORDERS, device="cuda")
+        training.train(DATA, WEIGHTS, ORDERS, TrainingSettings(device="cuda"))
 
 
 def test_the_norm_that_is_asked_for_is_trained_with():

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from impls.pytorch import replicated_training, training
 from impls.pytorch.batch_norm import BatchNorm
 from impls.pytorch.sync_batch_norm import COUNT_BASE, SyncBatchNorm, gathered, merged, shard_statistics
-from reference.conventions import D2L, PRESETS
+from reference.conventions import D2L, PRESETS, TrainingSettings
 from reference.lenet import initial_weights
 
 
@@ -95,9 +95,9 @@ def test_an_empty_batch_moves_nothing():
 def test_data_parallel_training_by_one_rank_is_the_training_of_one_device():
     images, labels = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8), np.arange(20) % 10
     data = SimpleNamespace(train_images=images, train_labels=labels, test_images=images[:9], test_labels=labels[:9])
-    orders, arguments = np.arange(20).reshape(1, 20), {"dtype": "float64", "batch_size": 12}
-    alone = training.train(data, initial_weights(0), orders, **arguments)
-    parallel = replicated_training.train(data, initial_weights(0), orders, **arguments)
+    orders, settings = np.arange(20).reshape(1, 20), TrainingSettings(dtype="float64", batch_size=12)
+    alone = training.train(data, initial_weights(0), orders, settings)
+    parallel = replicated_training.train(data, initial_weights(0), orders, settings)
     assert parallel["history"][0]["loss"] == pytest.approx(alone["history"][0]["loss"], rel=1e-12)
     assert parallel["history"][0]["test_accuracy"] == alone["history"][0]["test_accuracy"]
     for name, weight in alone["weights"].items():

@@ -21,6 +21,7 @@ from harness.bench.throughput import Contestant
 from harness.errors import UsageError
 from harness.train.fashion_mnist import load_sample
 from reference import training as numpy_training
+from reference.conventions import TrainingSettings
 from reference.lenet import initial_weights
 
 pytest.importorskip("torch")
@@ -46,8 +47,9 @@ def data():
 )
 def test_the_tutorials_loop_is_the_same_training(data, options):
     orders = np.stack([np.random.default_rng(e).permutation(40) for e in range(2)])
-    ours = numpy_training.train(data, initial_weights(1), orders, batch_size=16, dtype="float64")
-    theirs = tutorial_training.train(data, initial_weights(1), orders, batch_size=16, dtype="float64", **options)
+    settings = TrainingSettings(batch_size=16, dtype="float64")
+    ours = numpy_training.train(data, initial_weights(1), orders, settings)
+    theirs = tutorial_training.train(data, initial_weights(1), orders, settings, **options)
     # ToTensor gives float32 pixels, whatever the network's dtype
     tolerance = 1e-10 if options.get("resident") else 2e-5
     for name, array in ours["weights"].items():

@@ -7,6 +7,7 @@ import pytest
 
 from harness.train.fashion_mnist import load_sample
 from reference import training as numpy_training
+from reference.conventions import TrainingSettings
 from reference.lenet import initial_weights
 
 torch = pytest.importorskip("torch")
@@ -38,7 +39,7 @@ def orders():
 @pytest.fixture(scope="module")
 def runs(data, orders):
     return {
-        name: train(data, initial_weights(1), orders, batch_size=BATCH, dtype="float64")
+        name: train(data, initial_weights(1), orders, TrainingSettings(batch_size=BATCH, dtype="float64"))
         for name, train in WINGS.items()
     }
 
@@ -61,7 +62,7 @@ def test_numpy_and_pytorch_see_the_same_history(runs):
 @pytest.mark.parametrize("wing", WINGS)
 def test_training_learns(data, wing):
     orders = np.tile(np.arange(N), (8, 1))
-    history = WINGS[wing](data, initial_weights(1), orders, batch_size=BATCH, learning_rate=0.1)["history"]
+    history = WINGS[wing](data, initial_weights(1), orders, TrainingSettings(0.1, BATCH))["history"]
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     assert history[-1]["train_accuracy"] > 0.7
 
@@ -77,7 +78,7 @@ def test_a_run_says_what_it_did(runs, wing):
 
 @pytest.mark.parametrize("wing", WINGS)
 def test_batch_order_matters(data, orders, runs, wing):
-    other = WINGS[wing](data, initial_weights(1), orders[:, ::-1], batch_size=BATCH, dtype="float64")
+    other = WINGS[wing](data, initial_weights(1), orders[:, ::-1], TrainingSettings(batch_size=BATCH, dtype="float64"))
     moved = abs(other["weights"]["conv1.weight"] - runs[wing]["weights"]["conv1.weight"]).max()
     assert moved > 1e-6
 
@@ -86,7 +87,7 @@ def test_batch_order_matters(data, orders, runs, wing):
 def test_first_loss_is_that_of_the_initial_weights(data, wing):
     """The step done beforehand, for compilation, must leave no trace."""
     order = np.arange(N)[None]
-    run = WINGS[wing](data, initial_weights(1), order, batch_size=N, dtype="float64", learning_rate=0.0)
+    run = WINGS[wing](data, initial_weights(1), order, TrainingSettings(0.0, N, "float64"))
     net = numpy_training.LeNet(initial_weights(1))
     images = numpy_training.scaled(data.train_images, "float64")
     logits, _ = net.forward(images, training=True)
@@ -100,7 +101,7 @@ def test_first_loss_is_that_of_the_initial_weights(data, wing):
 @pytest.mark.parametrize("wing", WINGS)
 def test_float32_is_deterministic_and_near_float64(data, orders, runs, wing):
     weights = initial_weights(1)
-    first, second = (WINGS[wing](data, weights, orders, batch_size=BATCH) for _ in range(2))
+    first, second = (WINGS[wing](data, weights, orders, TrainingSettings(batch_size=BATCH)) for _ in range(2))
     for name, array in first["weights"].items():
         assert array.dtype == np.float32, name
         np.testing.assert_array_equal(second["weights"][name], array, err_msg=name)
@@ -113,7 +114,7 @@ def test_float32_is_deterministic_and_near_float64(data, orders, runs, wing):
 def test_progress_and_epochs_are_reported(data, orders, wing):
     done, records = [], []
     callbacks = {"on_progress": done.append, "on_epoch": lambda record, _: records.append(record)}
-    run = WINGS[wing](data, initial_weights(0), orders, batch_size=2, **callbacks)
+    run = WINGS[wing](data, initial_weights(0), orders, TrainingSettings(batch_size=2, **callbacks))
     assert done == sorted(done)
     assert done[-1] == EPOCHS * N
     assert len(done) >= 2 * EPOCHS
@@ -122,7 +123,7 @@ def test_progress_and_epochs_are_reported(data, orders, wing):
 
 def test_numpy_refuses_another_device(data, orders):
     with pytest.raises(ValueError, match="device must be 'cpu'"):
-        numpy_training.train(data, initial_weights(0), orders, device="cuda")
+        numpy_training.train(data, initial_weights(0), orders, TrainingSettings(device="cuda"))
 
 
 def test_pytorch_leaves_global_state_alone(data, orders):
@@ -141,7 +142,7 @@ def test_pytorch_leaves_global_state_alone(data, orders):
         )
 
     before = state()
-    torch_training.train(data, initial_weights(0), orders[:1], batch_size=BATCH)
+    torch_training.train(data, initial_weights(0), orders[:1], TrainingSettings(batch_size=BATCH))
     assert state() == before
 
 
@@ -149,7 +150,7 @@ def test_pytorch_s_own_norm_differs_in_the_moving_variance_alone(data, orders):
     """After one step on the same weights: momentum 0.1 against 0.9 is the same, unbiased against biased is not."""
     runs = [
         torch_training.train(
-            data, initial_weights(1), orders[:1, :BATCH], batch_size=BATCH, dtype="float64", norm=norm
+            data, initial_weights(1), orders[:1, :BATCH], TrainingSettings(batch_size=BATCH, dtype="float64"), norm=norm
         )["weights"]
         for norm in (torch_training.our_norm, native_norm)
     ]

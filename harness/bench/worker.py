@@ -25,6 +25,7 @@ from harness.bench.matmul import matmul_rate
 from harness.bench.results import Round
 from harness.train.implementations import trained
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE
+from reference.conventions import TrainingSettings
 
 MATMUL, CORES = "matmul", "cores"
 """Two instruments, that may stand in the place of a module."""
@@ -87,9 +88,7 @@ class RoundTrainer:
             self.data,
             self.weights,
             self.orders[number : number + 1],
-            learning_rate=LEARNING_RATE,
-            batch_size=BATCH_SIZE,
-            device=self.device,
+            TrainingSettings(LEARNING_RATE, BATCH_SIZE, device=self.device),
             **self.options,
         )
         wall, cpu = perf_counter() - started, cpu_seconds() - cpu

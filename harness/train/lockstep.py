@@ -18,6 +18,7 @@ from harness.train.implementations import resolve_device, train_function, traine
 from harness.train.options import NO_LOCKSTEP_PROGRESS, LockstepOptions, LockstepProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders
 from harness.train.results import LockstepRecord
+from reference.conventions import TrainingSettings
 from reference.lenet import Weights, initial_weights
 
 PREFERRED_YARDSTICK = "torch"
@@ -40,20 +41,23 @@ class Runner:
     weights: Weights
     train: Callable[..., dict[str, Any]]
     inspect: Callable[..., tuple[Weights, Weights]]
-    arguments: dict[str, Any]
-    """What `train` and `inspect` take alike: dtype, device, norm."""
+    dtype: str
+    device: str
+    further: dict[str, Any]
+    """What `train` and `inspect` take besides: the norm."""
 
     def advance(self, data: FashionMnist, batches: np.ndarray) -> None:
         """batches: (n,) indices, consecutive batches of one epoch."""
-        returned = self.train(
-            data, self.weights, batches[None], learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE, **self.arguments
-        )
+        settings = TrainingSettings(LEARNING_RATE, BATCH_SIZE, self.dtype, self.device)
+        returned = self.train(data, self.weights, batches[None], settings, **self.further)
         self.weights = trained(returned).weights
 
     def tensors(self, data: FashionMnist, activations: bool) -> Weights:
         """Weights, moving statistics, and what they give on the first batch of the data in its own order."""
         images, labels = data.train_images[:BATCH_SIZE], data.train_labels[:BATCH_SIZE]
-        gradients, passed_on = self.inspect(self.weights, images, labels, **self.arguments)
+        gradients, passed_on = self.inspect(
+            self.weights, images, labels, dtype=self.dtype, device=self.device, **self.further
+        )
         tensors = self.weights | {f"gradient of {name}": g for name, g in gradients.items() if name not in CANCELLED}
         if activations:
             tensors |= {f"activation of {name}": array for name, array in passed_on.items()}
@@ -140,9 +144,9 @@ def make_runners(options: LockstepOptions) -> list[Runner]:
 
     def runner(implementation: str, name: str, weights: Weights, replicas: int = 1, **further: Any) -> Runner:
         device = resolve_device(implementation, options.device)
-        arguments = {"dtype": options.dtype, "device": device} | further
         inspect = training_module(implementation).inspect
-        return Runner(name, weights, train_function(implementation, replicas), inspect, arguments)
+        train = train_function(implementation, replicas)
+        return Runner(name, weights, train, inspect, options.dtype, device, further)
 
     names = ("numpy",) if options.bn else options.implementations
     runners = [runner(name, name, start) for name in names]

@@ -14,6 +14,7 @@ from harness.train.options import NO_PROGRESS, TrainingOptions, TrainingProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE
 from harness.train.results import EpochRecord, TrainingResult
 from harness.train.trainings import Job, Keep, complete
+from reference.conventions import TrainingSettings
 
 
 def run_together(
@@ -35,13 +36,17 @@ def run_together(
             data,
             list(checkpoint.weights),
             np.stack([job.orders(seed)[done:] for seed in seeds]),  # (seeds, epochs, examples)
-            learning_rate=LEARNING_RATE,
-            batch_size=BATCH_SIZE,
-            dtype=options.dtype,
-            device=job.device,
-            first_epoch=done + 1,
-            on_progress=progress.on_progress,
-            on_epoch=lambda records, weights: keep(tuple(EpochRecord(**record) for record in records), tuple(weights)),
+            TrainingSettings(
+                LEARNING_RATE,
+                BATCH_SIZE,
+                options.dtype,
+                job.device,
+                first_epoch=done + 1,
+                on_progress=progress.on_progress,
+                on_epoch=lambda records, weights: keep(
+                    tuple(EpochRecord(**record) for record in records), tuple(weights)
+                ),
+            ),
         )
         return tuple(trained(of_seed) for of_seed in returned)
 

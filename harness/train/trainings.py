@@ -14,6 +14,7 @@ from harness.train.implementations import Trained, resolve_device, train_functio
 from harness.train.options import NO_PROGRESS, TrainingOptions, TrainingProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders, ensure_divisible, recipe_of
 from harness.train.results import EpochRecord, TrainingResult
+from reference.conventions import TrainingSettings
 from reference.lenet import Weights, initial_weights
 
 Keep = Callable[[tuple[EpochRecord, ...], tuple[Weights, ...]], None]
@@ -63,13 +64,15 @@ def run(data: FashionMnist, options: TrainingOptions, progress: TrainingProgress
             data,
             checkpoint.weights[0],
             job.orders(options.seed)[done:],
-            learning_rate=LEARNING_RATE,
-            batch_size=BATCH_SIZE,
-            dtype=options.dtype,
-            device=job.device,
-            first_epoch=done + 1,
-            on_progress=progress.on_progress,
-            on_epoch=lambda record, weights: keep((EpochRecord(**record),), (weights,)),
+            TrainingSettings(
+                LEARNING_RATE,
+                BATCH_SIZE,
+                options.dtype,
+                job.device,
+                first_epoch=done + 1,
+                on_progress=progress.on_progress,
+                on_epoch=lambda record, weights: keep((EpochRecord(**record),), (weights,)),
+            ),
             **({"compiled": True} if options.compiled and options.implementation == "torch" else {}),
         )
         return (trained(returned),)

@@ -7,7 +7,6 @@ averaged over the devices: the same step as on one device but for rounding. All 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -32,6 +31,7 @@ from impls.jax_flax.training import (
     pieces,
     scaled,
 )
+from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
 AXIS = "data"
 
@@ -46,20 +46,15 @@ def train(
     data: Any,
     weights: Weights,
     orders: np.ndarray,
+    settings: TrainingSettings = DEFAULT_SETTINGS,
     *,
     replicas: int,
-    learning_rate: float = 1.0,
-    batch_size: int = 256,
-    dtype: str = "float32",
-    device: str = "cpu",
-    on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict, Weights], None] | None = None,
-    first_epoch: int = 1,
 ) -> dict[str, Any]:
     """As `training.train`, which says what the arguments are, by `replicas` devices.
 
     Raises ValueError where they do not divide a batch, RuntimeError where there are too few of them.
     """
+    batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     devices = jax.devices(device)
     if len(devices) < replicas:
         raise RuntimeError(f"{replicas} replicas need as many devices; JAX has {len(devices)} of {device}")
@@ -77,14 +72,14 @@ def train(
         training = nnx.graphdef(net)
         train_set = jax.device_put((np.asarray(data.train_images), np.asarray(data.train_labels)), everywhere)
         test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
-        rate = jnp.asarray(learning_rate, dtype)
+        rate = jnp.asarray(settings.learning_rate, dtype)
         compiling = perf_counter()
         for order, first, _, size in pieces(orders[0], batch_size, STEPS_IN_A_CALL[device]) if len(orders) else []:
             # from `first` to `first`: no step, but compiled
             run_steps(training, params, stats, train_set, order, first, first, rate, batch_size=size, mesh=mesh)
         compile_seconds = perf_counter() - compiling
-        history, done = [], (first_epoch - 1) * orders.shape[1]
-        for epoch, order_of_epoch in enumerate(orders, start=first_epoch):
+        history, done = [], (settings.first_epoch - 1) * orders.shape[1]
+        for epoch, order_of_epoch in enumerate(orders, start=settings.first_epoch):
             started = perf_counter()
             loss_sum, correct = 0.0, 0
             for order, first, last, size in pieces(order_of_epoch, batch_size, STEPS_IN_A_CALL[device]):
@@ -93,8 +88,8 @@ def train(
                 )
                 loss_sum, correct = loss_sum + float(losses), correct + int(hits)
                 done += (last - first) * size
-                if on_progress:
-                    on_progress(done)
+                if settings.on_progress:
+                    settings.on_progress(done)
             step_seconds = perf_counter() - started
             params_of_one, stats_of_one = jax.device_put((params, stats), devices[0])
             record = {
@@ -106,8 +101,8 @@ def train(
                 "seconds": perf_counter() - started,
             }
             history.append(record)
-            if on_epoch:
-                on_epoch(record, nnx.merge(training, params_of_one, stats_of_one).save_weights())
+            if settings.on_epoch:
+                settings.on_epoch(record, nnx.merge(training, params_of_one, stats_of_one).save_weights())
         return {
             "history": history,
             "weights": nnx.merge(training, *jax.device_put((params, stats), devices[0])).save_weights(),

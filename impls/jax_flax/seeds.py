@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -22,20 +21,14 @@ from impls.jax_flax.training import (
     pieces,
     run_steps,
 )
+from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
 
 def train_seeds(
     data: Any,
     weights: list[Weights],
     orders: np.ndarray,
-    *,
-    learning_rate: float = 1.0,
-    batch_size: int = 256,
-    dtype: str = "float32",
-    device: str = "cpu",
-    on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[list[dict], list[Weights]], None] | None = None,
-    first_epoch: int = 1,
+    settings: TrainingSettings = DEFAULT_SETTINGS,
 ) -> list[dict[str, Any]]:
     """What `train` returns, one a seed. Seed k starts from `weights[k]` and visits the examples by `orders[k]`.
 
@@ -43,6 +36,7 @@ def train_seeds(
     on_progress: called with the examples done by all seeds; on_epoch: with a record and weights a seed.
     Results are those of `train` but for rounding: a batched matmul may add in another order.
     """
+    batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     seeds = len(weights)
     where = jax.devices(device)[0]
     with full_precision(dtype), jax.default_device(where):
@@ -51,7 +45,7 @@ def train_seeds(
         training, predicting = in_mode(nets[0], "train"), in_mode(nets[0], "eval")
         train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
         test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
-        rate, at_once = jnp.asarray(learning_rate, dtype), STEPS_IN_A_CALL[device]
+        rate, at_once = jnp.asarray(settings.learning_rate, dtype), STEPS_IN_A_CALL[device]
 
         started = perf_counter()
         for order, first, _, size in calls(orders[:, 0], batch_size, at_once):
@@ -61,8 +55,8 @@ def train_seeds(
         compile_seconds = perf_counter() - started
 
         histories: list[list[dict]] = [[] for _ in nets]
-        done = (first_epoch - 1) * seeds * orders.shape[2]
-        for epoch, order_of_epoch in enumerate(orders.swapaxes(0, 1), start=first_epoch):  # (seeds, n)
+        done = (settings.first_epoch - 1) * seeds * orders.shape[2]
+        for epoch, order_of_epoch in enumerate(orders.swapaxes(0, 1), start=settings.first_epoch):  # (seeds, n)
             started = perf_counter()
             loss_sum, correct, step_seconds = np.zeros(seeds), np.zeros(seeds, int), 0.0
             for order, first, last, size in calls(order_of_epoch, batch_size, at_once):
@@ -74,8 +68,8 @@ def train_seeds(
                 loss_sum += np.asarray(losses, float)  # (seeds,)
                 correct += np.asarray(hits)  # (seeds,)
                 done += (last - first) * size * seeds
-                if on_progress:
-                    on_progress(done)
+                if settings.on_progress:
+                    settings.on_progress(done)
             accuracies = evaluate_all(predicting, params, stats, test_set, EVALUATION_BATCH[device])  # (seeds,)
             n, seconds = orders.shape[2], perf_counter() - started
             for k, history in enumerate(histories):
@@ -89,8 +83,8 @@ def train_seeds(
                         "seconds": seconds / seeds,
                     }
                 )
-            if on_epoch:
-                on_epoch([history[-1] for history in histories], saved(training, params, stats, seeds))
+            if settings.on_epoch:
+                settings.on_epoch([history[-1] for history in histories], saved(training, params, stats, seeds))
         trained = saved(training, params, stats, seeds)
     return [
         {

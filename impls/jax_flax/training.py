@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 
 from impls.jax_flax.lenet import LeNet, Weights, cross_entropy
+from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
 STEPS_IN_A_CALL = {"cpu": 13, "cuda": 234}
 """The 234 full batches of an epoch are 18 calls on a CPU, for the progress; one on a GPU, which waits after each."""
@@ -26,21 +27,13 @@ def train(
     data: Any,
     weights: Weights,
     orders: np.ndarray,
-    *,
-    learning_rate: float = 1.0,
-    batch_size: int = 256,
-    dtype: str = "float32",
-    device: str = "cpu",
-    on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict, Weights], None] | None = None,
-    first_epoch: int = 1,
+    settings: TrainingSettings = DEFAULT_SETTINGS,
 ) -> dict[str, Any]:
     """Train from `weights`, visiting the training examples of epoch e in the order of row e of `orders`.
 
     data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
     orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
-    on_epoch: called after each epoch with its record and the weights. first_epoch: the number of the first.
-    dtype: "float32" or "float64". device: "cpu" or "cuda".
+    settings: dtype is "float32" or "float64".
 
     Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds", "step"}. A record is
     {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
@@ -50,6 +43,7 @@ def train(
     copying the data to the device, which both come before the first epoch.
     Raises ValueError for another dtype or device, RuntimeError where JAX has no CUDA device.
     """
+    batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     if dtype not in ("float32", "float64"):
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     if device not in ("cpu", "cuda"):
@@ -64,7 +58,7 @@ def train(
         training = nnx.graphdef(net)
         train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
         test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
-        rate = jnp.asarray(learning_rate, dtype)
+        rate = jnp.asarray(settings.learning_rate, dtype)
 
         started = perf_counter()
         for order, first, _, size in pieces(orders[0], batch_size, STEPS_IN_A_CALL[device]) if len(orders) else []:
@@ -75,8 +69,8 @@ def train(
         evaluate(predicting, params, stats, test_set, EVALUATION_BATCH[device])
         compile_seconds = perf_counter() - started
 
-        history, done = [], (first_epoch - 1) * orders.shape[1]
-        for epoch, order_of_epoch in enumerate(orders, start=first_epoch):
+        history, done = [], (settings.first_epoch - 1) * orders.shape[1]
+        for epoch, order_of_epoch in enumerate(orders, start=settings.first_epoch):
             started = perf_counter()
             loss_sum, correct, step_seconds = 0.0, 0, 0.0
             for order, first, last, size in pieces(order_of_epoch, batch_size, STEPS_IN_A_CALL[device]):
@@ -88,8 +82,8 @@ def train(
                 loss_sum += float(losses)
                 correct += int(hits)
                 done += (last - first) * size
-                if on_progress:
-                    on_progress(done)
+                if settings.on_progress:
+                    settings.on_progress(done)
             record = {
                 "epoch": epoch,
                 "loss": loss_sum / len(order_of_epoch),
@@ -99,8 +93,8 @@ def train(
                 "seconds": perf_counter() - started,
             }
             history.append(record)
-            if on_epoch:
-                on_epoch(record, nnx.merge(training, params, stats).save_weights())
+            if settings.on_epoch:
+                settings.on_epoch(record, nnx.merge(training, params, stats).save_weights())
         return {
             "history": history,
             "weights": nnx.merge(training, params, stats).save_weights(),

@@ -11,7 +11,6 @@ differently.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -33,6 +32,7 @@ from impls.pytorch.training import (
     synchronize,
     to_device,
 )
+from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
 
 def sync_norm(num_features: int, num_dims: int) -> nn.Module:  # noqa: ARG001 - any rank is one class
@@ -43,37 +43,31 @@ def train(
     data: Any,
     weights: Weights,
     orders: np.ndarray,
-    *,
-    learning_rate: float = 1.0,
-    batch_size: int = 256,
-    dtype: str = "float32",
-    device: str = "cpu",
-    on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict, Weights], None] | None = None,
-    first_epoch: int = 1,
+    settings: TrainingSettings = DEFAULT_SETTINGS,
 ) -> dict[str, Any]:
     """As `training.train`, which says what the arguments are, by all ranks of torch.distributed's default group.
 
     All call it with the same arguments, the functions aside, and get the same result; `compile_seconds` is 0.
     `step_seconds` and `seconds` are this rank's, which has waited for the others.
     """
+    batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     kind = getattr(torch, dtype)
     keep_freed_memory()
     with full_precision():
         train_images, train_labels = to_device(data.train_images, data.train_labels, device)
         test_images, test_labels = to_device(own_part(data.test_images), own_part(data.test_labels), device)
         net = make_net(weights, kind, device, sync_norm)
-        history, done = [], (first_epoch - 1) * orders.shape[1]
-        for epoch, order in enumerate(orders, start=first_epoch):
+        history, done = [], (settings.first_epoch - 1) * orders.shape[1]
+        for epoch, order in enumerate(orders, start=settings.first_epoch):
             started = perf_counter()
             totals = torch.zeros(2, dtype=torch.float64, device=device)  # of the loss, and of right predictions
             for batch in torch.tensor(np.ascontiguousarray(order), device=device).split(batch_size):
                 shard = batch.tensor_split(dist.get_world_size())[dist.get_rank()]
                 images, labels = scaled(train_images[shard], kind), train_labels[shard]
-                totals += sgd_step(net, images, labels, learning_rate, len(batch))
+                totals += sgd_step(net, images, labels, settings.learning_rate, len(batch))
                 done += len(batch)
-                if on_progress:
-                    on_progress(done)
+                if settings.on_progress:
+                    settings.on_progress(done)
             synchronize(device)
             step_seconds = perf_counter() - started
             accuracy = evaluate(net, test_images, test_labels, batch_size, kind) if len(test_images) else 0.0
@@ -88,8 +82,8 @@ def train(
                 "seconds": perf_counter() - started,
             }
             history.append(record)
-            if on_epoch:
-                on_epoch(record, net.save_weights())
+            if settings.on_epoch:
+                settings.on_epoch(record, net.save_weights())
     return {
         "history": history,
         "weights": net.save_weights(),

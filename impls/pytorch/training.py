@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from impls.pytorch.lenet import LeNet, Weights, our_norm
 from impls.pytorch.steps import Steps, count_correct, epoch_runner, scaled
+from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
 PROGRESS_EVERY = 16
 """Steps."""
@@ -29,14 +30,8 @@ def train(
     data: Any,
     weights: Weights,
     orders: np.ndarray,
+    settings: TrainingSettings = DEFAULT_SETTINGS,
     *,
-    learning_rate: float = 1.0,
-    batch_size: int = 256,
-    dtype: str = "float32",
-    device: str = "cpu",
-    on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict, Weights], None] | None = None,
-    first_epoch: int = 1,
     norm: Callable[[int, int], nn.Module] = our_norm,
     compiled: bool = False,
 ) -> dict[str, Any]:
@@ -44,7 +39,6 @@ def train(
 
     data: train_images, test_images (N, 28, 28) uint8; train_labels, test_labels (N,) integers.
     orders: (epochs, n) indices into the training set. Batches are consecutive slices; the last may be short.
-    on_epoch: called after each epoch with its record and the weights. first_epoch: the number of the first.
     compiled: compile the full batches' forward and backward, if that can be done here; some 20 s.
 
     Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds", "step"}, step being how
@@ -57,12 +51,13 @@ def train(
     before that: first steps, in which libraries load and choose kernels; their effect on the weights is undone.
     Raises RuntimeError where torch has no such device.
     """
+    batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     kind = getattr(torch, dtype)
     keep_freed_memory()
     with full_precision():
         train_images, train_labels = to_device(data.train_images, data.train_labels, device)
         test_images, test_labels = to_device(data.test_images, data.test_labels, device)
-        steps = Steps(make_net(weights, kind, device, norm), train_images, train_labels, learning_rate)
+        steps = Steps(make_net(weights, kind, device, norm), train_images, train_labels, settings.learning_rate)
         net = steps.net
 
         prepared = perf_counter()
@@ -73,8 +68,8 @@ def train(
         compile_seconds = perf_counter() - prepared
 
         history: list[dict] = []
-        progress = Progress(on_progress, (first_epoch - 1) * orders.shape[1])
-        for epoch, order in enumerate(orders, start=first_epoch):
+        progress = Progress(settings.on_progress, (settings.first_epoch - 1) * orders.shape[1])
+        for epoch, order in enumerate(orders, start=settings.first_epoch):
             started = perf_counter()
             indices = torch.tensor(np.ascontiguousarray(order), device=device)
             steps.loss_sum.zero_()
@@ -93,8 +88,8 @@ def train(
             }
             history.append(record)
             progress.tell()
-            if on_epoch:
-                on_epoch(record, net.save_weights())
+            if settings.on_epoch:
+                settings.on_epoch(record, net.save_weights())
     return {
         "history": history,
         "weights": net.save_weights(),

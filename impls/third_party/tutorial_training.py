@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from impls.third_party.tutorial import BatchNorm
+from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
 WORKERS = 4
 PARTS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_var": "running_var"}
@@ -31,11 +32,8 @@ def train(
     data: Any,
     weights: dict[str, np.ndarray],
     orders: np.ndarray,
+    settings: TrainingSettings = DEFAULT_SETTINGS,
     *,
-    learning_rate: float = 1.0,
-    batch_size: int = 256,
-    dtype: str = "float32",
-    device: str = "cpu",
     native: bool = False,
     resident: bool = False,
     workers: int = WORKERS,
@@ -48,10 +46,11 @@ def train(
     the workers counts towards `compile_seconds` alone. Raises ModuleNotFoundError where the data are not resident
     and torchvision or PIL is not installed.
     """
+    batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     use_full_float32()
     kind = getattr(torch, dtype)
     net = make_net(weights, kind, device, native)
-    optimizer = torch.optim.SGD(net.parameters(), lr=learning_rate)
+    optimizer = torch.optim.SGD(net.parameters(), lr=settings.learning_rate)
     started = perf_counter()
     feed = Resident if resident else partial(Loaded, workers=workers)
     training = feed(data.train_images, data.train_labels, batch_size, kind, device)

@@ -20,6 +20,7 @@ from harness.diagnose.mistakes.known import TEXTS
 from harness.place import ROOT
 from harness.train.fashion_mnist import load
 from reference.batch_norm import BatchNorm
+from reference.conventions import TrainingSettings
 from reference.lenet import LeNet, initial_weights
 from reference.training import evaluate, train
 from tests.experiments import lesson_notebook
@@ -131,9 +132,8 @@ def run(layer: Layer, data: Any, dtype: str = "float32") -> Run:
     rng = np.random.default_rng(SEED)
     orders = np.stack([rng.permutation(len(data.train_images)) for _ in range(EPOCHS)])
     with np.errstate(all="ignore"):
-        done = train(
-            data, initial_weights(SEED), orders, learning_rate=LEARNING_RATE, batch_size=BATCH, norm=layer.norm
-        )
+        settings = TrainingSettings(LEARNING_RATE, BATCH)
+        done = train(data, initial_weights(SEED), orders, settings, norm=layer.norm)
         net = LeNet(done["weights"], dtype, layer.norm)
         few = slice(0, 300)
         one_by_one = evaluate(net, data.test_images[few], data.test_labels[few], 1, dtype)

@@ -27,12 +27,14 @@ try:  # installed
     from bnproof.harness.api import check
     from bnproof.harness.train.fashion_mnist import load
     from bnproof.reference.batch_norm import BatchNorm
+    from bnproof.reference.conventions import TrainingSettings
     from bnproof.reference.lenet import initial_weights
     from bnproof.reference.training import train
 except ModuleNotFoundError:  # in a checkout
     from harness.api import check
     from harness.train.fashion_mnist import load
     from reference.batch_norm import BatchNorm
+    from reference.conventions import TrainingSettings
     from reference.lenet import initial_weights
     from reference.training import train
 """
@@ -98,7 +100,7 @@ orders = np.stack([rng.permutation(len(data.train_images)) for _ in range(EPOCHS
 histories = {}
 with np.errstate(all="ignore"):  # some of these mistakes overflow
     for norm in (BatchNorm, Absent, *MISTAKES):
-        done = train(data, weights, orders, learning_rate=$rate, batch_size=$batch, norm=norm)
+        done = train(data, weights, orders, TrainingSettings(learning_rate=$rate, batch_size=$batch), norm=norm)
         histories[norm.__name__] = done["history"]
         last = done["history"][-1]
         print(f"{norm.__name__:22} loss {last['loss']:7.3f}, test accuracy {last['test_accuracy']:.3f}")

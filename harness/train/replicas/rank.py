@@ -17,6 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 from harness.train.replicas import beats
 from harness.train.replicas.folder import BEATS, RESULT, RunFolder
 from impls.pytorch import replicated_training
+from reference.conventions import TrainingSettings
 
 COLLECTIVE_SECONDS = 25
 """How long a rank waits in a collective call before it gives up by itself."""
@@ -50,13 +51,15 @@ def main() -> None:
         data,
         weights,
         orders,
-        learning_rate=request.learning_rate,
-        batch_size=request.batch_size,
-        dtype=request.dtype,
-        device=request.device,
-        first_epoch=request.first_epoch,
-        on_progress=on_progress,
-        on_epoch=on_epoch,
+        TrainingSettings(
+            request.learning_rate,
+            request.batch_size,
+            request.dtype,
+            request.device,
+            request.first_epoch,
+            on_progress,
+            on_epoch,
+        ),
     )
     if rank == 0:
         weights = result.pop("weights")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from harness.train.fashion_mnist import FashionMnist
 from harness.train.replicas import beats
 from harness.train.replicas.folder import BEATS, FAILURE, RESULT, Request, RunFolder
 from harness.train.replicas.watch import Watch
+from reference.conventions import TrainingSettings
 from reference.lenet import Weights
 
 POLL_SECONDS = 0.1
@@ -38,22 +38,24 @@ def train(
     data: FashionMnist,
     weights: Weights,
     orders: np.ndarray,
+    settings: TrainingSettings,
     *,
     replicas: int,
-    learning_rate: float,
-    batch_size: int,
-    dtype: str = "float32",
-    device: str = "cpu",
-    first_epoch: int = 1,
-    on_progress: Callable[[int], None] | None = None,
-    on_epoch: Callable[[dict, Weights], None] | None = None,
 ) -> dict[str, Any]:
     """As `impls.pytorch.training.train`, by `replicas` processes. Raises ReplicasFailedError."""
     with tempfile.TemporaryDirectory(prefix="bnproof-replicas-") as name:
         folder = RunFolder(Path(name))
-        request = Request(replicas, learning_rate, batch_size, dtype, device, first_epoch, data.source)
+        request = Request(
+            replicas,
+            settings.learning_rate,
+            settings.batch_size,
+            settings.dtype,
+            settings.device,
+            settings.first_epoch,
+            data.source,
+        )
         folder.write_request(request, data, weights, orders)
-        run = Run(folder, replicas, on_progress, on_epoch, first_epoch)
+        run = Run(folder, replicas, settings)
         try:
             run.wait()
         finally:
@@ -65,16 +67,9 @@ def train(
 class Run:
     """The launcher's process and those of the ranks."""
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        replicas: int,
-        on_progress: Callable[[int], None] | None,
-        on_epoch: Callable[[dict, Weights], None] | None,
-        first_epoch: int,
-    ) -> None:
-        self.folder, self.on_progress, self.on_epoch = folder, on_progress, on_epoch
-        self.next_epoch = first_epoch
+    def __init__(self, folder: RunFolder, replicas: int, settings: TrainingSettings) -> None:
+        self.folder, self.on_progress, self.on_epoch = folder, settings.on_progress, settings.on_epoch
+        self.next_epoch = settings.first_epoch
         self.beats = beats.new_beats(folder.path / BEATS, replicas)
         self.watch = Watch(self.beats)
         self.guarded: set[int] = set()
