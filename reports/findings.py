@@ -35,7 +35,7 @@ class Failure:
     script: Script | None = None
     """Shows it without bnproof."""
     shown_in: str = ""
-    """The case whose script shows the same mistake of the target, where this one has none of its own."""
+    """Where this case has no script of its own: one whose script shows a mistake of the target, this case's if any."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,16 @@ def failures(comparisons: Sequence[ComparisonRecord]) -> list[Failure]:
 
 
 def with_scripts(target: TargetRecord, rows: Sequence[Failure], companion: Companion) -> list[Failure]:
-    """Each with its script, or with the case whose script shows the same mistake."""
+    """Each with its script, or with another case that has one."""
     rows = [
         replace(row, script=companion.script(row.worst, f"{script_name(target.target, row.case)}.npz")) for row in rows
     ]
     scripted = [row.case for row in rows if row.script]
 
     def instead(case: str) -> str:
-        of_its_mistakes = [finding.cases for finding in target.diagnosis if case in finding.cases]
-        return next((other for cases in of_its_mistakes for other in scripted if other in cases), "")
+        its_mistakes_first = sorted(target.diagnosis, key=lambda finding: case not in finding.cases)
+        cases = (other for finding in its_mistakes_first for other in scripted if other in finding.cases)
+        return next(cases, "")
 
     return [row if row.script else replace(row, shown_in=instead(row.case)) for row in rows]
 

@@ -148,21 +148,24 @@ def run(layer: Layer, data: Any, dtype: str = "float32") -> Run:
 
 
 def figure(runs: list[Run], path: Path, title: str) -> None:
-    """Loss and test accuracy by epoch: a column a layer, the right one faint behind each."""
+    """Loss above test accuracy, by epoch: three layers beside each other, the right one faint behind each."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     right, *others = runs
     with rc_context({"svg.hashsalt": "lesson", "svg.fonttype": "path"}):
-        made = Figure(figsize=(2.5 * len(others), 4.2), layout="constrained")
+        across = min(3, len(others))
+        blocks = -(-len(others) // across)
+        made = Figure(figsize=(2.7 * across, 3.8 * blocks), layout="constrained")
         FigureCanvasSVG(made)
-        axes = np.atleast_2d(made.subplots(2, len(others), sharex=True, sharey="row")).reshape(2, -1)
-        for column, each in enumerate(others):
+        axes = made.subplots(2 * blocks, across, sharex=True, sharey="row", squeeze=False)
+        for number, each in enumerate(others):
+            block, column = divmod(number, across)
             for row, (name, values, of_right) in enumerate(
                 (("loss", each.losses, right.losses), ("test accuracy", each.accuracies, right.accuracies))
             ):
-                axis = axes[row, column]
+                axis = axes[2 * block + row, column]
                 axis.plot(range(1, EPOCHS + 1), of_right, color="#b8b4aa", linewidth=2.5)
                 axis.plot(range(1, EPOCHS + 1), values, color="#c05621", marker="o", markersize=4)
                 axis.spines[["top", "right"]].set_visible(False)
@@ -172,8 +175,9 @@ def figure(runs: list[Run], path: Path, title: str) -> None:
                 if column == 0:
                     axis.set_ylabel(name)
                 axis.set_xticks(range(1, EPOCHS + 1))
-        axes[0, 0].set_ylim(0, 2.5)
-        axes[1, 0].set_ylim(0, 1)
+        for block in range(blocks):
+            axes[2 * block, 0].set_ylim(0, 2.5)
+            axes[2 * block + 1, 0].set_ylim(0, 1)
         made.suptitle(title, fontsize=11, x=0.01, ha="left")
         made.savefig(path, format="svg", metadata={"Date": None})
 
