@@ -63,18 +63,18 @@ def by_pair(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
 
 def possible_pairs(singles: list[Suspect], evidence: Evidence) -> Iterable[tuple[Candidate, Candidate]]:
     """The pairs that the places where each shows do not rule out."""
-    cases = cases_to_compare(evidence)
-    of_target = [departures_of_target(case) for case in cases]
-    conventions = evidence.conventions
-    candidates = [
-        Candidate(single, cases, [departures_of(single.layer, case, conventions) for case in cases], conventions)
-        for single in singles
-        if not single.layer.alone
-    ]
-    possible = np.ones((len(candidates), len(candidates)), bool)
-    for number, target in enumerate(of_target):
-        possible &= could_be_both(target, [candidate.departures[number] for candidate in candidates])
+    cases, conventions = cases_to_compare(evidence), evidence.conventions
+    candidates = [Candidate(single, cases, [], conventions) for single in singles if not single.layer.alone]
     hidden = hidden_pairs(candidates)
+    possible = ~np.eye(len(candidates), dtype=bool)
+    for case in cases:
+        left = np.flatnonzero((possible | hidden).any(axis=1))  # what has no partner is not replayed any more
+        for number in left:
+            candidates[number].departures.append(departures_of(candidates[number].layer, case, conventions))
+        of_left = could_be_both(departures_of_target(case), [candidates[number].departures[-1] for number in left])
+        still_possible = np.zeros_like(possible)
+        still_possible[np.ix_(left, left)] = of_left
+        possible &= still_possible
     for row, column in np.argwhere(np.triu(possible | hidden, 1)).tolist():
         a, b = candidates[row], candidates[column]
         if a.suspect.ids != b.suspect.ids and not issubclass(a.layer, b.layer) and not issubclass(b.layer, a.layer):
