@@ -26,9 +26,12 @@ CASES = [(dtype, eps_at, summation) for dtype in PRECISIONS for eps_at in ("insi
          for summation in SUMMATIONS]  # fmt: skip
 
 
-def rows(n: int, turn: float) -> np.ndarray:
-    """(n, 5): ordinary values, values about 1000, a constant, small ones, and multiples of 1/4."""
-    ordinary = np.sin(np.arange(1, 5 * n + 1) * turn).reshape(n, 5)
+def rows(n: int, turn: int) -> np.ndarray:
+    """(n, 5): ordinary values, values about 1000, a constant, small ones, and multiples of 1/4.
+
+    Each is the same on every machine, which no sine is.
+    """
+    ordinary = ((np.arange(1, 5 * n + 1) * turn * 7919 % 1009) / 505 - 1).reshape(n, 5)
     ordinary[:, 1] += 1000
     ordinary[:, 2] = -3.0
     ordinary[:, 3] *= 1e-3
@@ -37,14 +40,14 @@ def rows(n: int, turn: float) -> np.ndarray:
 
 
 def bounds_of(n: int, dtype: str, eps_at: str, summation: str) -> Iterator[tuple[str, Bounds]]:
-    x, dy, along, precision = rows(n, 1.0), rows(n, 2.0), rows(n, 3.0), precision_of(dtype)
+    x, dy, along, precision = rows(n, 1), rows(n, 2), rows(n, 3), precision_of(dtype)
     yield "train", train_bounds(x, dy, GAMMA, BETA, EPS, precision, eps_at, summation=summation)
     yield "eval", eval_bounds(x, dy, GAMMA, BETA, *MOVING, EPS, precision, *OF_MOVING, eps_at, summation)
     if dtype != "float32":
         return
     yield "train, worse", train_bounds(x, dy, GAMMA, BETA, EPS, precision, eps_at, np.full(5, 1e-4), summation)
     point, directions = Point(x, dy, GAMMA, BETA, EPS, eps_at), Directions(along, BETA, GAMMA)
-    if n > 1:
+    if n > 1 and (summation, eps_at) != ("wide", "inside_sqrt"):
         yield "derivatives", train_derivative_bounds(point, directions, precision, 0.0, summation)
         yield "eval derivatives", eval_derivative_bounds(point, directions, MOVING, OF_MOVING, precision, summation)
 
@@ -56,7 +59,7 @@ def lines() -> Iterator[str]:
 
 
 def lines_of(dtype: str, eps_at: str, summation: str) -> Iterator[str]:
-    for n in (1, 2, 7) if dtype == "float32" else (7,):
+    for n in (1, 7) if dtype == "float32" else (7,):
         for mode, bounds in bounds_of(n, dtype, eps_at, summation):
             yield line(f"{dtype} {eps_at} {summation}, n = {n}, {mode}", bounds)
 
@@ -65,7 +68,7 @@ def other_lines() -> Iterator[str]:
     """Of an empty batch, of one that is too large to be sorted, and of moving averages."""
     for mode, bounds in bounds_of(0, "float64", "inside_sqrt", "any"):
         yield line(f"empty, {mode}", bounds)
-    precision, large = precision_of("float32"), rows(4097, 1.0)
+    precision, large = precision_of("float32"), rows(4097, 1)
     yield line("large", train_bounds(large, large[::-1], GAMMA, BETA, EPS, precision))
     for dtype in PRECISIONS:
         moved = moving_bound(OF_MOVING[0], *MOVING, OF_MOVING[1], 0.875, 0.125, precision_of(dtype))
