@@ -9,13 +9,12 @@ from pathlib import Path
 
 from harness.cases.case import Case
 from harness.cases.script import FROZEN
-from harness.diagnose.diagnose import diagnose
 from harness.diagnose.notes import notes_on
 from harness.judge.judge import Place, judge, place_of
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import prepare
-from harness.judge.report import PlayedCase, TargetReport
+from harness.judge.report import PlayedCase, TargetReport, failing
 from harness.probe.probe import probe
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 from harness.targets.load import TargetError
@@ -103,7 +102,9 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
         if options.on_case:
             options.on_case(player.name, f"{case.id} {dtype}")
         report.judgements += check_case(player, case, dtype, options.seed, report)
-    if options.diagnosed:
+    if options.diagnosed and failing(report.judgements):
+        from harness.diagnose.diagnose import diagnose  # hundreds of mistakes: a tenth of a second
+
         report.diagnosis = diagnose(report)
     report.notes += [*notes_on(report), *player.notes()]
     return report

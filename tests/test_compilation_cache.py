@@ -1,11 +1,19 @@
 """JAX's compiled programs are kept in the user's cache, unless the user has a say in it; and no more than so much."""
 
 import os
+import time
 
 import pytest
 
 from harness.targets import compilation_cache
-from harness.targets.compilation_cache import FOLDER, SWITCH, environment, make_room
+from harness.targets.compilation_cache import (
+    FOLDER,
+    LOOKED_THROUGH_EVERY,
+    SWITCH,
+    environment,
+    make_room,
+    make_room_now_and_then,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +50,20 @@ def test_the_oldest_make_room(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["new", "old"]
     make_room(tmp_path, 5)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_looked_through_now_and_then(tmp_path):
+    folder = tmp_path / "programs"
+    folder.mkdir()
+
+    def left_of_a_file():
+        (folder / "program").write_bytes(bytes(10))
+        make_room_now_and_then(folder, 5)
+        return os.listdir(folder)
+
+    assert left_of_a_file() == []
+    assert left_of_a_file() == ["program"]
+    (stamp,) = tmp_path.glob("programs.*")
+    for age in (LOOKED_THROUGH_EVERY + 1, -3600):  # by a clock that was put back, too
+        os.utime(stamp, (time.time() - age,) * 2)
+        assert left_of_a_file() == []

@@ -29,7 +29,7 @@ from harness.cases.case import Script
 from harness.judge import on_disk
 from harness.judge.expected import Expected, expect
 from harness.judge.oracle import oracle_dtype
-from harness.targets.compilation_cache import make_room, processor, user_cache
+from harness.targets.compilation_cache import make_room_now_and_then, processor, user_cache
 from reference import batch_norm
 from reference.conventions import Conventions
 
@@ -95,7 +95,7 @@ def folder() -> Path:
     """The user's, ready to be written to. Raises OSError or RuntimeError where there is no place."""
     place = user_cache() / "expected"
     place.mkdir(parents=True, exist_ok=True)
-    make_room(place, KEPT_BYTES)
+    make_room_now_and_then(place, KEPT_BYTES)
     return place
 
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,9 @@ FOLDER = "JAX_COMPILATION_CACHE_DIR"
 SWITCH = "JAX_ENABLE_COMPILATION_CACHE"
 KEPT_BYTES = 256 * 2**20
 """Some 160 targets, each release of a library one. What was compiled first goes first."""
+
+LOOKED_THROUGH_EVERY = 600.0
+"""Seconds. To look through ten thousand files takes a tenth of one, which every command would spend."""
 
 
 def environment() -> dict[str, str]:
@@ -62,10 +66,21 @@ def _is_ready(folder: Path) -> bool:
     """Make the folder, and make room in it. Whether it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        make_room(folder, KEPT_BYTES)
+        make_room_now_and_then(folder, KEPT_BYTES)
     except OSError:
         return False
     return os.access(folder, os.W_OK)
+
+
+def make_room_now_and_then(folder: Path, kept_bytes: int) -> None:
+    """`make_room`, unless some process has done so within `LOOKED_THROUGH_EVERY`."""
+    stamp = folder.with_name(f"{folder.name}.looked-through")
+    with contextlib.suppress(FileNotFoundError):
+        if 0 <= time.time() - stamp.stat().st_mtime < LOOKED_THROUGH_EVERY:
+            return
+    make_room(folder, kept_bytes)
+    with contextlib.suppress(OSError):
+        stamp.touch()
 
 
 def make_room(folder: Path, kept_bytes: int) -> None:
