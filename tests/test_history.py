@@ -19,6 +19,7 @@ from harness.targets.built_in import BUILT_IN
 from harness.targets.libraries import LIBRARIES, Library
 from reports.history import histories_in, life
 from reports.matrix import write as write_matrix
+from reports.render import render
 from tests import ledger_sample as sample
 
 RELEASES = [Release("1.0.0", "2024-01-01", ">=3.9"), Release("1.1.0", "2024-06-01"), Release("2.0.0", "", "<3.5")]
@@ -98,3 +99,12 @@ def test_the_matrix_shows_the_histories_beside_it(tmp_path):
     assert "gone in 1.1" in page
     assert "<script>alert" not in page
     assert "| target, finding | 1.0 | 1.1 | from when to when |" in (tmp_path / "matrix.md").read_text()
+
+
+def test_a_report_shows_those_beside_it_too(tmp_path):
+    records = [record("1.0", "fast_variance"), record("1.1", verdict="agree")]
+    sample.write(tmp_path, {"header": [sample.header()], "release": records}).rename(tmp_path / "history-lib.jsonl")
+    page = render(sample.write(tmp_path, sample.records()), tmp_path).read_text()
+    assert 'id="history-lib"' in page
+    assert '<a href="#history">' in page
+    assert "in the oldest that was judged, 1.0, gone in 1.1" in page

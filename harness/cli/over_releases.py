@@ -84,9 +84,11 @@ def make(distribution: str, words: list[str], options: HistoryOptions) -> int:
             forget(folder, library.targets)
     write_json(options.json_file, {"schema": SCHEMA, "environment": environment(), "releases": plain(records)})
     if (out / "ledger.jsonl").exists():
-        from reports.matrix import render
+        from harness.cli.companion import of_records
+        from reports.render import render
 
-        console.print(f"matrix: {render(out / 'ledger.jsonl', out)}", highlight=False, soft_wrap=True)
+        page = render(out / "ledger.jsonl", out, companion_of=of_records)
+        console.print(f"page: {page}", highlight=False, soft_wrap=True)
     return status([record for record in records if record.version == plan.releases[-1].version])
 
 
