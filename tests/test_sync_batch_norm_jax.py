@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from impls.jax_flax.batch_norm import batch_norm
+from impls.jax_flax.replicated_training import shard_of
 from impls.jax_flax.sync_batch_norm import SyncBatchNorm, merged, normalize_by_shards
 from reference.conventions import D2L, PRESETS
 
@@ -78,3 +79,11 @@ def test_the_module_on_one_device_moves_as_the_plain_one():
     )  # fmt: skip
     for ours, theirs in zip((y, mean[0], var[0]), plain, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_shards_of_a_training_hold_each_example_of_a_batch_once():
+    for batch_size, replicas in ((8, 4), (8, 3), (2, 3), (7, 1)):
+        shards = [shard_of(rank, replicas, batch_size) for rank in range(replicas)]
+        assert len({len(places) for places, _ in shards}) == 1
+        counted = np.concatenate([np.asarray(places)[: int(examples)] for places, examples in shards])
+        assert counted.tolist() == list(range(batch_size))

@@ -1,14 +1,18 @@
 """A run of several ranks is watched: which one hangs, and of which failure do the others come?"""
 
+import json
+import os
 import signal
+import threading
 import time
 
 import numpy as np
 import pytest
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-from harness.train.replicas import beats, watch
+from harness.train.replicas import beats, jax_agent, watch
 from harness.train.replicas.agent import first_failure, how
+from harness.train.replicas.folder import BEATS, FAILURE
 
 
 def beating(ranks, calls=1.0, in_call=0.0):
@@ -57,6 +61,58 @@ def test_a_rank_that_keeps_the_others_waiting_is_named():
     assert watched.who_hangs().startswith("rank 2 (process 102) has kept the others waiting")
 
 
+def test_a_rank_that_the_machine_is_too_busy_for_does_not_hang(monkeypatch):
+    taken = {100: 0.0, 101: 0.0}
+    monkeypatch.setattr(watch, "processor_seconds", taken.get)
+    monkeypatch.setattr(watch, "state_of", lambda _: "R")
+    rows = beating(2, calls=7.0, in_call=1.0)
+    rows[1, beats.CALLS] = 6.0
+    watched = watch.Watch(rows)
+    assert watched.who_hangs() == ""
+    watched.since -= watch.STUCK_SECONDS
+    taken[101] = 1.0
+    assert watched.who_hangs() == ""
+    taken[101] = watch.STUCK_SECONDS  # it has had a processor, and goes round in a loop
+    assert watched.who_hangs().startswith("rank 1 (process 101) has kept the others waiting")
+
+
+def test_a_rank_that_does_nothing_at_its_start_is_named(monkeypatch):
+    taken, states = {100: 5.0, 101: 5.0, 102: 5.0}, {100: "S", 101: "S", 102: "R"}
+    monkeypatch.setattr(watch, "processor_seconds", taken.get)
+    monkeypatch.setattr(watch, "state_of", states.get)
+    rows = beating(3, calls=0.0)
+    rows[0, beats.IN_CALL] = 1  # it waits for the others
+    watched = watch.Watch(rows)
+    assert watched.who_hangs() == ""
+    watched.at_work = {rank: (since - watch.IDLE_SECONDS, before) for rank, (since, before) in watched.at_work.items()}
+    taken[101] += 2 * watch.IDLE_WORK  # it compiles
+    assert watched.who_hangs() == ""
+    watched.at_work = {rank: (since - watch.IDLE_SECONDS, before) for rank, (since, before) in watched.at_work.items()}
+    taken[101] += 2 * watch.IDLE_WORK
+    states[102] = "S"
+    assert watched.who_hangs().startswith("rank 2 (process 102) has done nothing for 25 s at its start")
+    rows[2, beats.CALLS] = 1
+    assert watched.who_hangs() == ""
+
+
+def test_how_long_a_process_has_worked_can_be_told():
+    assert watch.processor_seconds(os.getpid()) == pytest.approx(time.process_time(), abs=1.0)
+    assert watch.processor_seconds(2**30) is None
+
+
+def test_ranks_wait_until_all_are_ready():
+    rows = beating(2)
+    waiting = threading.Thread(target=beats.wait_until_all_are_ready, args=(rows, 0), daemon=True)
+    waiting.start()
+    waiting.join(timeout=0.1)
+    assert waiting.is_alive()
+    assert rows[0, beats.IN_CALL] == 1
+    beats.wait_until_all_are_ready(rows, 1)
+    waiting.join(timeout=5)
+    assert not waiting.is_alive()
+    assert not rows[:, beats.IN_CALL].any()
+
+
 def failure(rank, exitcode, timestamp):
     made = ProcessFailure(local_rank=rank, pid=100 + rank, exitcode=exitcode, error_file="<N/A>")
     made.timestamp = timestamp
@@ -85,3 +141,43 @@ def test_how_a_rank_failed_is_told_in_one_line():
     assert how(raised) == "ended with exit status 1: ValueError: no such pixel"
     raised.message = "To enable traceback\n see: ..."
     assert how(raised) == "ended with exit status 1: To enable traceback see: ..."
+
+
+@pytest.mark.parametrize(
+    ("exit_codes", "lost", "expected"),
+    [
+        ({0: 1, 1: -signal.SIGKILL}, {0}, 1),  # killed, and the other lost it
+        ({0: -signal.SIGABRT, 2: -signal.SIGKILL}, set(), 2),  # JAX aborts what has lost the others
+        ({0: 1, 1: 1}, {0}, 1),  # one raised, the other lost it
+        ({0: -signal.SIGABRT, 1: 1}, set(), 1),
+    ],
+)
+def test_the_rank_of_jax_that_the_other_failures_come_of(exit_codes, lost, expected):
+    assert jax_agent.first_failure(exit_codes, lost) == expected
+
+
+RANK_THAT_RAISES = """
+import sys, time
+if sys.argv[3] == "1":
+    raise ValueError("no such pixel")
+time.sleep(60)
+"""
+
+
+def test_the_launcher_of_jax_leaves_who_failed_and_ends_the_others(tmp_path, monkeypatch):
+    (tmp_path / "rank_that_raises.py").write_text(RANK_THAT_RAISES)
+    beats.new_beats(tmp_path / BEATS, 2)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["jax_agent", str(tmp_path), "2", "rank_that_raises"])
+    started, start = [], jax_agent.start
+
+    def start_and_keep(*arguments):
+        started.append(start(*arguments))
+        return started[-1]
+
+    monkeypatch.setattr(jax_agent, "start", start_and_keep)
+    with pytest.raises(SystemExit):
+        jax_agent.main()
+    failed = json.loads((tmp_path / FAILURE).read_text())
+    assert failed == {"rank": 1, "how": "ended with exit status 1: ValueError: no such pixel"}
+    assert started[0].wait(timeout=5) == -signal.SIGKILL

@@ -32,6 +32,6 @@ def lockstep(
     from harness.train.implementations import REPLICATED, installed
     from harness.train.options import LockstepOptions
 
-    names = installed() if replicas == 1 else installed(tuple(REPLICATED))
+    names = installed() if replicas == 1 else installed(REPLICATED)
     options = LockstepOptions(names, steps, dtype, seed, device.value, bn, activations, replicas)
     raise typer.Exit(run_commands.lockstep(options, data, json_file))

@@ -79,13 +79,13 @@ def train(options: TrainingOptions, request: TrainRequest) -> int:
     from reports.curves import curves
 
     ensure_installed("a training", ["matplotlib", *(["scipy"] if request.seeds > 1 else [])], "report")
-    every = tuple(MODULES) if options.replicas == 1 else tuple(REPLICATED)
+    every = tuple(MODULES) if options.replicas == 1 else REPLICATED
     names = installed(every) if options.implementation == ALL else installed((options.implementation,))
     if not names:
         raise UsageError(f"{options.implementation} is not installed: pip install 'bnproof[all]'")
     if request.workers.scheduler is None:
         for name in names:
-            train_function(name, options.replicas)  # before JAX is asked for its devices
+            train_function(name, options.replicas)
             resolve_device(name, options.device)
     picture = request.folder / "training.png"
     prepare_folder(request.folder)

@@ -43,7 +43,8 @@ def train(
 ) -> None:
     """Train LeNet on Fashion-MNIST: loss, accuracies, examples a second, and the curves as a picture.
 
-    With --replicas torchrun's launcher starts the processes of PyTorch; a rank that dies or hangs ends the run.
+    With --replicas each replica is a process, joined by torchrun's launcher or by jax.distributed; a rank that dies or
+    hangs ends the run.
     With --jobs or --on the seeds are trained side by side; their examples a second are then not those of one alone.
     """
     from harness.cli import run_commands

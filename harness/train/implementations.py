@@ -21,8 +21,10 @@ MODULES = {"numpy": "reference.training", "torch": "impls.pytorch.training", "ja
 """implementation -> the module with its `train` and `inspect`"""
 SEEDS_MODULES = {"jax": "impls.jax_flax.seeds"}
 """implementation -> the module whose `train_seeds` trains several seeds as one program"""
-REPLICATED = {"torch": "harness.train.replicas.train", "jax": "impls.jax_flax.replicated_training"}
-"""implementation -> the module whose `train` trains by several replicas"""
+REPLICATED = ("torch", "jax")
+"""Those that several processes can train together, by harness.train.replicas.train."""
+IN_ONE_PROCESS = {"jax": "impls.jax_flax.replicated_training"}
+"""implementation -> the module whose `train` trains by several replicas without starting a process"""
 NEEDS = {"numpy": "numpy", "torch": "torch", "jax": "flax"}
 
 
@@ -52,7 +54,7 @@ def training_module(implementation: str) -> ModuleType:
 
 
 def train_function(implementation: str, replicas: int = 1) -> Callable[..., dict[str, Any]]:
-    """The implementation's `train`, or one of the same signature by several replicas.
+    """The implementation's `train`, or one of the same signature by several processes, a replica each.
 
     Raises UsageError where it cannot be trained by several.
     """
@@ -60,9 +62,20 @@ def train_function(implementation: str, replicas: int = 1) -> Callable[..., dict
         return training_module(implementation).train
     if implementation not in REPLICATED:
         raise UsageError(f"{implementation} trains by one replica alone; --replicas is for {' and '.join(REPLICATED)}")
-    module = importlib.import_module(place.module(REPLICATED[implementation]))
-    if implementation == "jax":
-        module.prepare(replicas)
+    from harness.train.replicas.train import train
+
+    return functools.partial(train, implementation=implementation, replicas=replicas)
+
+
+def lockstep_function(implementation: str, replicas: int) -> Callable[..., dict[str, Any]]:
+    """As `train_function`, in this process where that can be: a lockstep begins anew at each comparison.
+
+    To be called before JAX looks for devices.
+    """
+    if replicas == 1 or implementation not in IN_ONE_PROCESS:
+        return train_function(implementation, replicas)
+    module = importlib.import_module(place.module(IN_ONE_PROCESS[implementation]))
+    module.prepare(replicas)
     return functools.partial(module.train, replicas=replicas)
 
 

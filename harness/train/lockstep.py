@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.train.distances import PERTURBED, Yardstick, one_ulp_off
 from harness.train.fashion_mnist import FashionMnist
-from harness.train.implementations import resolve_device, train_function, trained, training_module
+from harness.train.implementations import lockstep_function, resolve_device, trained, training_module
 from harness.train.options import NO_LOCKSTEP_PROGRESS, LockstepOptions, LockstepProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders
 from harness.train.results import LockstepRecord
@@ -145,7 +145,7 @@ def make_runners(options: LockstepOptions) -> list[Runner]:
     def runner(implementation: str, name: str, weights: Weights, replicas: int = 1, **further: Any) -> Runner:
         device = resolve_device(implementation, options.device)
         inspect = training_module(implementation).inspect
-        train = train_function(implementation, replicas)
+        train = lockstep_function(implementation, replicas)
         return Runner(name, weights, train, inspect, options.dtype, device, further)
 
     names = ("numpy",) if options.bn else options.implementations

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.errors import UsageError
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.options import TrainingOptions
 
@@ -46,12 +45,6 @@ def recipe_of(options: TrainingOptions, seeds: tuple[int, ...], device: str, dat
         data=digest(data),
         replicas=options.replicas,
     )
-
-
-def ensure_divisible(implementation: str, replicas: int, examples: int) -> None:
-    """Raises UsageError where JAX, whose devices take equal shards, cannot deal out every batch, the last one too."""
-    if implementation == "jax" and (BATCH_SIZE % replicas or examples % BATCH_SIZE % replicas):
-        raise UsageError(f"{replicas} replicas of jax do not divide {examples} examples in batches of {BATCH_SIZE}")
 
 
 def batch_orders(examples: int, epochs: int, seed: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from harness.train.checkpoint import Checkpoint, CheckpointFile
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.implementations import Trained, resolve_device, train_function, trained
 from harness.train.options import NO_PROGRESS, TrainingOptions, TrainingProgress
-from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders, ensure_divisible, recipe_of
+from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders, recipe_of
 from harness.train.results import EpochRecord, TrainingResult
 from reference.conventions import TrainingSettings
 from reference.lenet import Weights, initial_weights
@@ -54,8 +54,7 @@ class Job:
 
 def run(data: FashionMnist, options: TrainingOptions, progress: TrainingProgress = NO_PROGRESS) -> TrainingResult:
     """Train one implementation from the initial weights of its seed. Raises UsageError, or kinds of it."""
-    ensure_divisible(options.implementation, options.replicas, len(data.train_images))
-    train_by = train_function(options.implementation, options.replicas)  # before JAX is asked for its devices
+    train_by = train_function(options.implementation, options.replicas)
     job = Job(data, options, (options.seed,), resolve_device(options.implementation, options.device))
 
     def train(checkpoint: Checkpoint, keep: Keep) -> tuple[Trained, ...]:

@@ -1,12 +1,15 @@
-"""Data-parallel training in JAX: the steps of training.py, each by all devices of a mesh together, in one process.
+"""Data-parallel training in JAX: the steps of training.py, each by all devices of a mesh together.
 
-Every device takes an equal shard of each batch. Batch norm is synchronized, and the gradients of the shards' losses are
-averaged over the devices: the same step as on one device but for rounding. All devices hold the same weights.
+The devices are those of one process, or of several that jax.distributed has joined. Every device takes its shard of
+each batch, of nearly equal size. Batch norm is synchronized, and the gradients of the shards' losses, which add up to
+the mean over the batch, are added up over the devices: the same step as on one device but for rounding. All devices
+hold the same weights, to the bit.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -16,18 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.flatten_util import ravel_pytree
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from impls.jax_flax.lenet import LeNet, Weights
+from impls.jax_flax.lenet import LeNet, Weights, cross_entropy
 from impls.jax_flax.sync_batch_norm import SyncBatchNorm
 from impls.jax_flax.training import (
     EVALUATION_BATCH,
     STEPS_IN_A_CALL,
-    count_correct,
     device_name,
     evaluate,
     full_precision,
-    loss_and_grads,
     pieces,
     scaled,
 )
@@ -49,90 +50,134 @@ def train(
     settings: TrainingSettings = DEFAULT_SETTINGS,
     *,
     replicas: int,
+    on_compiled: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """As `training.train`, which says what the arguments are, by `replicas` devices.
 
-    Raises ValueError where they do not divide a batch, RuntimeError where there are too few of them.
+    on_compiled: called before the first step. Processes must enter it together: gloo waits for 30 seconds, no longer.
+
+    Where they belong to several processes, each calls it with the same arguments, the functions aside. The first
+    process alone evaluates, while the others wait for it in the next step; their `test_accuracy` is NaN.
+    Raises RuntimeError where there are too few devices.
     """
     batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     devices = jax.devices(device)
     if len(devices) < replicas:
         raise RuntimeError(f"{replicas} replicas need as many devices; JAX has {len(devices)} of {device}")
-    examples = orders.shape[1]
-    if batch_size % replicas or examples % batch_size % replicas:
-        raise ValueError(f"{replicas} replicas do not divide {examples} examples in batches of {batch_size}")
     mesh = jax.make_mesh((replicas,), (AXIS,), axis_types=(AxisType.Auto,), devices=devices[:replicas])
-    with full_precision(dtype), jax.default_device(devices[0]):
-        net = LeNet(weights, dtype, SyncBatchNorm)
-        everywhere = NamedSharding(mesh, PartitionSpec())
-        params, stats = jax.device_put((nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)), everywhere)
+    with full_precision(dtype), jax.default_device(jax.local_devices(backend=device)[0]):
+        net = LeNet(weights, dtype, ShardNorm)
+        params, stats = on_every_device((nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)), mesh)
         net.eval()
         predicting = nnx.graphdef(net)
         net.train()
         training = nnx.graphdef(net)
-        train_set = jax.device_put((np.asarray(data.train_images), np.asarray(data.train_labels)), everywhere)
+        train_set = on_every_device((data.train_images, data.train_labels), mesh)
         test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
-        rate = jnp.asarray(settings.learning_rate, dtype)
+        rate = np.asarray(settings.learning_rate, dtype)
+        state = (params, stats, train_set)
         compiling = perf_counter()
-        for order, first, _, size in pieces(orders[0], batch_size, STEPS_IN_A_CALL[device]) if len(orders) else []:
-            # from `first` to `first`: no step, but compiled
-            run_steps(training, params, stats, train_set, order, first, first, rate, batch_size=size, mesh=mesh)
+        programs = (
+            {
+                size: run_steps.lower(training, *state, order, *steps, rate, batch_size=size, mesh=mesh).compile()
+                for order, steps, size in calls(orders[0], batch_size, STEPS_IN_A_CALL[device], mesh)
+            }
+            if len(orders)
+            else {}
+        )
         compile_seconds = perf_counter() - compiling
+        if on_compiled:
+            on_compiled()
         history, done = [], (settings.first_epoch - 1) * orders.shape[1]
         for epoch, order_of_epoch in enumerate(orders, start=settings.first_epoch):
             started = perf_counter()
             loss_sum, correct = 0.0, 0
-            for order, first, last, size in pieces(order_of_epoch, batch_size, STEPS_IN_A_CALL[device]):
-                params, stats, losses, hits = jax.block_until_ready(
-                    run_steps(training, params, stats, train_set, order, first, last, rate, batch_size=size, mesh=mesh)
-                )
+            for order, steps, size in calls(order_of_epoch, batch_size, STEPS_IN_A_CALL[device], mesh):
+                program = programs[size]
+                params, stats, losses, hits = advance(program, params, stats, train_set, order, *steps, rate)
                 loss_sum, correct = loss_sum + float(losses), correct + int(hits)
-                done += (last - first) * size
+                done += int(steps[1] - steps[0]) * size
                 if settings.on_progress:
                     settings.on_progress(done)
             step_seconds = perf_counter() - started
-            params_of_one, stats_of_one = jax.device_put((params, stats), devices[0])
+            own_params, own_stats = of_this_process((params, stats))
             record = {
                 "epoch": epoch,
                 "loss": loss_sum / len(order_of_epoch),
                 "train_accuracy": correct / len(order_of_epoch),
-                "test_accuracy": evaluate(predicting, params_of_one, stats_of_one, test_set, EVALUATION_BATCH[device]),
+                "test_accuracy": evaluate(predicting, own_params, own_stats, test_set, EVALUATION_BATCH[device])
+                if jax.process_index() == 0
+                else float("nan"),
                 "step_seconds": step_seconds,
                 "seconds": perf_counter() - started,
             }
             history.append(record)
             if settings.on_epoch:
-                settings.on_epoch(record, nnx.merge(training, params_of_one, stats_of_one).save_weights())
+                settings.on_epoch(record, nnx.merge(training, own_params, own_stats).save_weights())
         return {
             "history": history,
-            "weights": nnx.merge(training, *jax.device_put((params, stats), devices[0])).save_weights(),
+            "weights": nnx.merge(training, *of_this_process((params, stats))).save_weights(),
             "device": device_name(device),
             "dtype": dtype,
             "compile_seconds": compile_seconds,
-            "step": f"XLA loop, {replicas} devices",
+            "step": f"XLA loop, {replicas} {'devices' if jax.process_count() == 1 else 'processes'}",
         }
+
+
+def on_every_device(arrays: Any, mesh: Mesh) -> Any:
+    """A tree of arrays, the same in every process, on each device of the mesh."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+
+    def placed(array: Any) -> jax.Array:
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, everywhere, array.__getitem__)
+
+    return jax.tree.map(placed, arrays)
+
+
+def of_this_process(arrays: Any) -> Any:
+    """A tree of arrays that are the same on every device -> those of this process's first device."""
+    return jax.tree.map(lambda array: array.addressable_data(0), arrays)
+
+
+class ShardNorm(SyncBatchNorm):
+    """`SyncBatchNorm` in a network that calls it with x alone: how many examples count is set before."""
+
+    examples: jax.Array | None = None
+
+    def __call__(self, x, examples=None):
+        return super().__call__(x, self.examples if examples is None else examples)
+
+
+def calls(order: np.ndarray, batch_size: int, at_once: int, mesh: Mesh) -> Iterator[tuple]:
+    """As `training.pieces`: (order on every device, (first step, end), batch size)."""
+    for own_order, first, last, size in pieces(order, batch_size, at_once):
+        yield on_every_device(own_order, mesh), (np.int32(first), np.int32(last)), size
+
+
+def advance(program: Callable[..., Any], *arguments: Any) -> Any:
+    """Call `run_steps`, compiled, and wait until its steps are done."""
+    return jax.block_until_ready(program(*arguments))
 
 
 @partial(jax.jit, static_argnums=0, static_argnames=("batch_size", "mesh"))
 def run_steps(graph, params, stats, train_set, order, first, last, learning_rate, *, batch_size, mesh):
     """Steps `first` to `last` (not included) of the epoch in this order: (params, stats, loss sum, correct)."""
-    replicas, dtype = mesh.size, learning_rate.dtype
-    size = batch_size // replicas  # of a shard
+    dtype = learning_rate.dtype
 
     def of_device(params, stats, train_set, order, first, last):
         images, labels = train_set  # (n, 28, 28) uint8, (n,) uint8
+        own, examples = shard_of(jax.lax.axis_index(AXIS), mesh.size, batch_size)  # (size,), ()
 
         def step(i, state):
             params, stats, loss_sum, correct = state
-            start = i * batch_size + jax.lax.axis_index(AXIS) * size
-            shard = jax.lax.dynamic_slice(order, (start,), (size,))  # (size,)
+            shard = order[jnp.minimum(i * batch_size + own, len(order) - 1)]  # (size,)
             x, y = scaled(images[shard], dtype), labels[shard]  # (size, 28, 28), (size,)
-            loss, activations, stats, grads = loss_and_grads(graph, params, stats, x, y)
+            loss, hits, stats, grads = loss_and_grads(graph, params, stats, x, y, examples)
             flat, unflatten = ravel_pytree(grads)
-            grads = unflatten(jax.lax.psum(flat, AXIS) / replicas)  # one message
+            grads = unflatten(jax.lax.psum(flat, AXIS) / batch_size)  # one message
             params = jax.tree.map(lambda parameter, grad: parameter - learning_rate * grad, params, grads)
-            hits = count_correct(activations["dense3"], y)
-            return params, stats, loss_sum + loss * size, correct + hits
+            return params, stats, loss_sum + loss, correct + hits
 
         params, stats, loss_sum, correct = jax.lax.fori_loop(
             first, last, step, (params, stats, jnp.zeros((), dtype), jnp.zeros((), jnp.int32))
@@ -142,3 +187,33 @@ def run_steps(graph, params, stats, train_set, order, first, last, learning_rate
     everywhere = PartitionSpec()
     sharded = jax.shard_map(of_device, mesh=mesh, in_specs=everywhere, out_specs=everywhere, check_vma=False)
     return sharded(params, stats, train_set, order, first, last)
+
+
+def shard_of(rank, replicas, batch_size):
+    """(places in a batch (size,), how many of the first ones count) of a rank's shard; `size` is the same for all.
+
+    The first `larger` shards have one example more. A place that does not count may lie beyond the batch.
+    """
+    share, larger = divmod(batch_size, replicas)
+    places = rank * share + jnp.minimum(rank, larger) + jnp.arange(share + (larger > 0))
+    return places, share + (rank < larger)
+
+
+def loss_and_grads(graph, params, stats, images, labels, examples):
+    """(loss sum, how many were right, the statistics moved, the loss sum's gradients) of a shard's first examples.
+
+    images (n, 28, 28), labels (n,); examples: (), how many of them count, possibly none.
+    """
+    counts = jnp.arange(len(images)) < examples  # (n,)
+
+    def loss_of(params):
+        net = nnx.merge(graph, params, stats, copy=True)  # a copy, whose statistics this trace may move
+        for norm in (net.bn1, net.bn2, net.bn3, net.bn4):
+            norm.examples = examples
+        logits = net(images)  # (n, 10)
+        losses = jax.vmap(lambda logits, label: cross_entropy(logits[None], label[None]))(logits, labels)  # (n,)
+        hits = (counts & (logits.argmax(axis=1) == labels)).sum(dtype=jnp.int32)
+        return jnp.where(counts, losses, 0).sum(), (hits, nnx.state(net, nnx.BatchStat))
+
+    (loss, (hits, moved)), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
+    return loss, hits, moved, grads

@@ -1,20 +1,23 @@
 """A rank of a data-parallel training is killed at a random moment: does the run end at once, by name, and go on equal?
 
-python -m tests.experiments.killed_ranks [KILLS] writes KILLED_RANKS.md: of each kill, seconds until the run had ended,
-what it said, processes and files that were left behind, and whether the resumed training ends with the weights of an
-undisturbed one, to the bit. Every fourth rank is not killed but stopped (SIGSTOP), and hangs; every fifth gets its
-signal before the first step.
+python -m tests.experiments.killed_ranks IMPLEMENTATION RANKS [KILLS] plays so many kills, keeps them in RESULTS, one a
+line, and writes KILLED_RANKS.md of all that is there: of each kill, seconds until the run had ended, what it said,
+processes and files that were left behind, and whether the resumed training ends with the weights of an undisturbed one,
+to the bit. Every fourth rank is not killed but stopped (SIGSTOP), and hangs; every fifth gets its signal before the
+first step. What is there is not played again.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import queue
 import signal
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +29,15 @@ from harness.train.replicas.train import ReplicasFailedError, Run, is_running
 from harness.train.trainings import run
 
 PAGE = Path(__file__).with_name("KILLED_RANKS.md")
-RANKS, EPOCHS, EXAMPLES = 2, 12, 768
+RESULTS = Path(__file__).with_name("killed_ranks_results.jsonl")
+EPOCHS, EXAMPLES = 12, 768
 LIMIT = 30.0
 
 
 @dataclass(frozen=True)
 class Kill:
+    implementation: str
+    ranks: int
     number: int
     signal: str
     rank: int
@@ -39,7 +45,7 @@ class Kill:
     """Examples that had been trained on."""
     seconds: float
     """From the signal until `run` had returned and no process was left."""
-    said: str
+    message: str
     named: bool
     left: int
     """Processes of the ranks that still run."""
@@ -71,8 +77,6 @@ class Killer(threading.Thread):
 class Started(Run):
     """The run that the command starts, seen by the killer."""
 
-    import queue
-
     seen: queue.Queue[Run] = queue.Queue()
 
     def __init__(self, *arguments) -> None:
@@ -91,8 +95,8 @@ def small() -> FashionMnist:
     )
 
 
-def options_in(folder: Path, seed: int) -> TrainingOptions:
-    return TrainingOptions("torch", EPOCHS, seed, "cpu", "float64", resume=folder, replicas=RANKS)
+def options_in(folder: Path, implementation: str, ranks: int) -> TrainingOptions:
+    return TrainingOptions(implementation, EPOCHS, 0, "cpu", "float64", resume=folder, replicas=ranks)
 
 
 def weights_of(folder: Path) -> dict[str, bytes]:
@@ -102,79 +106,109 @@ def weights_of(folder: Path) -> dict[str, bytes]:
 
 
 def epochs_in(folder: Path) -> int:
-    import json
-
     for file in folder.glob("*.npz"):
         with np.load(file) as arrays:
             return len(json.loads(str(arrays["content"]))["history"])
     return 0
 
 
-def kill(number: int, data: FashionMnist, undisturbed: dict[str, bytes], rng: np.random.Generator) -> Kill:
+@dataclass(frozen=True)
+class Training:
+    """What is disturbed: the data, by whom it is trained, and the weights that it ends with when nobody disturbs it."""
+
+    data: FashionMnist
+    implementation: str
+    ranks: int
+    undisturbed: dict[str, bytes]
+
+
+def kill(number: int, training: Training, rng: np.random.Generator) -> Kill:
+    data, implementation, ranks = training.data, training.implementation, training.ranks
     sent = signal.SIGSTOP if number % 4 == 3 else signal.SIGKILL
     after = 0 if number % 5 == 2 else int(rng.integers(1, EXAMPLES * (EPOCHS - 1)))  # 0: before the first step
-    killer = Killer(int(rng.integers(RANKS)), sent, after)
+    killer = Killer(int(rng.integers(ranks)), sent, after)
     with tempfile.TemporaryDirectory() as name:
-        folder, said = Path(name), "nothing: it went on to the end"
+        folder, message = Path(name), "nothing: it went on to the end"
         killer.start()
         try:
-            run(data, options_in(folder, 0), TrainingProgress())
+            run(data, options_in(folder, implementation, ranks), TrainingProgress())
         except ReplicasFailedError as error:
-            said = str(error)
+            message = str(error)
         seconds = time.monotonic() - killer.sent
         left = sum(is_running(pid) for pid in killer.pids)
         half, kept = len([*folder.glob("*.partial")]), epochs_in(folder)
-        run(data, options_in(folder, 0), TrainingProgress())
+        run(data, options_in(folder, implementation, ranks), TrainingProgress())
         Started.seen.get(timeout=10)
-        equal = weights_of(folder) == undisturbed
-    named = f"rank {killer.rank} " in said
-    return Kill(number, sent.name, killer.rank, killer.done, seconds, said, named, left, half, kept, equal)
+        equal = weights_of(folder) == training.undisturbed
+    named = f"rank {killer.rank} " in message
+    of_run = (implementation, ranks, number)
+    return Kill(*of_run, sent.name, killer.rank, killer.done, seconds, message, named, left, half, kept, equal)
+
+
+# --- the page ---
 
 
 def page(kills: list[Kill]) -> str:
+    lines = [
+        "# A rank is killed at a random moment",
+        "",
+        "`python -m tests.experiments.killed_ranks IMPLEMENTATION RANKS 20`: LeNet in float64 by so many processes of "
+        f"PyTorch or JAX, {EPOCHS} epochs of {EXAMPLES} images. A rank gets a signal after a random number of "
+        "examples; SIGSTOP makes it hang. Then the training is resumed from its folder, and its weights and statistics "
+        "are compared, bit for bit, with those of a training that nobody disturbed.",
+        "",
+    ]
+    for key in dict.fromkeys((kill.implementation, kill.ranks) for kill in kills):
+        lines += section(*key, [kill for kill in kills if (kill.implementation, kill.ranks) == key])
+    return "\n".join(lines)
+
+
+def section(implementation: str, ranks: int, kills: list[Kill]) -> list[str]:
     slowest = max(kill.seconds for kill in kills)
     rows = [
-        f"| {k.number} | {k.signal} | {k.rank} | {k.after} | {k.seconds:.1f} | {k.said.partition(';')[0]} | "
+        f"| {k.number} | {k.signal} | {k.rank} | {k.after} | {k.seconds:.1f} | {k.message.partition(';')[0]} | "
         f"{'yes' if k.named else 'NO'} | {k.left} | {k.half} | {k.epochs_kept} | {'yes' if k.equal else 'NO'} |"
         for k in kills
     ]
     good = sum(k.named and k.equal and not k.left and not k.half and k.seconds < LIMIT for k in kills)
-    return "\n".join(
-        [
-            "# A rank is killed at a random moment",
-            "",
-            f"`python -m tests.experiments.killed_ranks {len(kills)}`: LeNet in float64 by {RANKS} processes of "
-            f"PyTorch, {EPOCHS} epochs of {EXAMPLES} images. A rank gets a signal after a random number of examples; "
-            "SIGSTOP makes it hang. Then the training is resumed from its folder, and its weights and statistics "
-            "are compared, bit for bit, with those of a training that nobody disturbed.",
-            "",
-            f"{good} of {len(kills)} ended within {LIMIT:g} s, named the rank, left no process and no half checkpoint, "
-            f"and ended with equal weights once resumed. The slowest took {slowest:.1f} s.",
-            "",
-            "| # | signal | rank | after examples | seconds until ended | what was said | named | processes left | "
-            "half checkpoints | epochs kept | resumed to equal weights |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
+    return [
+        f"## {implementation}, {ranks} processes",
+        "",
+        f"{good} of {len(kills)} ended within {LIMIT:g} s, named the rank, left no process and no half checkpoint, "
+        f"and ended with equal weights once resumed. The slowest took {slowest:.1f} s.",
+        "",
+        "| # | signal | rank | after examples | seconds until ended | what was said | named | processes left | "
+        "half checkpoints | epochs kept | resumed to equal weights |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def results() -> list[Kill]:
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    kills = [Kill(**json.loads(line)) for line in lines]
+    return sorted(kills, key=lambda kill: (kill.implementation != "torch", kill.ranks, kill.number))
 
 
 def main() -> None:
     from harness.train.replicas import train as train_module
 
     train_module.Run = Started  # type: ignore[misc]
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    data, rng = small(), np.random.default_rng(13)
+    implementation, ranks, *rest = sys.argv[1:]
+    ranks, count = int(ranks), int(rest[0]) if rest else 20
+    data = small()
+    there = {kill.number for kill in results() if (kill.implementation, kill.ranks) == (implementation, ranks)}
     with tempfile.TemporaryDirectory() as name:
-        run(data, options_in(Path(name), 0), TrainingProgress())
+        run(data, options_in(Path(name), implementation, ranks), TrainingProgress())
         Started.seen.get()
-        undisturbed = weights_of(Path(name))
-    kills = []
-    for number in range(count):
-        kills.append(kill(number, data, undisturbed, rng))
-        print(kills[-1], flush=True)
-        PAGE.write_text(page(kills))
+        training = Training(data, implementation, ranks, weights_of(Path(name)))
+    for number in sorted({*range(count)} - there):
+        killed = kill(number, training, np.random.default_rng([13, ranks, number]))
+        print(killed, flush=True)
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(asdict(killed)) + "\n")
+        PAGE.write_text(page(results()))
 
 
 if __name__ == "__main__":

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PID, BEAT, DONE, CALLS, IN_CALL, BYTES, LOST = COLUMNS = range(7)
+PID, BEAT, DONE, CALLS, IN_CALL, BYTES, LOST, READY = COLUMNS = range(8)
 """The columns: process id; when it last beat, in seconds of the machine's clock; examples trained on; how often it has
-entered a collective call; whether it is in one; how many bytes it has handed to them; whether one has failed."""
+entered a collective call; whether it is in one, or waits for the other ranks otherwise; how many bytes it has handed to
+them; whether one has failed; whether it is ready for the first step."""
 BEAT_SECONDS = 0.25
+READY_POLL_SECONDS = 0.02
 
 
 def new_beats(path: Path, ranks: int) -> np.ndarray:
@@ -53,3 +56,21 @@ def counted(call: Callable[..., Any], row: np.ndarray, bytes_of: Callable[..., i
             row[IN_CALL] = 0
 
     return counting
+
+
+@contextlib.contextmanager
+def waiting(row: np.ndarray) -> Iterator[None]:
+    """While the rank waits for the others outside of a collective call."""
+    row[IN_CALL] = 1
+    try:
+        yield
+    finally:
+        row[IN_CALL] = 0
+
+
+def wait_until_all_are_ready(beats: np.ndarray, rank: int) -> None:
+    """beats: (ranks, columns). Whoever watches ends a rank that never is, and with it all."""
+    beats[rank, READY] = 1
+    with waiting(beats[rank]):
+        while not beats[:, READY].all():
+            time.sleep(READY_POLL_SECONDS)

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness import place
 from harness.errors import UsageError
+from harness.targets import compilation_cache
 from harness.targets.guard import GUARD, kill_group
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.replicas import beats
@@ -26,7 +27,11 @@ from reference.lenet import Weights
 POLL_SECONDS = 0.1
 END_SECONDS = 5.0
 """How long a killed process may take to be gone: the system gives its memory back first."""
-AGENT, RANK = "harness.train.replicas.agent", "harness.train.replicas.rank"
+MODULES = {
+    "torch": ("harness.train.replicas.agent", "harness.train.replicas.rank"),
+    "jax": ("harness.train.replicas.jax_agent", "harness.train.replicas.jax_rank"),
+}
+"""implementation -> the module of its launcher, and that of a rank"""
 LAST_WORDS = 300
 
 
@@ -40,9 +45,13 @@ def train(
     orders: np.ndarray,
     settings: TrainingSettings,
     *,
+    implementation: str,
     replicas: int,
 ) -> dict[str, Any]:
-    """As `impls.pytorch.training.train`, by `replicas` processes. Raises ReplicasFailedError."""
+    """As `train` of impls.pytorch.training or impls.jax_flax.training, by `replicas` processes.
+
+    implementation: "torch" or "jax". Raises ReplicasFailedError.
+    """
     with tempfile.TemporaryDirectory(prefix="bnproof-replicas-") as name:
         folder = RunFolder(Path(name))
         request = Request(
@@ -55,7 +64,7 @@ def train(
             data.source,
         )
         folder.write_request(request, data, weights, orders)
-        run = Run(folder, replicas, settings)
+        run = Run(folder, MODULES[implementation], replicas, settings)
         try:
             run.wait()
         finally:
@@ -67,14 +76,16 @@ def train(
 class Run:
     """The launcher's process and those of the ranks."""
 
-    def __init__(self, folder: RunFolder, replicas: int, settings: TrainingSettings) -> None:
+    def __init__(self, folder: RunFolder, modules: tuple[str, str], replicas: int, settings: TrainingSettings) -> None:
         self.folder, self.on_progress, self.on_epoch = folder, settings.on_progress, settings.on_epoch
         self.next_epoch = settings.first_epoch
         self.beats = beats.new_beats(folder.path / BEATS, replicas)
         self.watch = Watch(self.beats)
         self.guarded: set[int] = set()
-        command = [sys.executable, "-P", "-m", place.module(AGENT), str(folder.path), str(replicas), place.module(RANK)]
+        agent, rank = map(place.module, modules)
+        command = [sys.executable, "-P", "-m", agent, str(folder.path), str(replicas), rank]
         environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": place.python_path()}
+        environment |= compilation_cache.environment()
         with (folder.path / "agent.log").open("wb") as log:
             self.launcher = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment, start_new_session=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -15,14 +16,33 @@ SILENT_SECONDS = 20.0
 """A process that runs beats several times a second; this long without is no matter of a busy machine any more."""
 STUCK_SECONDS = 20.0
 """How long no rank may enter a collective call, once all have entered one. A step takes a fraction of it."""
+IDLE_SECONDS = 25.0
+IDLE_WORK = 0.1
+"""A rank that does not wait for others, and before its first collective call does nothing for so long, hangs: it sleeps
+whenever it is looked at, and takes less than so many seconds of a processor. On a busy machine it is slow, but would
+run."""
+
+
+def state_of(pid: int) -> str:
+    """As /proc has it: R for running or ready, D for waiting for a disk, S for sleeping, T for stopped; else ""."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""
 
 
 def is_stopped(pid: int) -> bool:
     """Whether the system has stopped the process until it is told to go on. False where there is no /proc to ask."""
+    return state_of(pid) in ("T", "t")
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Of user and system, taken so far. None where nobody can tell."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
-    except (OSError, IndexError):
-        return False
+        times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 class Watch:
@@ -32,6 +52,10 @@ class Watch:
         self.beats = beats
         self.progress: tuple[float, ...] = ()
         self.since = time.monotonic()
+        self.taken: list[float | None] = []
+        """The processor seconds of each rank at its last progress."""
+        self.at_work: dict[int, tuple[float, float]] = {}
+        """Of each rank before its first call: when it was last seen to work, and its processor seconds then."""
 
     def who_hangs(self) -> str:
         """ "rank 2 (process 123) ...", or "" as long as all go on."""
@@ -40,11 +64,37 @@ class Watch:
             silent = now - row[BEAT] if row[BEAT] else 0.0
             if silent > SILENT_SECONDS or (silent > STOPPED_SECONDS and is_stopped(int(row[PID]))):
                 return f"rank {rank} (process {int(row[PID])}) has not run for {silent:.0f} s"
+        idle = "" if beats[:, CALLS].all() else self._who_is_idle(now, beats)
+        if idle:
+            return idle
         progress = tuple(beats[:, [CALLS, DONE]].ravel())
         if progress != self.progress or not beats[:, CALLS].all():
             self.progress, self.since = progress, now
+            self.taken = [processor_seconds(int(pid)) for pid in beats[:, PID]]
         waited = now - self.since
         if waited < STUCK_SECONDS:
             return ""
         rank = int(np.lexsort((beats[:, IN_CALL], beats[:, CALLS]))[0])
+        if self._is_starved(rank, int(beats[rank, PID])):
+            return ""
         return f"rank {rank} (process {int(beats[rank, PID])}) has kept the others waiting for {waited:.0f} s"
+
+    def _is_starved(self, rank: int, pid: int) -> bool:
+        """Whether the machine is too busy for the rank: it would run, and has had little of a processor since."""
+        taken, before = processor_seconds(pid), self.taken[rank]
+        if taken is None or before is None or state_of(pid) not in ("R", "D"):
+            return False
+        return taken - before < STUCK_SECONDS / 2
+
+    def _who_is_idle(self, now: float, beats: np.ndarray) -> str:
+        for rank, row in enumerate(beats):
+            taken = processor_seconds(int(row[PID])) if row[PID] and not (row[CALLS] or row[IN_CALL]) else None
+            if taken is None:
+                self.at_work.pop(rank, None)
+                continue
+            since, before = self.at_work.setdefault(rank, (now, taken))
+            if taken - before >= IDLE_WORK or state_of(int(row[PID])) in ("R", "D"):
+                self.at_work[rank] = now, taken
+            elif now - since >= IDLE_SECONDS:
+                return f"rank {rank} (process {int(row[PID])}) has done nothing for {now - since:.0f} s at its start"
+        return ""
