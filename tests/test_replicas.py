@@ -6,7 +6,9 @@ import pytest
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
 from harness.cli.replicas import Dealt, over_replicas
+from harness.diagnose.mistakes.replicas import OwnStatisticsLost, of_replicas
 from harness.errors import UsageError
+from harness.judge.oracle import OracleLayer
 from harness.targets.isolate import IsolatedTarget
 from harness.targets.load import TargetError, load
 from harness.targets.replicas.names import Replicas, join_replicas, split_replicas
@@ -67,6 +69,17 @@ def test_a_batch_is_dealt_out_in_order(shards, expected):
     assert ends(7, 3, shards) == expected
     x = np.arange(14.0).reshape(7, 2)
     assert np.array_equal(np.concatenate(dealt(x, 3, shards)), x)
+
+
+def test_replicas_apart_may_lose_what_they_have_by_an_empty_shard():
+    (layer,) = (layer for _, layer in of_replicas(Replicas(2)) if issubclass(layer, OwnStatisticsLost))
+    x = np.random.default_rng(0).normal(size=(1, 2, 6))
+    replicas, alone = layer(2), OracleLayer(2)
+    results, expected = replicas.train_step(x, x), alone.train_step(x, x)
+    assert np.array_equal(results["y"], expected["y"])
+    assert np.isnan(results["dgamma"]).all()
+    assert np.array_equal(replicas.moving_var, alone.moving_var)
+    assert np.isnan(replicas.eval_step(np.tile(x, (2, 1, 1)), np.tile(x, (2, 1, 1)))["y"][1]).all()
 
 
 def test_two_processes_agree_with_one_layer_on_the_whole_batch():

@@ -149,11 +149,11 @@ def explain(
     raised = [case for case in evidence.played if case.raised]
     stray: list[Judgement] = []
     suspects = [suspect for suspect in earlier if all(evidence.fits(suspect, case) for case in evidence.played)]
-    suspects = suspects or search(evidence, fixed_only=bool(raised))
+    suspects = suspects or search(evidence, fixed_only=bool(raised), others=earlier)
     if not suspects and raised and len(raised) < len(evidence.failing):
         evidence = evidence.without(raised)
         stray = [judgement for judgement in others if judgement.verdict is Verdict.raised]
-        suspects = search(evidence)
+        suspects = search(evidence, others=earlier)
     if not suspects:
         lost = all(judgement.reason is Reason.not_finite for judgement in others)
         return Explanation([finding("non_finite_output", failed) if lost else unexplained(failed, law)])
@@ -214,7 +214,9 @@ def needed_for(suspect: Suspect, number: int, evidence: Evidence) -> list[str]:
     """The failing cases that the rest of a pair does not explain, the smallest first. None for a single mistake."""
     if len(suspect.ids) == 1:
         return []
-    if suspect.envelope is None:
+    if suspect.envelope is not None and suspect.envelope.lacking:
+        rest = without_one(suspect, number)
+    elif suspect.envelope is None:
         others = [layer for layer in suspect.classes if id_of(layer, suspect) != suspect.ids[number]]
         rest = Suspect((), tuple(others))
     elif number == len(suspect.ids) - 1:
@@ -223,6 +225,16 @@ def needed_for(suspect: Suspect, number: int, evidence: Evidence) -> list[str]:
         rest = replace(suspect, classes=(OracleLayer,))
     needed = [case for case in evidence.failing if not evidence.fits(rest, case)]
     return list(distinct([case.case.id for case in sorted(needed, key=input_size)]))
+
+
+def without_one(suspect: Suspect, number: int) -> Suspect:
+    """The suspect less one of its ids: first come those of its classes, in order, then those of its envelope."""
+    assert suspect.envelope is not None
+    identity = suspect.ids[number]
+    if identity in suspect.envelope.ids:
+        return replace(suspect, envelope=suspect.envelope.lacking.get(identity))
+    others = tuple(layer for place, layer in enumerate(suspect.classes) if place != number)
+    return replace(suspect, classes=others or (OracleLayer,))
 
 
 def id_of(layer: type[OracleLayer], suspect: Suspect) -> str:

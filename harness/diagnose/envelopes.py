@@ -7,7 +7,7 @@ mistake can be tested inside an envelope as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -40,6 +40,10 @@ class Envelope:
     widen: Callable[[PlayedCase], PlayedCase]
     narrow: str = ""
     """The type in which statistics are taken to be computed."""
+    lacking: Mapping[str, Envelope] = field(default_factory=dict)
+    """Where it holds several mistakes: the id of one -> the envelope of the others."""
+    is_narrow: bool = False
+    """Whether another layer inside it gets the leniency of any replay: its bounds prove as much as honest ones."""
     _widened: dict[tuple[str, str], PlayedCase] = field(default_factory=dict)
 
     def around(self, played: PlayedCase) -> PlayedCase:

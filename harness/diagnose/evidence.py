@@ -61,8 +61,9 @@ class Evidence:
         if suspect.envelope is None:
             return self.layer_fits(suspect.layer, played)
         # the oracle itself needs no slack inside an envelope: its bounds are that mistake's own
-        slack = 1.0 if suspect.layer is OracleLayer else tuning.SLACK
         envelope = suspect.envelope
+        of_another = None if envelope.is_narrow else tuning.SLACK
+        slack = 1.0 if suspect.layer is OracleLayer else of_another
         if not envelope.is_made(played) and fits(suspect.layer, played, self.conventions, within=slack):
             return True  # which needs no wider bounds
         return fits(suspect.layer, envelope.around(played), self.conventions, within=slack)

@@ -1,19 +1,20 @@
 """The search for what explains a target: the first class of explanations that succeeds, and all of that class.
 
 The classes, in this order: a fixed mistake; wrong axes, recognised by y alone; a mistake with one fitted number;
-rounding by envelope; a mistake under a condition; two fixed mistakes; a fixed mistake on a fast variance; a fast
-variance in float32.
+gradients of 16-bit input in parts; rounding by envelope; a mistake under a condition; two fixed mistakes; a fixed
+mistake on a fast variance; a fast variance in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from harness.diagnose.conditional import by_condition
 from harness.diagnose.envelopes import NARROW, Envelope, fast_in_float32, fast_variance, low_precision
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.factors import by_factor
+from harness.diagnose.in_parts import by_parts
 from harness.diagnose.misfit import fits
 from harness.diagnose.mistakes.axes import GROUPINGS
 from harness.diagnose.mistakes.known_options import IDS as OPTION_IDS
@@ -23,8 +24,12 @@ from harness.diagnose.suspects import Suspect, simplest, single_suspects
 from harness.judge.oracle import OracleLayer
 
 
-def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
-    """What explains the evidence. Empty where nothing does, or nothing failed. `fixed_only`: the first class alone."""
+def search(evidence: Evidence, fixed_only: bool = False, others: Sequence[Suspect] = ()) -> list[Suspect]:
+    """What explains the evidence. Empty where nothing does, or nothing failed. `fixed_only`: the first class alone.
+
+    others: what may be wrong besides, of which it is known that it explains nothing by itself: what explains other
+    types, or what may go wrong between replicas.
+    """
     if not evidence.failing:
         return []
     singles = single_suspects(evidence.conventions)
@@ -35,16 +40,18 @@ def search(evidence: Evidence, fixed_only: bool = False) -> list[Suspect]:
     fixed = simplest([suspect for suspect in singles if evidence.explained_by(suspect)], singles)
     if fixed or fixed_only:
         return fixed
+    besides = [other for other in others if other.holds is None and OracleLayer not in other.classes]
     fast = fast_variance(evidence.conventions)
     in_fewer_bits = [low_precision(evidence.conventions, name) for name in NARROW]
     fast_in_fewer_bits = fast_in_float32(evidence.conventions)
     classes: tuple[Callable[[], Iterable[Suspect]], ...] = (
         lambda: by_grouping(evidence),
         lambda: by_number(evidence),
+        lambda: by_parts(evidence, besides),
         lambda: by_envelope([fast, *in_fewer_bits], evidence),
         lambda: by_condition(singles, evidence),
         lambda: by_pair(singles, evidence),
-        lambda: with_fast_variance(singles, fast, evidence),
+        lambda: with_fast_variance([*singles, *besides], fast, evidence),
         lambda: with_fast_variance(singles, fast_variance(evidence.conventions, any_mode=True), evidence),
         lambda: by_envelope([fast_in_fewer_bits], evidence),
     )
@@ -77,9 +84,11 @@ def by_grouping(evidence: Evidence) -> Iterable[Suspect]:
 
 
 def by_number(evidence: Evidence) -> Iterable[Suspect]:
-    """A mistake with one fitted number."""
+    """A mistake with one fitted number. It must come closer than the oracle: the right number explains nothing."""
     for explanation in evidence.fitting.explanations(evidence.played):
-        yield Suspect((explanation.id,), (explanation.layer,), explanation.detail)
+        suspect = Suspect((explanation.id,), (explanation.layer,), explanation.detail)
+        if all(evidence.is_closer(suspect, case) for case in evidence.failing):
+            yield suspect
     scaled = by_factor(evidence)
     if scaled:
         yield scaled

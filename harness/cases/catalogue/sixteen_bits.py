@@ -11,7 +11,7 @@ SIXTEEN_BITS = (
     Case(
         "sixteen_bits",
         "16-bit input, statistics in float32",
-        ("low_precision_stats",),
+        ("low_precision_stats", "parameters_rounded"),
         ("statistics_in_sixteen_bits",),
         dtypes=DTYPES,
         quick=True,

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from harness.diagnose.mistakes import bessel, counts, eps, power, rounded_settings, shards, statistics
+from harness.diagnose.mistakes import (
+    bessel,
+    counts,
+    eps,
+    power,
+    rounded_parameters,
+    rounded_settings,
+    shards,
+    statistics,
+)
 from harness.diagnose.mistakes.entry import Known
 
 OF_STATISTICS: tuple[Known, ...] = (
@@ -32,6 +41,12 @@ OF_STATISTICS: tuple[Known, ...] = (
             rounded_settings.RoundedMomentum,
             rounded_settings.RoundedNewWeight,
         ),
+    ),
+    Known(
+        "parameters_rounded",
+        "gamma and beta, and in prediction the moving statistics, are rounded to the 16 bits of x before they are "
+        "used: compute in float32, and round the result",
+        (rounded_parameters.RoundedParameters,),
     ),
     Known(
         "moving_var_biased",

@@ -112,12 +112,15 @@ class OwnStatistics(_Sharded):
         results, after = [], []
         for state, (a, b) in zip(states, bounds, strict=True):
             self.average_mean, self.average_var, self.updates = state
-            results.append(step(x[a:b], dy[a:b]))
+            results.append(self.of_shard(step, x[a:b], dy[a:b]))
             after.append(self._averages())
         self.states = after
         self.average_mean, self.average_var, self.updates = after[0]
         joined = {name: np.concatenate([result[name] for result in results]) for name in ("y", "dx")}
         return joined | {name: sum(result[name] for result in results) for name in ("dgamma", "dbeta")}
+
+    def of_shard(self, step, x, dy):
+        return step(x, dy)
 
     def split_with_empty(self, samples):
         """(begin, end) of every replica's shard. Replicas that get nothing for want of samples come last."""
@@ -129,6 +132,18 @@ class OwnStatistics(_Sharded):
 
     def _averages(self):
         return self.average_mean, self.average_var, self.updates
+
+
+class OwnStatisticsLost(OwnStatistics):
+    """A replica whose shard is empty divides 0 by 0: its statistics are NaN from then on, and so is a sum with them."""
+
+    def of_shard(self, step, x, dy):
+        result = super().of_shard(step, x, dy)
+        if not len(x):
+            if self.playing == "train":
+                self.average_mean, self.average_var = self.average_mean * np.nan, self.average_var * np.nan
+            result["dgamma"] = result["dgamma"] + 0 * self.average_mean
+        return result
 
 
 class DataParallel(OwnStatistics):
@@ -154,7 +169,14 @@ class UnweightedWithEmptyAutodiff(shards.UnweightedAutodiff):
 
 
 _WITH_EMPTY = (UnweightedWithEmpty, UnweightedWithEmptyAutodiff, OwnStatistics)
-_STATISTICS = (*shards.KINDS, UnweightedWithEmpty, UnweightedWithEmptyAutodiff, OwnStatistics, DataParallel)
+_STATISTICS = (
+    *shards.KINDS,
+    UnweightedWithEmpty,
+    UnweightedWithEmptyAutodiff,
+    OwnStatistics,
+    OwnStatisticsLost,
+    DataParallel,
+)
 _REDUCED_TWICE = (ReducedTwice, ParametersReducedTwice, AllReducedTwice)
 
 

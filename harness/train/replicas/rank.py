@@ -37,7 +37,8 @@ def main() -> None:
     if request.device == "cuda":
         torch.cuda.set_device(rank)
     timeout = timedelta(seconds=COLLECTIVE_SECONDS)
-    dist.init_process_group("nccl" if request.device == "cuda" else "gloo", timeout=timeout)
+    with beats.waiting(row):
+        dist.init_process_group("nccl" if request.device == "cuda" else "gloo", timeout=timeout)
     count_collective_calls(row)
 
     def on_progress(done: int) -> None:

@@ -15,6 +15,7 @@ from tests.targets.mutants import (
     powers,
     replicas,
     sharded,
+    sixteen_bits,
     stale,
     subtle,
     variance,
@@ -32,7 +33,9 @@ def _mutants(*modules):
 
 
 SINGLE = (
-    *_mutants(moving, modes, variance, forward, gradients, subtle, sharded, stale, powers, options, derivatives),
+    *_mutants(
+        moving, modes, variance, forward, gradients, subtle, sharded, sixteen_bits, stale, powers, options, derivatives
+    ),
     replicas.GradientNotReduced,
     replicas.FirstReplicaMoves,
 )

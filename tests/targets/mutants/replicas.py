@@ -120,6 +120,20 @@ class UnweightedShards(Replicas, D2l):
 
 
 @named_by_count
+class UnweightedMoments(UnweightedShards):
+    """E[x] and E[x^2] of the shards are averaged, a small one weighing as much as a large one."""
+
+    expected, case = ("stats_per_shard", "fast_variance"), "large_mean_1e4"
+
+    def merged(self, shards):
+        n = sum(count for count, _, _ in shards)
+        filled = [(count, mean, deviations) for count, mean, deviations in shards if count] or shards[:1]
+        mean = sum(m for _, m, _ in filled) / self.work.type(len(filled))
+        squares = sum(d / self.work.type(max(1, count)) + m * m for count, m, d in filled)
+        return n, mean, np.maximum(squares / self.work.type(len(filled)) - mean * mean, 0)
+
+
+@named_by_count
 class GradientNotReduced(Replicas, Torch):
     """dx goes by the sums over the rank's own shard."""
 
