@@ -25,7 +25,6 @@ class Library:
 
 LIBRARIES: dict[str, Library] = {
     "dm-haiku": Library(("haiku",), (*BESIDE_ALL, "jax")),
-    "equinox": Library(("equinox",), (*BESIDE_ALL, "jax")),
     "flax": Library(("flax-linen", "flax-nnx"), (*BESIDE_ALL, "jax")),
     "keras": Library(("keras-jax",), (*BESIDE_ALL, "jax")),
     "mlx": Library(("mlx",), BESIDE_ALL, extra="cpu"),

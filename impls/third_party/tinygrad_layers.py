@@ -8,6 +8,10 @@ def mode(training):
     return helpers.Context(TRAINING=int(training)) if hasattr(helpers, "TRAINING") else Tensor.train(training)
 
 
+HAS_GRADIENT = hasattr(Tensor, "gradient")
+"""Releases before 0.10 had `backward` alone."""
+
+
 class TinygradBatchNorm:
     conventions = {"preset": "torch"}
     dtypes = ("float64", "float32", "float16")  # whether it has bfloat16 hangs on the clang
@@ -33,9 +37,11 @@ class TinygradBatchNorm:
     def _step(self, x, dy, training):
         held = {ours: getattr(self.layer, theirs) for theirs, ours in self.names.items()}
         parameters = {f"d{name}": held[name] for name in ("gamma", "beta") if name in held}
+        inputs = (x, *parameters.values())
         with mode(training):
+            watch(inputs)
             y = self.layer(x).cast(x.dtype)  # float32 parameters make float32 of a 16-bit y
-            gradients = (y * dy).sum().gradient(x, *parameters.values())
+            gradients = gradients_of((y * dy).sum(), inputs)
             moved = [getattr(self.layer, theirs) for theirs in self.names if theirs.startswith("running")]
             Tensor.realize(y, *gradients, *moved)
         return {name: a.numpy() for name, a in zip(("y", "dx", *parameters), (y, *gradients), strict=True)}
@@ -47,6 +53,8 @@ class TinygradBatchNorm:
         return self._twice(Tensor(x), Tensor(dy), directions, False)
 
     def _twice(self, x, dy, directions, training):
+        if not HAS_GRADIENT:
+            raise NotImplementedError("this tinygrad has no gradient of a gradient")
         gamma, beta = self.layer.weight, self.layer.bias
         with mode(training):
             first = (self.layer(x) * dy).sum().gradient(x, gamma, beta)
@@ -57,3 +65,16 @@ class TinygradBatchNorm:
     def stats(self):
         moved = {ours: theirs for theirs, ours in self.names.items() if theirs.startswith("running")}
         return {ours: getattr(self.layer, theirs).numpy() for ours, theirs in moved.items()}
+
+
+def watch(inputs):
+    if not HAS_GRADIENT:
+        for held in inputs:
+            held.requires_grad, held.grad = True, None
+
+
+def gradients_of(loss, inputs):
+    if HAS_GRADIENT:
+        return loss.gradient(*inputs)
+    loss.backward()
+    return [held.grad for held in inputs]
