@@ -64,7 +64,7 @@ def test_a_rank_that_keeps_the_others_waiting_is_named():
 def test_a_rank_that_the_machine_is_too_busy_for_does_not_hang(monkeypatch):
     taken = {100: 0.0, 101: 0.0}
     monkeypatch.setattr(watch, "processor_seconds", taken.get)
-    monkeypatch.setattr(watch, "state_of", lambda _: "R")
+    monkeypatch.setattr(watch, "would_run", lambda _: True)
     rows = beating(2, calls=7.0, in_call=1.0)
     rows[1, beats.CALLS] = 6.0
     watched = watch.Watch(rows)
@@ -76,10 +76,28 @@ def test_a_rank_that_the_machine_is_too_busy_for_does_not_hang(monkeypatch):
     assert watched.who_hangs().startswith("rank 1 (process 101) has kept the others waiting")
 
 
+def test_a_rank_that_cannot_beat_on_a_busy_machine_does_not_hang(monkeypatch):
+    ready = {100: True, 101: True}
+    monkeypatch.setattr(watch, "processor_seconds", lambda _: 3.0)
+    monkeypatch.setattr(watch, "would_run", ready.get)
+    rows = beating(2)
+    watched = watch.Watch(rows)
+    assert watched.who_hangs() == ""
+    rows[1, beats.BEAT] -= watch.SILENT_SECONDS + 1
+    assert watched.who_hangs() == ""
+    ready[101] = False
+    assert watched.who_hangs().startswith("rank 1 (process 101) has not run for 21 s")
+
+
+def test_whether_a_process_would_run_can_be_told():
+    assert watch.would_run(os.getpid())
+    assert not watch.would_run(2**30)
+
+
 def test_a_rank_that_does_nothing_at_its_start_is_named(monkeypatch):
-    taken, states = {100: 5.0, 101: 5.0, 102: 5.0}, {100: "S", 101: "S", 102: "R"}
+    taken, ready = {100: 5.0, 101: 5.0, 102: 5.0}, {100: False, 101: False, 102: True}
     monkeypatch.setattr(watch, "processor_seconds", taken.get)
-    monkeypatch.setattr(watch, "state_of", states.get)
+    monkeypatch.setattr(watch, "would_run", ready.get)
     rows = beating(3, calls=0.0)
     rows[0, beats.IN_CALL] = 1  # it waits for the others
     watched = watch.Watch(rows)
@@ -89,8 +107,8 @@ def test_a_rank_that_does_nothing_at_its_start_is_named(monkeypatch):
     assert watched.who_hangs() == ""
     watched.at_work = {rank: (since - watch.IDLE_SECONDS, before) for rank, (since, before) in watched.at_work.items()}
     taken[101] += 2 * watch.IDLE_WORK
-    states[102] = "S"
-    assert watched.who_hangs().startswith("rank 2 (process 102) has done nothing for 25 s at its start")
+    ready[102] = False
+    assert watched.who_hangs().startswith("rank 2 (process 102) has done nothing for 50 s at its start")
     rows[2, beats.CALLS] = 1
     assert watched.who_hangs() == ""
 

@@ -96,6 +96,10 @@ class BatchNorm(nn.Module):
     Parameters gamma, beta; buffers moving_mean, moving_var, all (C,), and `updates`, the number of training
     steps. Where the conventions debias, the buffers hold the raw averages; `moving_statistics()` gives what
     is used and should be shown. For 16-bit x leave the module in float32.
+
+    torch.jit.trace and torch.export take it, torch.jit.script does not. TorchScript, which PyTorch has deprecated,
+    knows neither dataclasses such as the conventions nor autograd functions; a second formula for it alone would be
+    another layer than the one that is judged.
     """
 
     conventions: Conventions = D2L

@@ -199,6 +199,8 @@ def onnx(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:
     """Exported to ONNX and run by ONNX Runtime: y of a prediction. Training is not offered."""
     import onnxruntime
 
+    if x.dtype is torch.bfloat16:
+        raise NotImplementedError("ONNX Runtime takes NumPy's arrays, which have no bfloat16")
     adapter.layer.train(training)
     model: Any = io.BytesIO()
     try:

@@ -16,24 +16,34 @@ SILENT_SECONDS = 20.0
 """A process that runs beats several times a second; this long without is no matter of a busy machine any more."""
 STUCK_SECONDS = 20.0
 """How long no rank may enter a collective call, once all have entered one. A step takes a fraction of it."""
+STARVED_WORK = 10.0
+"""What does nothing in so many seconds of a processor hangs, however busy the machine is."""
+JUST_NOW = 1.0
 IDLE_SECONDS = 25.0
 IDLE_WORK = 0.1
-"""A rank that does not wait for others, and before its first collective call does nothing for so long, hangs: it sleeps
-whenever it is looked at, and takes less than so many seconds of a processor. On a busy machine it is slow, but would
-run."""
+"""A rank that does not wait for others, and before its first collective call takes less than so many seconds of a
+processor for so long, hangs."""
 
 
-def state_of(pid: int) -> str:
-    """As /proc has it: R for running or ready, D for waiting for a disk, S for sleeping, T for stopped; else ""."""
+def would_run(pid: int) -> bool:
+    """Whether a thread of the process runs, or would if the machine were less busy. False where nobody can tell."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        states = [task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in tasks_of(pid)]
     except (OSError, IndexError):
-        return ""
+        return False
+    return bool({"R", "D"} & {*states})
+
+
+def tasks_of(pid: int) -> list[Path]:
+    return [*Path(f"/proc/{pid}/task").iterdir()]
 
 
 def is_stopped(pid: int) -> bool:
     """Whether the system has stopped the process until it is told to go on. False where there is no /proc to ask."""
-    return state_of(pid) in ("T", "t")
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
 
 
 def processor_seconds(pid: int) -> float | None:
@@ -45,6 +55,14 @@ def processor_seconds(pid: int) -> float | None:
         return None
 
 
+def is_starved(pid: int, before: float | None) -> bool:
+    """Whether the machine is too busy for a process: it would run, and has had little of a processor since `before`."""
+    taken = processor_seconds(pid)
+    if taken is None or before is None or taken - before >= STARVED_WORK:
+        return False
+    return would_run(pid)
+
+
 class Watch:
     """Looks at the beats of all ranks. beats: (ranks, columns), shared with them."""
 
@@ -52,8 +70,10 @@ class Watch:
         self.beats = beats
         self.progress: tuple[float, ...] = ()
         self.since = time.monotonic()
-        self.taken: list[float | None] = []
-        """The processor seconds of each rank at its last progress."""
+        self.at_beat: dict[int, float | None] = {}
+        """The processor seconds of each rank when it was last seen to beat."""
+        self.at_progress: list[float | None] = []
+        """Those at its last progress."""
         self.at_work: dict[int, tuple[float, float]] = {}
         """Of each rank before its first call: when it was last seen to work, and its processor seconds then."""
 
@@ -62,7 +82,10 @@ class Watch:
         now, beats = time.monotonic(), np.array(self.beats)
         for rank, row in enumerate(beats):
             silent = now - row[BEAT] if row[BEAT] else 0.0
-            if silent > SILENT_SECONDS or (silent > STOPPED_SECONDS and is_stopped(int(row[PID]))):
+            if silent < JUST_NOW:
+                self.at_beat[rank] = processor_seconds(int(row[PID]))
+            is_silent = silent > SILENT_SECONDS and not is_starved(int(row[PID]), self.at_beat.get(rank))
+            if is_silent or (silent > STOPPED_SECONDS and is_stopped(int(row[PID]))):
                 return f"rank {rank} (process {int(row[PID])}) has not run for {silent:.0f} s"
         idle = "" if beats[:, CALLS].all() else self._who_is_idle(now, beats)
         if idle:
@@ -70,21 +93,14 @@ class Watch:
         progress = tuple(beats[:, [CALLS, DONE]].ravel())
         if progress != self.progress or not beats[:, CALLS].all():
             self.progress, self.since = progress, now
-            self.taken = [processor_seconds(int(pid)) for pid in beats[:, PID]]
+            self.at_progress = [processor_seconds(int(pid)) for pid in beats[:, PID]]
         waited = now - self.since
         if waited < STUCK_SECONDS:
             return ""
         rank = int(np.lexsort((beats[:, IN_CALL], beats[:, CALLS]))[0])
-        if self._is_starved(rank, int(beats[rank, PID])):
+        if is_starved(int(beats[rank, PID]), self.at_progress[rank]):
             return ""
         return f"rank {rank} (process {int(beats[rank, PID])}) has kept the others waiting for {waited:.0f} s"
-
-    def _is_starved(self, rank: int, pid: int) -> bool:
-        """Whether the machine is too busy for the rank: it would run, and has had little of a processor since."""
-        taken, before = processor_seconds(pid), self.taken[rank]
-        if taken is None or before is None or state_of(pid) not in ("R", "D"):
-            return False
-        return taken - before < STUCK_SECONDS / 2
 
     def _who_is_idle(self, now: float, beats: np.ndarray) -> str:
         for rank, row in enumerate(beats):
@@ -93,8 +109,8 @@ class Watch:
                 self.at_work.pop(rank, None)
                 continue
             since, before = self.at_work.setdefault(rank, (now, taken))
-            if taken - before >= IDLE_WORK or state_of(int(row[PID])) in ("R", "D"):
+            if taken - before >= IDLE_WORK:
                 self.at_work[rank] = now, taken
-            elif now - since >= IDLE_SECONDS:
+            elif now - since >= IDLE_SECONDS and not would_run(int(row[PID])):
                 return f"rank {rank} (process {int(row[PID])}) has done nothing for {now - since:.0f} s at its start"
         return ""
