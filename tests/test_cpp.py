@@ -93,6 +93,27 @@ def test_threads_share_channels_or_examples():
 
 
 @built
+def test_what_is_larger_than_the_cache_goes_in_the_order_of_the_memory():
+    torch.manual_seed(0)
+    for shape in ((600, 520), (10, 16, 45, 45), (130, 40, 16, 4)):
+        x = torch.randn(shape)
+        for each in (x, x.movedim(1, -1).contiguous().movedim(-1, 1)):
+            assert_alike(*layers(shape[1]), each, torch.randn(shape))
+
+
+@built
+def test_sixteen_bits_are_rounded_as_pytorch_rounds_them():
+    """Every bfloat16 but the NaNs, of which most products are not one: denormal numbers, infinities, ties."""
+    x = torch.arange(2**16).to(torch.int16).view(torch.bfloat16)
+    x = x[~x.isnan()].reshape(-1, 2)
+    layer = CppBatchNorm(2, eps=0.0).eval()
+    for factor in (1.0, 2.0**-9, 0.7, 1.0 + 2.0**-8, 3.0):
+        layer.gamma.data.fill_(factor)
+        for each in (x, x.T.contiguous().T):
+            assert torch.equal(layer(each), (each.float() * factor).bfloat16())
+
+
+@built
 def test_a_gradient_in_another_order_of_memory_and_one_that_is_a_view():
     x = torch.randn(6, 5, 4, 3)
     kernels, plain = layers(5)

@@ -164,6 +164,8 @@ class BatchNorm(nn.Module):
 
     def moving_statistics(self) -> tuple[Tensor, Tensor]:
         """(moving mean, moving variance) as prediction uses them: debiased where the conventions say so."""
+        if not self.conventions.debias:
+            return self.moving_mean, self.moving_var
         return (
             debiased(self.moving_mean, self.updates, self.momentum, self.conventions),
             debiased(self.moving_var, self.updates, self.momentum, self.conventions),

@@ -39,22 +39,43 @@ Parameters<Number> parameters_of(const Tensor& gamma, const Number* beta, double
   return {gamma.const_data_ptr<Number>(), beta, eps, eps_inside};
 }
 
-// y; `kept`, (2, C), gets mean and var. Where `moving` is null they are given there.
-Tensor normalized(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& kept,
-                  const MovingTensors* moving, const Settings& settings) {
+// y by the statistics of x, which `kept`, (2, C), gets; the moving ones move.
+Tensor trained(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& kept,
+               const MovingTensors& moving, const Settings& settings) {
   Tensor y = empty_as(x);
-  FOR_FLOATS(x.scalar_type(), "batch_norm", [&] {
+  FOR_FLOATS(x.scalar_type(), "batch_norm_train", [&] {
     using Number = Work<scalar_t>;
     const auto parameters =
         parameters_of<Number>(gamma, beta.const_data_ptr<Number>(), settings.eps, settings.eps_inside);
+    const Moving<Number> averages{moving.mean.mutable_data_ptr<Number>(), moving.var.mutable_data_ptr<Number>(),
+                                  moving.momentum, moving.keeps, moving.bessel};
     Number* mean = kept.mutable_data_ptr<Number>();
-    Number* var = mean + settings.layout.channels;
-    const scalar_t* from = x.const_data_ptr<scalar_t>();
-    scalar_t* to = y.mutable_data_ptr<scalar_t>();
-    if (!moving) return predict(from, to, settings.layout, parameters, mean, var);
-    const Moving<Number> averages{moving->mean.mutable_data_ptr<Number>(), moving->var.mutable_data_ptr<Number>(),
-                                  moving->momentum, moving->keeps, moving->bessel};
-    train(from, to, settings.layout, parameters, averages, mean, var);
+    train(x.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), settings.layout, parameters, averages, mean,
+          mean + settings.layout.channels);
+  });
+  return y;
+}
+
+// Where C numbers of the arithmetic's type lie, each.
+struct Given {
+  const void *mean, *var;
+};
+
+Given given_in(const Tensor& kept) {
+  const char* mean = static_cast<const char*>(kept.const_data_ptr());
+  return {mean, mean + kept.nbytes() / 2};
+}
+
+// y by statistics that are given.
+Tensor predicted(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Given& given,
+                 const Settings& settings) {
+  Tensor y = empty_as(x);
+  FOR_FLOATS(x.scalar_type(), "batch_norm_predict", [&] {
+    using Number = Work<scalar_t>;
+    const auto parameters =
+        parameters_of<Number>(gamma, beta.const_data_ptr<Number>(), settings.eps, settings.eps_inside);
+    predict(x.const_data_ptr<scalar_t>(), y.mutable_data_ptr<scalar_t>(), settings.layout, parameters,
+            static_cast<const Number*>(given.mean), static_cast<const Number*>(given.var));
   });
   return y;
 }
@@ -80,7 +101,8 @@ variable_list gradients(const Tensor& x, const Tensor& gamma, const Tensor& kept
 struct Normalize : torch::autograd::Function<Normalize> {
   static Tensor forward(AutogradContext* ctx, const Tensor& x, const Tensor& gamma, const Tensor& beta,
                         const Tensor& kept, const MovingTensors* moving, const Settings& settings) {
-    Tensor y = normalized(x, gamma, beta, kept, moving, settings);
+    Tensor y = moving ? trained(x, gamma, beta, kept, *moving, settings)
+                      : predicted(x, gamma, beta, given_in(kept), settings);
     ctx->save_for_backward({x, gamma, kept});
     ctx->saved_data["eps"] = settings.eps;
     ctx->saved_data["eps_inside"] = settings.eps_inside;
@@ -106,6 +128,11 @@ struct Normalize : torch::autograd::Function<Normalize> {
     return {found[0], found[1], found[2], Tensor(), Tensor(), Tensor()};
   }
 };
+
+// Whether autograd records this call: what it keeps takes longer than the arithmetic on a small x.
+bool is_recorded(const Tensor& x, const Tensor& gamma, const Tensor& beta) {
+  return at::GradMode::is_enabled() && (x.requires_grad() || gamma.requires_grad() || beta.requires_grad());
+}
 
 std::optional<Settings> settings_for(const Tensor& x, const Tensor& gamma, const Tensor& beta, double eps,
                                      bool eps_inside, int64_t axis) {
@@ -134,7 +161,8 @@ std::optional<Tensor> batch_norm_train(const Tensor& x, const Tensor& gamma, con
     return std::nullopt;
   const MovingTensors moving{moving_mean, moving_var, momentum, keeps, bessel};
   const Tensor kept = at::empty({2, channels}, gamma.options());
-  const Tensor y = Normalize::apply(x, gamma, beta, kept, &moving, *settings);
+  const Tensor y = is_recorded(x, gamma, beta) ? Normalize::apply(x, gamma, beta, kept, &moving, *settings)
+                                               : trained(x, gamma, beta, kept, moving, *settings);
   *updates.mutable_data_ptr<int64_t>() += 1;
   for (const Tensor& changed : {moving_mean, moving_var, updates}) changed.unsafeGetTensorImpl()->bump_version();
   return y;
@@ -147,6 +175,8 @@ std::optional<Tensor> batch_norm_predict(const Tensor& x, const Tensor& gamma, c
   const auto type = work_type(x.scalar_type());
   const int64_t channels = settings->layout.channels;
   if (!is_per_channel(mean, channels, type) || !is_per_channel(var, channels, type)) return std::nullopt;
+  if (!is_recorded(x, gamma, beta))
+    return predicted(x, gamma, beta, {mean.const_data_ptr(), var.const_data_ptr()}, *settings);
   const Tensor kept = at::empty({2, channels}, gamma.options());  // the module may move its own before the backward
   const size_t bytes = mean.nbytes();
   std::memcpy(kept.mutable_data_ptr(), mean.const_data_ptr(), bytes);

@@ -66,9 +66,7 @@ void predict(const Value* x, Value* y, const Layout& layout, const Parameters<Wo
     if (grid.width == 1) return columns::normalize<1>(x, y, grid, by);
     return columns::normalize<WIDTH<Value>>(x, y, grid, by);
   }
-  rows::for_each_channel(
-      layout, rows::pieces_of(layout), [](auto...) {}, [](int64_t) {},
-      [&](int64_t channel, int64_t first, int64_t last) { rows::normalize(x, y, layout, by, channel, first, last); });
+  rows::normalize_in_order(x, y, layout, by);
 }
 
 // y by the statistics of x, which are put into mean and var.
@@ -94,6 +92,7 @@ void train(const Value* x, Value* y, const Layout& layout, const Parameters<Work
     if (grid.width == 1) return in_vectors(std::integral_constant<int, 1>{});
     return in_vectors(std::integral_constant<int, WIDTH<Value>>{});
   }
+  rows::ask_for_all_pages(y, layout);
   const int64_t pieces = rows::pieces_of(layout);
   std::vector<Moments<double>> parts(layout.channels * pieces);
   std::vector<int64_t> counts(pieces);
@@ -149,6 +148,7 @@ void backward(const Value* x, const Value* dy, const Gradients<Value>& to, const
     if (grid.width == 1) return in_vectors(std::integral_constant<int, 1>{});
     return in_vectors(std::integral_constant<int, WIDTH<Value>>{});
   }
+  if (to.dx) rows::ask_for_all_pages(to.dx, layout);
   const int64_t pieces = rows::pieces_of(layout);
   std::vector<GradientSums<double>> parts(layout.channels * pieces);
   rows::for_each_channel(

@@ -9,6 +9,7 @@
 
 #include "lanes.hpp"
 #include "moments.hpp"
+#include "pages.hpp"
 
 namespace bnproof::rows {
 
@@ -87,6 +88,46 @@ void normalize(const Value* x, Value* y, const Layout& layout, const PerChannel<
         store<width>(y + start + at, (load<width>(x + start + at) - mean) * factor + offset);
       });
     }
+  });
+}
+
+// By statistics that are known: in the order of the memory.
+template <int width, typename Value>
+void normalize_in_order(const Value* x, Value* y, const Layout& layout, const PerChannel<Work<Value>>& by) {
+  const int64_t grain = std::max<int64_t>(1, GRAIN / layout.inner);
+  const int64_t slab = std::max<int64_t>(1, SLAB<Value> / layout.inner);
+  at::parallel_for(0, layout.outer * layout.channels, grain, [&](int64_t begin, int64_t end) {
+    int64_t channel = begin % layout.channels, asked = begin;
+    for (int64_t run = begin; run < end; ++run) {
+      if (run == asked) {
+        const int64_t runs = std::min(slab, end - run);
+        ask_for_pages(y + run * layout.inner, runs * layout.inner);
+        asked += runs;
+      }
+      const auto mean = by.mean[channel], factor = by.factor[channel], offset = by.offset[channel];
+      const int64_t start = run * layout.inner;
+      for_each_vector<width>(layout.inner, [&](int64_t at, auto, auto) __attribute__((always_inline)) {
+        store<width>(y + start + at, (load<width>(x + start + at) - mean) * factor + offset);
+      });
+      if (++channel == layout.channels) channel = 0;
+    }
+  });
+}
+
+template <typename Value>
+void normalize_in_order(const Value* x, Value* y, const Layout& layout, const PerChannel<Work<Value>>& by) {
+  // Where memory sets the pace, narrow vectors come faster than wide ones, unless they are converted.
+  if constexpr (std::is_same_v<Value, Work<Value>>)
+    if (layout.size() * sizeof(Value) > IN_CACHE) return normalize_in_order<WIDTH<Value> / 4>(x, y, layout, by);
+  normalize_in_order<WIDTH<Value>>(x, y, layout, by);
+}
+
+// Pages of all of `to`, which is written channel by channel and so in no order of the memory.
+template <typename Value>
+void ask_for_all_pages(Value* to, const Layout& layout) {
+  constexpr int64_t count = 4 * SLAB<Value>;
+  at::parallel_for(0, layout.size(), count, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at += count) ask_for_pages(to + at, std::min(count, end - at));
   });
 }
 
