@@ -15,7 +15,8 @@ from harness.jobs.job import Failure, Tell
 from harness.judge.report import PlayedCase, TargetReport
 from harness.probe.probe import Probed, probe
 from harness.record.kinds import LibraryFinding
-from harness.targets.device import split_device
+from harness.targets.built_in import CUDA_ONLY
+from harness.targets.device import CPU, CUDA, on_device, split_device
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class NotInstalled:
 
 def judge_library(job: LibraryJob, tell: Tell) -> MatrixEntry | NotInstalled:
     tell(0.0, f"{job.target}: environment")
-    place = place_of(split_device(job.target)[0], job.only_here)
+    name, device = split_device(job.target)
+    if name in CUDA_ONLY and device == CPU:
+        return NotInstalled(job.target, f"it computes on {CUDA} alone: {on_device(name, CUDA)}")
+    place = place_of(name, job.only_here)
     if place.reason:
         return NotInstalled(job.target, place.reason)
     return check_and_probe(

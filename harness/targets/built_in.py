@@ -20,6 +20,7 @@ BUILT_IN = OURS | OTHERS
 
 GPU_LIBRARIES = {"torch", "torchvision", "timm", "jax", "flax", "keras", "paddle"}
 CPU_ONLY = {"torch-mkldnn", "torch-cpp", "executorch"}
+CUDA_ONLY = {"torch-triton"}
 
 
 def built_in(name: str) -> BuiltIn:
