@@ -375,7 +375,8 @@ def departures(clear="", possible=""):
     ],
 )
 def test_which_two_may_explain_a_case_together(target, a, b, together):
-    assert could_be_both(target, a, b) is together
+    found = could_be_both(target, [a, b])
+    assert found[0, 1] == found[1, 0] == together
 
 
 def test_two_that_do_not_act_on_each_other():
