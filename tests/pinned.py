@@ -36,7 +36,7 @@ def without_noise(array: np.ndarray) -> np.ndarray:
 
 def assert_same(found: list[str], expected: list[str]) -> None:
     """Labels, names and counts are equal, sums to ten digits."""
-    assert len(found) == len(expected) > 0
+    assert len(found) == len(expected) > 0, "something is new, or gone: write the table anew"
     for line_found, line_expected in zip(found, expected, strict=True):
         words, expected_words = line_found.split(), line_expected.split()
         assert len(words) == len(expected_words), line_found
