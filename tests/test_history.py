@@ -59,7 +59,7 @@ def test_every_release_is_judged_or_says_why_not(library, tmp_path, capsys):
 
 
 def test_a_library_without_a_history():
-    with pytest.raises(UsageError, match="there is no history of 'nolib': known are .*flax"):
+    with pytest.raises(UsageError, match=r"there is no history of 'nolib': known are .*flax"):
         over_releases.make("nolib", ["latest"], HistoryOptions(Path()))
 
 
