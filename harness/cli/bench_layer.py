@@ -47,6 +47,7 @@ def bench_layer(
         list[str] | None, typer.Option("--shape", help="N,C or N,C,H,W; seven by default.", metavar="N,C,...")
     ] = None,
     large: Annotated[bool, typer.Option("--large", help="As well one of 205 MB, 256,64,56,56.")] = False,
+    growth: Annotated[bool, typer.Option("--growth", help="Sweeps over N and over C, no other shapes.")] = False,
     layouts: Annotated[list[Layout] | None, typer.Option("--layout", help="Both by default.")] = None,
     dtypes: Annotated[list[Dtype] | None, typer.Option("--dtype", help="float32 by default.")] = None,
     modes: Annotated[list[Mode] | None, typer.Option("--mode", help="Training by default.")] = None,
@@ -62,10 +63,11 @@ def bench_layer(
 
     Every combination of what is asked for: each option may be given several times.
     """
+    from harness.bench.growth import SHAPES as GROWING
     from harness.bench.options import LARGE, LAYER_SHAPES, LayerOptions
     from harness.cli import run_commands
 
-    chosen = tuple(map(numbers, shapes or ())) or (() if large else LAYER_SHAPES)
+    chosen = GROWING if growth else tuple(map(numbers, shapes or ())) or (() if large else LAYER_SHAPES)
     options = LayerOptions(
         rounds=rounds,
         device=device.value,

@@ -201,9 +201,11 @@ def bench_layer(options: LayerOptions, json_file: Path | None, plot: Path | None
     write_json(json_file, head() | {"records": as_dicts(records)})
     show_layers.layers(records)
     if plot is not None:
-        from harness.cli.plot_layers import plot_layers  # late: a figure is seldom asked for
+        from harness.bench.growth import is_sweep
+        from harness.cli.plot_growth import plot_growth  # late: a figure is seldom asked for
+        from harness.cli.plot_layers import plot_layers
 
-        plot_layers(records, plot)
+        (plot_growth if is_sweep(options.shapes) else plot_layers)(records, plot)
     return status_of(records)
 
 
