@@ -8,11 +8,22 @@ from harness.bench.results import Decision, LayerThroughput
 
 
 def record(shape, seconds):
-    one = spread([1.0])
+    even = spread([1.0])
     return LayerThroughput(
-        "torch", "channels first", shape, "native", seconds, 2 * seconds, 1e9, one, one, Decision.INCONCLUSIVE, 1, "cpu",
+        name="torch",
+        layout="channels first",
+        shape=shape,
+        against="native",
+        seconds=seconds,
+        native_seconds=2 * seconds,
+        bytes_per_second=1e9,
+        ratio=even,
+        control=even,
+        decision=Decision.INCONCLUSIVE,
+        rounds=1,
+        device="cpu",
         small_seconds=3 * seconds,
-    )  # fmt: skip
+    )
 
 
 def test_the_sweeps_grow_along_one_axis():
