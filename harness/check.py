@@ -163,7 +163,8 @@ def check_case(player: Player, case: Case, dtype: str, seed: int, report: Target
         message = f"given up after {player.deaths} deaths or hangs"
         return [place.judgement(Verdict.not_run, Reason.given_up, message)]
     try:
-        prepared = prepare(case, dtype, seed, report.conventions, report.description.summation)
+        description = report.description
+        prepared = prepare(case, dtype, seed, report.conventions, description.summation, description.folded)
     except NoOracleError as error:
         return [place.judgement(Verdict.not_run, Reason.no_oracle, str(error))]
     answer = player.play(prepared.script, report.conventions.channel_axis)

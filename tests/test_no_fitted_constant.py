@@ -21,6 +21,7 @@ FILES = {
             "error_bounds",
             "second_derivative_bounds",
             "underflow_error",
+            "fold_bounds",
             "option_bounds",
             "oracle_error",
         ),

@@ -74,7 +74,7 @@ def test_the_shift_of_a_folded_layer_meets_other_terms(monkeypatch):
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_a_slice_of_the_search(number):
     """float64, bfloat16, float32."""
-    plan = Plan(seed=2025, number=number, generations=2, values=400, max_n=32, derivatives=2)
+    plan = Plan(seed=2025, number=number, generations=2, values=400, max_n=32, attacked="derivatives")
     result = evolve(plan, SECOND_ORDER[number::4])
     over = {name: row for name, row in result.best.items() if max(c.ratio for c in row.values()) > 1}
     assert over == {}

@@ -83,9 +83,9 @@ class Expectations:
 
     def share(self, report: TargetReport) -> None:
         """Replace what the report has of it by what was kept."""
-        summation = report.description and report.description.summation
+        declared = report.description and (report.description.summation, report.description.folded)
         for number, played in enumerate(report.played):
-            key = played.case.id, played.dtype, report.conventions, summation
+            key = played.case.id, played.dtype, report.conventions, declared
             first = self._first.setdefault(key, played)
             report.played[number] = replace(played, script=first.script, expected=first.expected)
 

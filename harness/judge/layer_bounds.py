@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from harness.judge.fast_variance import fast_variance_error, lose_channels
 from harness.judge.kept_bounds import kept_train_bounds
 from harness.judge.oracle import OracleLayer
 from reference.error_bounds import Precision, eval_bounds, moving_bound
+from reference.fold_bounds import Parameters, folded_bounds
 from reference.option_bounds import with_divided_weights
 
 Bounds = dict[str, np.ndarray]
@@ -27,6 +29,8 @@ class Assumptions:
     """It may take one mode for the other: the bounds are the wider of both."""
     summation: str = "any"
     """How the implementation says that it sums: one of SUMMATIONS."""
+    folded: bool = False
+    """Whether it says that it predicts by a scale and a shift which were made beforehand, each with its roundings."""
 
 
 class LayerBounds:
@@ -67,8 +71,24 @@ class LayerBounds:
             eps_at=layer.conventions.eps_at,
             summation=self.assumed.summation,
         )
+        if self.assumed.folded and len(rows):
+            bounds |= {name: np.maximum(bounds[name], bound) for name, bound in self._of_fold(rows, dy_rows, moving)}
         lose_channels(bounds, moving["moving_var"] > np.asarray(layer.moving_var, np.float64) + layer.eps)
         return bounds
+
+    def _of_fold(self, rows: np.ndarray, dy_rows: np.ndarray, moving: Bounds) -> Iterable[tuple[str, np.ndarray]]:
+        layer = self.layer
+        parameters = Parameters(
+            layer.gamma,
+            layer.beta,
+            layer.moving_mean,
+            layer.moving_var,
+            layer.eps,
+            layer.conventions.eps_at,
+            moving["moving_mean"],
+            moving["moving_var"],
+        )
+        return folded_bounds(rows, dy_rows, parameters, self.assumed.precision).items()
 
     def of_moving_statistics(self) -> Bounds:
         """Those of the moving statistics as they are shown: debiasing divides the error as well, and rounds."""

@@ -27,8 +27,13 @@ class PreparedCase:
     expected: list[Expected]
 
 
-def prepare(case: Case, dtype: str, seed: int, conventions: Conventions, summation: str = "any") -> PreparedCase:
-    """Raises NoOracleError where this machine cannot judge the dtype."""
+def prepare(
+    case: Case, dtype: str, seed: int, conventions: Conventions, summation: str = "any", folded: bool = False
+) -> PreparedCase:
+    """summation, folded: what the target declares. Raises NoOracleError where this machine cannot judge the dtype."""
+    if folded:
+        script = _script(case, dtype, seed, conventions)
+        return PreparedCase(script, expect(script, conventions, summation=summation, folded=True))
     if BY_ID.get(case.id) is case:
         return _prepared_by_id(case.id, dtype, seed, conventions, summation)
     return _prepared(case, dtype, seed, conventions, summation)

@@ -46,6 +46,7 @@ def describe(target: Any, device: str = CPU) -> Description:
         device=hardware,
         options=options_of(target),
         summation=getattr(target, "summation", "any"),
+        folded=getattr(target, "folded", False) is True,
     )
 
 

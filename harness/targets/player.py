@@ -39,6 +39,8 @@ class Description:
     """Which of `script.OPTIONS` it offers beyond the ordinary layer."""
     summation: str = "any"
     """How it says that it sums, one of `summation_error.SUMMATIONS`: sharper bounds hold for what it promises."""
+    folded: bool = False
+    """Whether it says that it predicts folded into another layer, which rounds more: the bounds are those of a fold."""
     language: str = ""
     """What it is written in, as far as the wire tells, and the version: "Python 3.13.1"."""
 

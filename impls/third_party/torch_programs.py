@@ -79,6 +79,7 @@ class Folded(nn.BatchNorm2d):
     conventions = "torch"
     dtypes = ("float64", "float32")
     trains = False
+    folded = True
 
     def forward(self, x):
         if self.running_mean is None:

@@ -332,29 +332,29 @@ def start_one_process() -> None:
 
 
 def fuse(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:  # noqa: ARG001 - prediction only
-    """fuse_conv_bn_eval with an identity 1x1 convolution, a group for each channel, in float64: y and dx.
+    """fuse_conv_bn_eval with an identity 1x1 convolution, a group for each channel: y and dx.
 
-    x * (gamma / s) + (beta - mean * gamma / s) cancels where the mean is large, and no bound is proved for its
-    rounding; in float64 that is far below the bound of a float32 x, so that the algebra is judged, and no more.
+    x * w + b, w = gamma / s and b = beta - mean * gamma / s, in the dtype of the parameters; it cancels where the mean
+    is large, and is held to the bounds of a fold.
     """
-    if x.dtype == torch.float64:
-        raise NotImplementedError("the fold is judged in float64 for narrower x; its own rounding has no proved bound")
     if not isinstance(adapter.layer, nn.modules.batchnorm._BatchNorm):
         raise NotImplementedError(f"fuse_conv_bn_eval takes torch's batch norms, not {type(adapter.layer).__name__}")
     if adapter.layer.running_mean is None:
         raise NotImplementedError("without moving statistics there is nothing to fold")
+    computed_in = torch.float64 if x.dtype == torch.float64 else torch.float32
     channels, spatial = x.shape[1], max(x.dim() - 2, 1)
     kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[spatial - 1]
-    convolution = kind(channels, channels, 1, groups=channels).double()
+    convolution = kind(channels, channels, 1, groups=channels, device=x.device, dtype=computed_in)
     for parameter, value in zip(convolution.parameters(), (1.0, 0.0)):  # noqa: B905 - weight, bias; Python 3.9
         nn.init.constant_(parameter, value)
-    norm = copy.deepcopy(adapter.layer).double().eval()
-    fused = nn.utils.fusion.fuse_conv_bn_eval(convolution.eval(), norm)
-    wide = x.double() if x.dim() > 2 else x.double().unsqueeze(-1)
-    return fused(wide).reshape(x.shape).to(x.dtype)
+    fused = nn.utils.fusion.fuse_conv_bn_eval(convolution.eval(), copy.deepcopy(adapter.layer).to(computed_in).eval())
+    torch.backends.cudnn.allow_tf32 = False  # in the backward pass too: products in 10 bits are not the fold's doing
+    wide = x.to(computed_in)
+    return fused(wide if x.dim() > 2 else wide.unsqueeze(-1)).reshape(x.shape).to(x.dtype)
 
 
 def members(transformation: Transformation) -> dict[str, Any]:
     """What a subclass of TorchModule has in place of its own."""
     call = globals()[transformation.name.replace("-", "_")]
-    return {"forward": lambda self, x, training: call(self, x, training)}
+    folded = {"folded": True} if call is fuse else {}
+    return {"forward": lambda self, x, training: call(self, x, training), **folded}

@@ -27,6 +27,7 @@ def started(description: Description, name: str, language: str) -> dict[str, Any
         "inherits": description.inherits,
         "options": list(description.options),
         "summation": description.summation,
+        "folded": description.folded,
     }
     return {"ok": True, "wire": VERSION, "implementation": implementation}
 

@@ -72,6 +72,7 @@ def description_from(answer: dict[str, Any], device: str) -> Description:
         device=computes_on,
         options=fields.texts("options", (), OPTIONS),
         summation=fields.choice("summation", SUMMATIONS),
+        folded=fields.flag("folded"),
         language=fields.text("language"),
     )
 
@@ -89,6 +90,12 @@ class _Fields:
         if not isinstance(value, str):
             raise WireError(f"{self.where}.{name}: expected a string, got {shown(value)}")
         return one_line(value)
+
+    def flag(self, name: str) -> bool:
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise WireError(f"{self.where}.{name}: expected true or false, got {shown(value)}")
+        return bool(value)
 
     def choice(self, name: str, among: tuple[str, ...]) -> str:
         value = self.text(name, among[0])

@@ -26,10 +26,13 @@ PUBLISHED = (
     Search("Long channels", 2_400_000, seed=103, min_n=100),
     *(Search(f'Sums that are declared "{how}"', 4_000_000, seed=104, summation=how) for how in DECLARED),
 )
-OF_SECOND_DERIVATIVES = (
-    Search("Forward mode and second derivatives", 53_000_000, seed=105, derivatives=2),
-    Search("Forward mode and second derivatives, long channels", 1_060_000, seed=106, min_n=100, derivatives=2),
-)
+OF_OTHERS = {
+    "derivatives": (
+        Search("Forward mode and second derivatives", 53_000_000, seed=105, attacked="derivatives"),
+        Search("Second derivatives of long channels", 1_060_000, seed=106, min_n=100, attacked="derivatives"),
+    ),
+    "fold": (Search("Folded into a dense layer", 40_000_000, seed=107, attacked="fold"),),
+}
 
 
 def main() -> int:
@@ -37,7 +40,7 @@ def main() -> int:
     parser.add_argument(
         "--published",
         action="store_true",
-        help="the searches of SEARCH.md, of its first part or, with --derivatives 2, of its second",
+        help="the searches of SEARCH.md, with --attacked those of its last parts",
     )
     parser.add_argument("--evaluations", type=lambda text: int(text.replace("_", "")), default=10_000_000)
     parser.add_argument("--generations", type=int, default=16, help="1: data drawn at random, no evolution")
@@ -45,7 +48,12 @@ def main() -> int:
     parser.add_argument(
         "--summation", choices=("any", *DECLARED), default="any", help="attack the bounds of these sums"
     )
-    parser.add_argument("--derivatives", type=int, choices=(1, 2), default=1, help="2: forward mode and second ones")
+    parser.add_argument(
+        "--attacked",
+        choices=("layer", *OF_OTHERS),
+        default="layer",
+        help="a layer's step and prediction; forward mode and second derivatives; prediction folded into a dense layer",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, help="how many processes")
     parser.add_argument("--on", metavar="SCHEDULER", help="of a Dask cluster: tcp://HOST:PORT")
@@ -54,8 +62,8 @@ def main() -> int:
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
     chosen = options.evaluations, options.seed, options.generations, options.at_least, options.summation
-    chosen += (options.derivatives,)
-    published = OF_SECOND_DERIVATIVES if options.derivatives == 2 else PUBLISHED
+    chosen += (options.attacked,)
+    published = OF_OTHERS.get(options.attacked, PUBLISHED)
     searches = published if options.published else (Search("Channels", *chosen),)
     with open_engine(workers_of(options.jobs, options.on)) as engine:
         results = [total(search, engine, options.keep) for search in searches]

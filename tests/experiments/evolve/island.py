@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.experiments.evolve import directed, evaluate, mutate
+from tests.experiments.evolve import directed, evaluate, folded, mutate
 from tests.experiments.evolve.evaluate import Named, Population, Setting
 from tests.targets.honest.algorithm import Algorithm
+from tests.targets.honest.folds import Folded
 from tests.targets.honest.second import SecondOrder
 
 AWKWARD = (2, 3, 5, 7, 11, 15, 16, 17, 23, 31, 33, 63, 64, 65, 127, 129, 255, 257, 1023, 1025, 4095, 4096)
@@ -33,18 +34,19 @@ class Plan:
     """How many pairs of algorithm and observable it selects for."""
     summation: str = "any"
     """What the algorithms declare: whose bounds are attacked."""
-    derivatives: int = 1
-    """2: forward mode and second derivatives, whose sums are in any order."""
+    attacked: str = "layer"
+    """"layer"; "derivatives": forward mode and second ones; "fold": prediction folded into a dense layer."""
 
     @property
     def dtype(self) -> str:
-        if self.derivatives == 2:
+        if self.attacked != "layer":
             return {0: "float64", 1: "bfloat16", 2: "float16"}.get(self.number % 8, "float32")
         return "float32" if self.number % 8 or self.summation == "wide" else "float64"
 
     @property
     def observables(self) -> tuple[str, ...]:
-        return evaluate.OBSERVABLES if self.derivatives == 1 else directed.OBSERVABLES
+        of = {"layer": evaluate.OBSERVABLES, "derivatives": directed.OBSERVABLES, "fold": folded.OBSERVABLES}
+        return of[self.attacked]
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ class Result:
     """By algorithm and observable."""
 
 
-Algorithms = tuple[Algorithm, ...] | tuple[SecondOrder, ...]
+Algorithms = tuple[Algorithm, ...] | tuple[SecondOrder, ...] | tuple[Folded, ...]
 
 
 def evolve(plan: Plan, algorithms: Algorithms) -> Result:
-    of: Any = mutate if plan.derivatives == 1 else directed
+    of: Any = {"layer": mutate, "derivatives": directed, "fold": folded}[plan.attacked]
     rng = np.random.default_rng([plan.seed, plan.number])
     dtype = plan.dtype
     computed_in = "float64" if dtype == "float64" else "float32"
@@ -96,14 +98,15 @@ def evolve(plan: Plan, algorithms: Algorithms) -> Result:
 
 def worst_of_each(
     plan: Plan, population: Any, setting: Setting, algorithms: Any
-) -> Iterator[tuple[Algorithm | SecondOrder, Named]]:
-    if plan.derivatives == 1:
+) -> Iterator[tuple[Algorithm | SecondOrder | Folded, Named]]:
+    if plan.attacked == "layer":
         return evaluate.ratios(population, setting, algorithms, plan.summation)
-    return directed.ratios(population, setting, algorithms, plan.dtype)
+    of: Any = directed if plan.attacked == "derivatives" else folded
+    return of.ratios(population, setting, algorithms, plan.dtype)
 
 
 def select(
-    population: Population, setting: Setting, worst_of_each: Iterator[tuple[Algorithm | SecondOrder, Named]],
+    population: Population, setting: Setting, worst_of_each: Iterator[tuple[Algorithm | SecondOrder | Folded, Named]],
     focus: list[tuple[int, str]], result: Result, where: str, names: list[str],
 ) -> np.ndarray:  # fmt: skip
     """The channels that breed: the best few of each pair in focus, and now and then the best of any other."""

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from harness.jobs.engines import Engine
 from harness.jobs.job import Job, Tell
-from tests.experiments.evolve.island import Champion, Plan, Result, evolve
+from tests.experiments.evolve.island import Algorithms, Champion, Plan, Result, evolve
 from tests.experiments.evolve.table import Totals
 from tests.experiments.kept import kept_or_done
 from tests.targets.honest.declared import DECLARED
+from tests.targets.honest.folds import FOLDS
 from tests.targets.honest.forty import ALGORITHMS
 from tests.targets.honest.second import SECOND_ORDER
 
@@ -29,19 +30,19 @@ class Search:
     min_n: int = 2
     summation: str = "any"
     """What the algorithms declare."""
-    derivatives: int = 1
+    attacked: str = "layer"
 
     def plan(self, number: int) -> Plan:
         return Plan(
             self.seed, number, self.generations, min_n=self.min_n, summation=self.summation,
-            derivatives=self.derivatives,
+            attacked=self.attacked,
         )  # fmt: skip
 
     def file_of(self, number: int) -> str:
         long = f"-from-{self.min_n}" if self.min_n > 2 else ""
         declared = "" if self.summation == "any" else f"-{self.summation}"
-        second = "-second" if self.derivatives == 2 else ""
-        return f"{self.seed}-{self.generations}{long}-{number}{declared}{second}.json"
+        other = "" if self.attacked == "layer" else f"-{self.attacked}"
+        return f"{self.seed}-{self.generations}{long}-{number}{declared}{other}.json"
 
     def jobs(self) -> Iterator[tuple[str, Job]]:
         """Without end, each with the name of its file."""
@@ -50,7 +51,8 @@ class Search:
 
 
 def island(plan: Plan, _tell: Tell) -> Result:
-    return evolve(plan, SECOND_ORDER if plan.derivatives == 2 else DECLARED.get(plan.summation, ALGORITHMS))
+    of_others: dict[str, Algorithms] = {"derivatives": SECOND_ORDER, "fold": FOLDS}
+    return evolve(plan, of_others.get(plan.attacked) or DECLARED.get(plan.summation, ALGORITHMS))
 
 
 def total(search: Search, engine: Engine, keep: Path | None) -> Totals:
