@@ -11,6 +11,11 @@ report: .venv/ready
 test: .venv/ready
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8
 
+# Which lines and branches of reference and judge no quick test reaches.
+coverage: .venv/ready
+	$(BIN)/pip install --quiet 'coverage>=7.6'
+	$(BIN)/python -m tests.experiments.coverage_of --quick
+
 # The C++ kernels of our PyTorch layer, for this processor: half a minute, once for each version of torch.
 kernels: .venv/ready
 	$(BIN)/python -m impls.pytorch.cpp_batch_norm

@@ -6,7 +6,8 @@
 mutmut changes a copy of the sources in a folder of its own, one copy a room, and asks for each mutant the tests that
 reach its function. A room with more mutants than `--sample` is drawn from at random, by `--seed`. What is known stays
 in the folder: the same command goes on where it was stopped, and mutants of functions that were edited are tried anew.
-MUTATION.md has the result, and the reason for every survivor.
+`survivors.txt` there says what each survivor changes. Functions under a decorator are not changed, nor is what a
+module does when it is imported: mutmut leaves both as they are.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ OF_VERDICTS = (
     "tests/test_known.py",
     "tests/test_coverage.py",
     "tests/test_kept_expected.py",
+    "tests/test_refusals.py",
 )
 OF_DIAGNOSIS = (
     "tests/test_diagnosis_rules.py",
