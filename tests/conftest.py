@@ -5,6 +5,7 @@ And the tests' own processes keep what JAX compiles and what the oracle expects,
 
 from __future__ import annotations
 
+import gc
 import os
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from harness.targets import compilation_cache
 
+gc.set_threshold(10_000)  # the default looks at everything that is kept for the next test again and again
 os.environ.update(compilation_cache.environment())
 os.environ.setdefault("BNPROOF_EXPECTED", "keep")  # the workers of a run share what is expected
 

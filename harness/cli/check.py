@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from harness.check import CheckOptions
     from harness.cli.output import Update
     from harness.judge.report import TargetReport
+
+GARBAGE_AFTER = 20_000
+"""So many new objects before Python looks for unreachable cycles: a check makes records by the ten thousand and keeps
+them all, and to look at each took a twentieth of its time. What targets make is in processes of their own."""
 
 EXIT_STATUSES = """\b
 Exit status:
@@ -120,6 +125,7 @@ def check(
         device=device.value,
         same_in_training=training,
     )
+    gc.set_threshold(GARBAGE_AFTER)
     raise typer.Exit(run_comparison(request, same_as) if same_as else run(request))
 
 
