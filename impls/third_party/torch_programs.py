@@ -33,6 +33,8 @@ class Exported(nn.BatchNorm2d):
 
     def forward(self, x):
         arrays = x, self.running_mean, self.running_var, self.weight, self.bias
+        if self.momentum is None or any(array is None for array in arrays):
+            raise NotImplementedError("exported is the layer with all its arrays, and with a momentum")
         program = exported(self.training, self.momentum, self.eps, x.shape, x.dtype, x.device)
         return program(*arrays)
 
@@ -69,17 +71,23 @@ class Mkldnn(nn.BatchNorm2d):
     dtypes = ("float32",)
 
     def forward(self, x):
+        if self.weight is None or self.bias is None:
+            raise NotImplementedError("oneDNN's kernel takes gamma and beta")
         y = super().forward(x.to_mkldnn()).to_dense()
         return y if self.training else y.detach()
 
 
 class Folded(nn.BatchNorm2d):
-    """Folded into a convolution that does nothing, as for deployment."""
+    """Folded into a convolution that does nothing, as for deployment: all that it has are constants."""
 
     conventions = "torch"
     dtypes = ("float64", "float32")
     trains = False
     folded = True
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.requires_grad_(False)
 
     def forward(self, x):
         if self.running_mean is None:

@@ -138,7 +138,7 @@ class TorchModule(TwiceDifferentiable):
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
     ) -> dict[str, np.ndarray]:
         leaf, upstream = (self._on_device(a).requires_grad_() for a in (x, dy))
-        point = (leaf, self._tensor("gamma"), self._tensor("beta"))
+        point = (leaf, *self._variables())
         y = self._call(leaf, training)
         if not y.requires_grad:
             raise NotImplementedError("y has no gradient")
@@ -147,7 +147,7 @@ class TorchModule(TwiceDifferentiable):
 
     def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, np.ndarray]:
         owners = [owner_of(self.layer, self.paths[name]) for name in ("gamma", "beta")]
-        point = (self._on_device(x), self._tensor("gamma"), self._tensor("beta"))
+        point = (self._on_device(x), *self._variables())
         try:
             with torch_derivatives.duals(point, self._shaped(tangents, point)) as (dual_x, *parameters):
                 with torch_derivatives.replaced(owners, parameters):
@@ -155,6 +155,13 @@ class TorchModule(TwiceDifferentiable):
                 return {"ty": to_numpy(torch_derivatives.tangent_of(y))}
         except RuntimeError as error:  # NotImplementedError is one, and says the same
             raise NotImplementedError(f"PyTorch has no forward mode for it: {error}") from error
+
+    def _variables(self) -> tuple[Tensor, Tensor]:
+        """gamma and beta. Raises NotImplementedError where they are constants: along them there is no derivative."""
+        gamma, beta = self._tensor("gamma"), self._tensor("beta")
+        if not (gamma.requires_grad and beta.requires_grad):
+            raise NotImplementedError("its gamma and beta are constants")
+        return gamma, beta
 
     def _shaped(self, directions: tuple[np.ndarray, ...], point: tuple[Tensor, ...]) -> list[Tensor]:
         along_x, *others = directions
