@@ -54,7 +54,7 @@ def train(
 ) -> dict[str, Any]:
     """As `training.train`, which says what the arguments are, by `replicas` devices.
 
-    on_compiled: called before the first step. Processes must enter it together: gloo waits for 30 seconds, no longer.
+    on_compiled: called before the first step.
 
     Where they belong to several processes, each calls it with the same arguments, the functions aside. The first
     process alone evaluates, while the others wait for it in the next step; their `test_accuracy` is NaN.
@@ -75,16 +75,14 @@ def train(
         train_set = on_every_device((data.train_images, data.train_labels), mesh)
         test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
         rate = np.asarray(settings.learning_rate, dtype)
-        state = (params, stats, train_set)
         compiling = perf_counter()
-        programs = (
-            {
-                size: run_steps.lower(training, *state, order, *steps, rate, batch_size=size, mesh=mesh).compile()
-                for order, steps, size in calls(orders[0], batch_size, STEPS_IN_A_CALL[device], mesh)
-            }
-            if len(orders)
-            else {}
-        )
+        for order, (first, _), size in (
+            calls(orders[0], batch_size, STEPS_IN_A_CALL[device], mesh) if len(orders) else []
+        ):
+            # from `first` to `first`: no step, but compiled
+            jax.block_until_ready(
+                run_steps(training, params, stats, train_set, order, first, first, rate, batch_size=size, mesh=mesh)
+            )
         compile_seconds = perf_counter() - compiling
         if on_compiled:
             on_compiled()
@@ -93,10 +91,11 @@ def train(
             started = perf_counter()
             loss_sum, correct = 0.0, 0
             for order, steps, size in calls(order_of_epoch, batch_size, STEPS_IN_A_CALL[device], mesh):
-                program = programs[size]
-                params, stats, losses, hits = advance(program, params, stats, train_set, order, *steps, rate)
+                params, stats, losses, hits = advance(
+                    training, params, stats, train_set, order, *steps, rate, batch_size=size, mesh=mesh
+                )
                 loss_sum, correct = loss_sum + float(losses), correct + int(hits)
-                done += int(steps[1] - steps[0]) * size
+                done += (steps[1] - steps[0]) * size
                 if settings.on_progress:
                     settings.on_progress(done)
             step_seconds = perf_counter() - started
@@ -152,12 +151,12 @@ class ShardNorm(SyncBatchNorm):
 def calls(order: np.ndarray, batch_size: int, at_once: int, mesh: Mesh) -> Iterator[tuple]:
     """As `training.pieces`: (order on every device, (first step, end), batch size)."""
     for own_order, first, last, size in pieces(order, batch_size, at_once):
-        yield on_every_device(own_order, mesh), (np.int32(first), np.int32(last)), size
+        yield on_every_device(own_order, mesh), (first, last), size
 
 
-def advance(program: Callable[..., Any], *arguments: Any) -> Any:
-    """Call `run_steps`, compiled, and wait until its steps are done."""
-    return jax.block_until_ready(program(*arguments))
+def advance(*arguments: Any, **keywords: Any) -> Any:
+    """`run_steps`, and wait until its steps are done."""
+    return jax.block_until_ready(run_steps(*arguments, **keywords))
 
 
 @partial(jax.jit, static_argnums=0, static_argnames=("batch_size", "mesh"))
