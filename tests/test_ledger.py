@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -235,15 +236,18 @@ def test_an_earlier_ledger_is_kept_under_its_date(tmp_path):
     path = written(tmp_path / "ledger.jsonl", records=1)
     write_compressed(path)
     first = path.read_bytes()
-    for at in (0.0, 0.0, 1.0):
-        os.utime(path, (at, at))
-        written(path, records=3)
-    kept = sorted(file.name for file in (tmp_path / "earlier").iterdir() if file.suffix == ".jsonl")
-    stem = "ledger-19700101T00000"
-    assert kept == [f"{stem}0Z-1.jsonl", f"{stem}0Z.jsonl", f"{stem}1Z.jsonl"]
-    assert (tmp_path / "earlier" / f"{stem}0Z.jsonl").read_bytes() == first
+    written(path, records=3)
+    path.write_text("no ledger")
+    os.utime(path, (0, 0))
+    written(path)
+    made = datetime.fromisoformat(sample.header()["made"]).astimezone(UTC)
+    stem = f"ledger-{made:%Y%m%dT%H%M%SZ}"
+    kept = {file.name for file in (tmp_path / "earlier").iterdir() if file.suffix == ".jsonl"}
+    assert kept == {f"{stem}.jsonl", "ledger-19700101T000000Z.jsonl"}
+    assert (tmp_path / "earlier" / f"{stem}.jsonl").read_bytes() == first
     assert len([*(tmp_path / "earlier").glob("*.jsonl.gz")]) == 1
-    assert not [*(tmp_path / "earlier").glob("*.lock")]
+    written(written(path))
+    assert (tmp_path / "earlier" / f"{stem}-1.jsonl").exists()
 
 
 @pytest.mark.parametrize(("finished", "goes_on", "kept"), [(1, 1, 1), (1, 0, 1), (0, 0, 1), (0, 1, 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ FOLDER = "earlier"
 """Beside a ledger: those of the runs before."""
 FOOTER = b'{"type":"footer"'
 """How the last line of a whole ledger begins."""
+LONGEST_HEADER = 1_000_000
 TAIL = 10_000
 """Bytes in which that line fits."""
 
@@ -59,9 +61,18 @@ def is_whole(path: Path) -> bool:
         return file.read().rstrip(b"\n").rpartition(b"\n")[2].startswith(FOOTER)
 
 
+def date_of(place: Path) -> datetime:
+    """When the run was made, as the ledger says in its header; else when the file was written."""
+    try:
+        with place.open("rb") as file:
+            return datetime.fromisoformat(json.loads(file.readline(LONGEST_HEADER))["made"])
+    except (ValueError, KeyError, TypeError, RecursionError):  # compressed, or no ledger
+        return datetime.fromtimestamp(place.stat().st_mtime, UTC)
+
+
 def free_name(place: Path) -> Path:
-    """Of ledger.jsonl, written on 2 May 2026: earlier/ledger-20260502T191500Z.jsonl, or with a number."""
-    written = datetime.fromtimestamp(place.stat().st_mtime, UTC)
+    """Of ledger.jsonl, made on 2 May 2026: earlier/ledger-20260502T191500Z.jsonl, or with a number."""
+    written = date_of(place).astimezone(UTC)
     stem, dot, ending = place.name.partition(".")
     name = f"{stem}-{written:%Y%m%dT%H%M%SZ}"
     names = (f"{name}{f'-{number}' if number else ''}{dot}{ending}" for number in range(10_000))
