@@ -23,6 +23,7 @@ from typing import Any
 
 from harness.cases.catalogue import BY_ID
 from harness.diagnose import (
+    deviations,
     envelopes,
     evidence,
     fewer_bits,
@@ -33,7 +34,9 @@ from harness.diagnose import (
     pairs,
     replay,
     rounding,
+    side_by_side,
     tuning,
+    yardstick,
 )
 from harness.diagnose.diagnose import diagnose
 from harness.diagnose.mistakes.known import KNOWN
@@ -46,7 +49,9 @@ from tests.in_process import checked
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
-READERS = (evidence, interplay, misfit, notes, pairs, replay, rounding)
+READERS = (
+    deviations, evidence, interplay, misfit, notes, pairs, replay, rounding, side_by_side, yardstick,
+)  # fmt: skip
 """The modules that read `tuning`."""
 REPLAYERS = (fitted, interplay, misfit)
 WIDENERS = (envelopes, evidence, fewer_bits)
