@@ -227,6 +227,22 @@ def test_transformations_see_plain_operations():
 
 
 @built
+def test_parameters_that_are_computed():
+    """torch.nn.utils.parametrize puts gamma elsewhere than where a module keeps its parameters."""
+
+    class Doubled(torch.nn.Module):
+        def forward(self, gamma):
+            return 2 * gamma
+
+    layer, plain = layers(3)
+    x = torch.randn(4, 3)
+    for each in (layer, plain):
+        torch.nn.utils.parametrize.register_parametrization(each, "gamma", Doubled())
+    assert cpp_batch_norm.forward(copy.deepcopy(layer), x) is not None
+    torch.testing.assert_close(layer(x), plain(x))
+
+
+@built
 def test_modes_of_pytorch():
     layer, _ = layers(3)
     x = torch.randn(4, 3)
