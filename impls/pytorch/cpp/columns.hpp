@@ -34,13 +34,14 @@ void in_parts(const Grid& grid, int64_t parts, Body body) {
 }
 
 // Calls body(rows, vector, count) for blocks of rows and tiles of vectors, and after(rows of the block).
-// What is in the cache goes down the rows tile by tile, so that a tile's numbers stay in registers; what is not goes in
-// the order of the memory, row by row: in any other it comes at half the rate. 16-bit values are slower to convert.
+// Down the rows tile by tile, so that a tile's numbers stay in registers; in the order of the memory, row by row, where
+// `streams` is true and x is in no cache: several arrays, or one that is written, come at half the rate in any other.
+// 16-bit values are slower to convert.
 template <int tile, typename Value, typename Body>
-void for_each_block(const Grid& grid, int64_t from, int64_t to, Body body, auto after) {
+void for_each_block(const Grid& grid, int64_t from, int64_t to, bool streams, Body body, auto after) {
   const int64_t row_bytes = grid.columns * sizeof(Value), vectors = grid.vectors();
   const bool in_order =
-      std::is_same_v<Value, Work<Value>> && vectors > tile && row_bytes * grid.rows > IN_CACHE;
+      streams && std::is_same_v<Value, Work<Value>> && vectors > tile && row_bytes * grid.rows > IN_CACHE;
   const int64_t rows = std::clamp<int64_t>(BLOCK_BYTES / row_bytes, 16, MOST_ROWS);
   for (int64_t first = from; first < to; first += rows) {
     const int64_t end = std::min(first + rows, to);
@@ -62,7 +63,7 @@ void for_each_written_block(const Grid& grid, Value* to, Body body) {
     for (int64_t from = first; from < last; from += slab) {
       const int64_t end = std::min(from + slab, last);
       ask_for_pages(to + from * grid.columns, (end - from) * grid.columns);
-      for_each_block<tile, Value>(grid, from, end, body, [](int64_t) {});
+      for_each_block<tile, Value>(grid, from, end, true, body, [](int64_t) {});
     }
   });
 }
@@ -84,12 +85,13 @@ struct Part {
 
 // Parts of the rows: add(rows, vector, count, block) sums, join(part, rows) adds the block to the part.
 template <int width, typename Value, typename Add, typename Join>
-std::vector<Part<Work<Value>>> collect(const Grid& grid, Add add, Join join) {
+std::vector<Part<Work<Value>>> collect(const Grid& grid, bool streams, Add add, Join join) {
   std::vector<Part<Work<Value>>> parts(parts_of(grid), Part<Work<Value>>(grid));
   in_parts(grid, static_cast<int64_t>(parts.size()), [&](int64_t number, int64_t from, int64_t to) {
     auto& part = parts[number];
     for_each_block<TILE, Value>(
-        grid, from, to, [&](const Rows& rows, int64_t vector, auto count) { add(rows, vector, count, part.block); },
+        grid, from, to, streams,
+        [&](const Rows& rows, int64_t vector, auto count) { add(rows, vector, count, part.block); },
         [&](int64_t rows) {
           for (int64_t slot = 0; slot < grid.slots(); slot += width) join(part, slot, rows);
           part.rows += rows;
@@ -171,7 +173,7 @@ template <int width, typename Value>
 std::vector<Moments<double>> moments_of(const Value* x, const Grid& grid, int64_t channels) {
   using Number = Work<Value>;
   const auto parts = collect<width, Value>(
-      grid,
+      grid, false,
       [&](const Rows& rows, int64_t vector, auto count, auto& block) {
         add_moments<width, count>(x, grid, rows, vector, block);
       },
@@ -201,7 +203,7 @@ std::vector<GradientSums<double>> gradient_sums(const Value* x, const Value* dy,
                                                 const Work<Value>* mean, int64_t channels) {
   const auto means = spread(grid, mean);
   const auto parts = collect<width, Value>(
-      grid,
+      grid, true,
       [&](const Rows& rows, int64_t vector, auto count, auto& block) {
         add_gradients<width, count>(x, dy, means.data(), grid, rows, vector, block);
       },

@@ -52,17 +52,12 @@ bool by_columns(const Layout& layout) {
   return layout.inner < WIDTH<Value>;
 }
 
-// Calls body(grid, width) with the lanes of a vector, a constant: half of them where memory sets the pace and values
-// are not converted, which comes faster.
+// Calls body(grid, width) with the lanes of a vector, a constant.
 template <typename Value, typename Body>
 void in_columns(const Layout& layout, Body body) {
-  constexpr int width = WIDTH<Value>;
-  if constexpr (std::is_same_v<Value, Work<Value>>)
-    if (layout.size() * sizeof(Value) > IN_CACHE && layout.channels * layout.inner > columns::TILE * width)
-      return body(columns::grid_of(layout, width / 2), std::integral_constant<int, width / 2>{});
-  const auto grid = columns::grid_of(layout, width);
+  const auto grid = columns::grid_of(layout, WIDTH<Value>);
   if (grid.width == 1) return body(grid, std::integral_constant<int, 1>{});
-  body(grid, std::integral_constant<int, width>{});
+  body(grid, std::integral_constant<int, WIDTH<Value>>{});
 }
 
 // y by statistics that are known.

@@ -53,8 +53,8 @@ struct Layout {
   int64_t size() const { return outer * channels * inner; }
 };
 
-// Bytes of x beyond which it may not be in the processor's own cache.
-constexpr int64_t IN_CACHE = 1 << 20;
+// Bytes of x up to which the arrays of a call stay in a cache.
+constexpr int64_t IN_CACHE = 1 << 22;
 
 // Below this many values a second thread costs more than it saves.
 constexpr int64_t GRAIN = 32768;
