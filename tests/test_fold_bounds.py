@@ -52,7 +52,7 @@ def test_a_fold_rounds_more_than_one_scale():
     error = np.abs(fold.identity(x, x, (gamma, beta, mean, var), 1e-5, "inside_sqrt")[0] - want)
     assert (error / plain).max() > 1
     assert 0.3 < (error / of_fold).max() <= 1
-    assert np.median(of_fold / plain) < 2
+    assert np.median(of_fold / plain) < 4  # nine roundings of |m gamma r| at most, three or so of one scale
 
 
 @pytest.mark.parametrize("number", [0, 2, 3])
