@@ -128,7 +128,8 @@ one thread the ratio is of processor time, with two of time that passes; the col
 Where the control is far from 1, other programs had the processors. Milliseconds are the best round's. Bandwidth: the
 bytes that must be moved (forward x and y, backward x, dy and dx, each once) a second, as a share of those of a copy of
 x into memory that is there already. With large x most of the time is the first write to each page of y and dx, which
-both layers pay: THP_MEM_ALLOC_ENABLE=1, PyTorch's own switch, takes them in huge pages.
+both layers pay, ours less, since it asks for many pages at a time: THP_MEM_ALLOC_ENABLE=1, PyTorch's own switch, takes
+them in huge pages.
 
 Threads spin while they wait for each other. Where other programs have the processors, ratios of two threads are of
 that alone, up to hundreds; such rows are left out.
