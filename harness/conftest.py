@@ -107,7 +107,11 @@ def reports(request: pytest.FixtureRequest) -> Iterator[Reports]:
 
 def needed_targets(selection: Selection, items: list[pytest.Item]) -> list[str]:
     """The targets of the tests that were not deselected; a known difference is about all of them."""
-    parameters: list[dict[str, Any]] = [item.callspec.params for item in items if hasattr(item, "callspec")]
+    parameters: list[dict[str, Any]] = [
+        item.callspec.params
+        for item in items
+        if hasattr(item, "callspec") and "reports" in getattr(item, "fixturenames", ())
+    ]
     if any("known_case" in params for params in parameters):
         return list(selection.targets)
     named = {params["target"] for params in parameters if "target" in params}
