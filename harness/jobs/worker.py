@@ -50,12 +50,18 @@ class Throttled:
 def main(descriptor: int) -> None:
     """descriptor: of the socket over which jobs come."""
     os.set_inheritable(descriptor, False)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is tidied up
+    signal.signal(signal.SIGTERM, tidy_up)
     connection = Connection(descriptor)
     jobs: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=receive, args=(connection, jobs), daemon=True).start()
     while True:
         answer(connection, jobs.get())
+
+
+def tidy_up(number: int, _: Any) -> None:
+    """End as after the last line. Another signal would interrupt what tidies up, with a traceback."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def receive(connection: Connection, jobs: SimpleQueue[bytes]) -> None:

@@ -8,15 +8,19 @@ CLASSES = {3: BatchNorm1dToQuantScaleBias, 4: BatchNorm2dToQuantScaleBias}
 
 
 class ScaleBias(nn.BatchNorm2d):
-    """Its parameters and statistics are torch's, and are loaded anew for each prediction."""
+    """Its parameters and statistics are torch's, constants, and are loaded anew for each prediction."""
 
     conventions = "torch"
     dtypes = ("float64", "float32")
     ranks = (3, 4)
     trains = False
 
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.requires_grad_(False)
+
     def forward(self, x):
-        if self.running_mean is None or self.weight is None:
+        if self.running_mean is None or self.weight is None or self.bias is None:
             raise NotImplementedError("it is made of gamma, beta and both statistics")
         layer = CLASSES[x.ndim](self.num_features, self.eps, weight_quant=None).to(x)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""mmcv.cnn.fuse_conv_bn: batch norm folded into a convolution that does nothing, as for deployment."""
+"""mmcv.cnn.fuse_conv_bn: batch norm folded into a convolution that does nothing, as for deployment: of constants."""
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -10,9 +10,15 @@ class Fused(nn.BatchNorm2d):
     dtypes = ("float64", "float32")
     trains = False
 
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.requires_grad_(False)
+
     def forward(self, x):
         if self.running_mean is None:
             raise NotImplementedError("only constants can be folded: without statistics there are none")
+        if self.weight is None or self.bias is None:
+            raise NotImplementedError("fuse_conv_bn takes gamma and beta")
         convolution = nn.Conv2d(*2 * (self.num_features,), 1, groups=self.num_features, bias=False).to(x)
         nn.init.ones_(convolution.weight)
         with torch.no_grad():
