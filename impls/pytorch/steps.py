@@ -82,7 +82,8 @@ def epoch_runner(
         return captured(step, examples, batch_size, device), "CUDA graph"
     some = torch.arange(min(batch_size, examples), device=device)
     full, how = compiled_step(steps.by_operations, some) if compiled else (steps.by_operations, "eager")
-    full(some)
+    if how == "eager":  # a compiled step has been made already
+        full(some)
 
     def run(order: Tensor, on_batch: OnBatch) -> None:
         for batch in order.split(batch_size):

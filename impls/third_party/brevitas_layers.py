@@ -2,22 +2,16 @@
 
 import torch
 from brevitas.nn import BatchNorm1dToQuantScaleBias, BatchNorm2dToQuantScaleBias
-from torch import nn
+
+from impls.third_party.torch_layers import PredictsAlone
 
 CLASSES = {3: BatchNorm1dToQuantScaleBias, 4: BatchNorm2dToQuantScaleBias}
 
 
-class ScaleBias(nn.BatchNorm2d):
-    """Its parameters and statistics are torch's, constants, and are loaded anew for each prediction."""
+class ScaleBias(PredictsAlone):
+    """Its parameters and statistics are torch's, and are loaded anew for each prediction."""
 
-    conventions = "torch"
-    dtypes = ("float64", "float32")
     ranks = (3, 4)
-    trains = False
-
-    def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
-        self.requires_grad_(False)
 
     def forward(self, x):
         if self.running_mean is None or self.weight is None or self.bias is None:

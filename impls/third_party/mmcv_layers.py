@@ -1,19 +1,13 @@
-"""mmcv.cnn.fuse_conv_bn: batch norm folded into a convolution that does nothing, as for deployment: of constants."""
+"""mmcv.cnn.fuse_conv_bn: batch norm folded into a convolution that does nothing, as for deployment."""
 
 import torch
 from mmcv.cnn import fuse_conv_bn
 from torch import nn
 
+from impls.third_party.torch_layers import PredictsAlone
 
-class Fused(nn.BatchNorm2d):
-    conventions = "torch"
-    dtypes = ("float64", "float32")
-    trains = False
 
-    def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
-        self.requires_grad_(False)
-
+class Fused(PredictsAlone):
     def forward(self, x):
         if self.running_mean is None:
             raise NotImplementedError("only constants can be folded: without statistics there are none")

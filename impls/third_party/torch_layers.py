@@ -35,6 +35,18 @@ class ChannelsLast(nn.BatchNorm2d):
         return super().forward(x.contiguous(memory_format=torch.channels_last))
 
 
+class PredictsAlone(nn.BatchNorm2d):
+    """A base of layers as they are deployed: all that they have are constants."""
+
+    conventions = "torch"
+    dtypes = ("float64", "float32")
+    trains = False
+
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        self.requires_grad_(False)
+
+
 def compiled(num_features, eps=1e-5, momentum=0.1, backend="inductor"):
     """Never the layer itself: without `fullgraph` torch runs that in its place after a few shapes and settings."""
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 10_000

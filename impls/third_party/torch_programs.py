@@ -10,7 +10,7 @@ from torch.nn.functional import batch_norm as normalized
 from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from impls.third_party.torch_layers import ALL_DTYPES, CLASSES, batch_norm, compiled
+from impls.third_party.torch_layers import ALL_DTYPES, CLASSES, PredictsAlone, batch_norm, compiled
 
 
 def scripted(num_features, ndim, eps=None, momentum=None):
@@ -77,17 +77,10 @@ class Mkldnn(nn.BatchNorm2d):
         return y if self.training else y.detach()
 
 
-class Folded(nn.BatchNorm2d):
-    """Folded into a convolution that does nothing, as for deployment: all that it has are constants."""
+class Folded(PredictsAlone):
+    """Folded into a convolution that does nothing, as for deployment."""
 
-    conventions = "torch"
-    dtypes = ("float64", "float32")
-    trains = False
     folded = True
-
-    def __init__(self, *arguments, **named):
-        super().__init__(*arguments, **named)
-        self.requires_grad_(False)
 
     def forward(self, x):
         if self.running_mean is None:
