@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -66,6 +66,17 @@ def play(target: Target | type[OracleLayer], case: Case, dtype: str, conventions
     observation = Observation(results)
     judgements = judge(case, ready.script, ready.expected, observation)
     return PlayedCase(case, dtype, ready.script, ready.expected, observation, judgements)
+
+
+def with_dx_off(played: PlayedCase, share: float) -> PlayedCase:
+    """The case as judged where every dx is off by a share of itself."""
+    steps = [
+        replace(result, values=result.values | {"dx": result.values["dx"] * (1 + share)})
+        for result in played.observation.steps
+    ]
+    observation = Observation(steps)
+    judgements = judge(played.case, played.script, played.expected, observation)
+    return replace(played, observation=observation, judgements=judgements)
 
 
 def rounded(name: str, value: np.ndarray, dtype: str) -> np.ndarray:
