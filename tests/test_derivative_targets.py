@@ -6,6 +6,7 @@ from torch import nn
 
 from harness.cases.catalogue import BY_ID
 from harness.targets.wrap import function, torch_module
+from impls.third_party import jax_stax
 from tests.in_process import checked
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:FutureWarning")
@@ -73,6 +74,14 @@ def test_a_backward_that_refuses_is_unsupported():
         "eval_double": "agree",
         "eval_jvp": "agree",
     }
+
+
+def test_a_library_s_jax_layer_agrees():
+    """Whether its point, directions and results are in the right order: the same code serves six libraries."""
+    layer = type("OfOneType", (jax_stax.StaxBatchNorm,), {"dtypes": ("float64",)})
+    report = checked(layer, cases=(BY_ID["double"], BY_ID["jvp"]))
+    assert [judgement.observable for judgement in report.judgements] == ["dx2", "ddy", "dgamma2", "ty"]
+    assert report.verdict == "agree"
 
 
 def test_a_function_is_asked_too():

@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from impls.third_party.jax_twice import TwiceDifferentiable
+
 NAMES = ("y", "dx", "dgamma", "dbeta")
 
 
-class BrainpyBatchNorm:
+class BrainpyBatchNorm(TwiceDifferentiable):
     conventions = {"preset": "flax", "moving_var": "unbiased"}
     dtypes = ("float64", "float32")
     ranks = (3, 4, 5)
@@ -34,6 +36,12 @@ class BrainpyBatchNorm:
     def stats(self):
         return {"moving_mean": np.asarray(self.arrays[2]), "moving_var": np.asarray(self.arrays[3])}
 
+    def forward(self, training):
+        return lambda x, gamma, beta: called(self.layer, training, x, gamma, beta, *self.arrays[2:])[0]
+
+    def parameters(self):
+        return self.arrays[:2]
+
     def _step(self, x, dy, training):
         results, self.arrays[2:] = self.compiled(training, x, dy, *self.arrays)
         return {name: np.asarray(array) for name, array in zip(NAMES, results)}  # noqa: B905 - Python 3.9
@@ -41,16 +49,22 @@ class BrainpyBatchNorm:
 
 def step(layer, training, x, dy, gamma, beta, *moving):
     """((y, dx, dgamma, dbeta), the moving statistics)."""
-    variables = layer.scale, layer.bias, layer.running_mean, layer.running_var
-    before = [variable.value for variable in variables]
 
-    def forward(x, gamma, beta):
-        for variable, value in zip(variables, (gamma, beta, *moving)):  # noqa: B905
-            variable.value = value
-        brainpy.share.save(fit=training)
-        return layer(x), [variable.value for variable in variables[2:]]
+    def forward(*inputs):
+        return called(layer, training, *inputs, *moving)
 
     y, backward, moved = jax.vjp(forward, x, gamma, beta, has_aux=True)
+    return (y, *backward(dy)), moved
+
+
+def called(layer, training, x, *values):
+    """y and the moving statistics, by values of the variables, which are as they were afterwards."""
+    variables = layer.scale, layer.bias, layer.running_mean, layer.running_var
+    before = [variable.value for variable in variables]
+    for variable, value in zip(variables, values):  # noqa: B905
+        variable.value = value
+    brainpy.share.save(fit=training)
+    y, moved = layer(x), [variable.value for variable in variables[2:]]
     for variable, value in zip(variables, before):  # noqa: B905 - nothing traced stays behind
         variable.value = value
-    return (y, *backward(dy)), moved
+    return y, moved

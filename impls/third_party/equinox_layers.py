@@ -3,15 +3,19 @@
 Its other mode, "ema", normalizes by the moving averages in training too, and so is no batch norm in the usual sense.
 """
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from impls.third_party.jax_twice import TwiceDifferentiable
+
 AXIS = "batch"
 
 
-class EquinoxBatchNorm:
+class EquinoxBatchNorm(TwiceDifferentiable):
     conventions = {"preset": "flax", "channel_axis": 1, "debias": True}
     dtypes = ("float64", "float32")
     ranks = (2, 3, 4, 5)
@@ -51,19 +55,25 @@ class EquinoxBatchNorm:
             for name, average in zip(("moving_mean", "moving_var"), averages, strict=True)
         }
 
-    def _step(self, x, dy, inference):
-        def forward(x, *parameters):
-            layer = with_parameters(self.layer, *parameters) if parameters else self.layer
-            of_batch = jax.vmap(
-                lambda x, moving: layer(x, moving, inference=inference),
-                axis_name=AXIS, in_axes=(0, None), out_axes=(0, None),
-            )  # fmt: skip
-            return of_batch(x, self.moving)
+    def forward(self, training):
+        return lambda *inputs: self._call(not training, *inputs)[0]
 
-        parameters = () if self.layer.weight is None else (self.layer.weight, self.layer.bias)
-        y, backward, self.moving = jax.vjp(forward, jnp.asarray(x), *parameters, has_aux=True)
+    def parameters(self):
+        return () if self.layer.weight is None else (self.layer.weight, self.layer.bias)
+
+    def _step(self, x, dy, inference):
+        forward = functools.partial(self._call, inference)
+        y, backward, self.moving = jax.vjp(forward, jnp.asarray(x), *self.parameters(), has_aux=True)
         arrays = (y, *backward(jnp.asarray(dy)))
         return {name: np.asarray(a) for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=False)}
+
+    def _call(self, inference, x, *parameters):
+        layer = with_parameters(self.layer, *parameters) if parameters else self.layer
+        of_batch = jax.vmap(
+            lambda x, moving: layer(x, moving, inference=inference),
+            axis_name=AXIS, in_axes=(0, None), out_axes=(0, None),
+        )  # fmt: skip
+        return of_batch(x, self.moving)
 
 
 def with_parameters(layer, weight, bias):

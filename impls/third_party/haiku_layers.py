@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from impls.third_party.jax_twice import TwiceDifferentiable
 
-class HaikuBatchNorm:
+
+class HaikuBatchNorm(TwiceDifferentiable):
     conventions = {"preset": "flax", "debias": True}
     dtypes = ("float64", "float32")
     ranks = (2, 3, 4, 5)
@@ -24,8 +26,8 @@ class HaikuBatchNorm:
             hk.transform_with_state(lambda x, training: hk.BatchNorm(*has, **given, name="bn")(x, training))
         ).apply
         self.shape = (1,) * (setup.ndim - 1) + (setup.num_features,)
-        parameters = {"scale": setup.gamma, "offset": setup.beta}
-        self.params = {"bn": {name: self._as_theirs(a) for name, a in parameters.items() if a is not None}}
+        arrays = {"scale": setup.gamma, "offset": setup.beta}
+        self.params = {"bn": {name: self._as_theirs(a) for name, a in arrays.items() if a is not None}}
         self.moving = {
             f"bn/~/{name}_ema": {"counter": jnp.zeros((), jnp.int32), "hidden": start, "average": start}
             for name, start in (
@@ -46,6 +48,16 @@ class HaikuBatchNorm:
 
     def stats(self):
         return {f"moving_{name}": np.ravel(self.moving[f"bn/~/{name}_ema"]["average"]) for name in ("mean", "var")}
+
+    def forward(self, training):
+        def y_of(x, gamma, beta):
+            parameters = {"scale": self._as_theirs(gamma), "offset": self._as_theirs(beta)}
+            return self.apply({"bn": parameters}, self.moving, x, training)[0]
+
+        return y_of
+
+    def parameters(self):
+        return self.params["bn"]["scale"].ravel(), self.params["bn"]["offset"].ravel()
 
     def _as_theirs(self, array):
         return jnp.asarray(array).reshape(self.shape)

@@ -1,12 +1,16 @@
 """objax.nn.BatchNorm, whose variables are read and written around a function that JAX differentiates."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import objax
 
+from impls.third_party.jax_twice import TwiceDifferentiable
 
-class ObjaxBatchNorm:
+
+class ObjaxBatchNorm(TwiceDifferentiable):
     conventions = {"preset": "flax", "channel_axis": 1, "default_eps": 1e-6, "default_momentum": 0.999}
     dtypes = ("float64", "float32")
     ranks = (2, 3, 4, 5)
@@ -37,18 +41,25 @@ class ObjaxBatchNorm:
         return {f"moving_{name}": np.ravel(getattr(self.layer, f"running_{name}").value) for name in ("mean", "var")}
 
     def _step(self, x, dy, training):
+        forward = functools.partial(self._call, training)
+        y, backward, moved = jax.vjp(forward, jnp.asarray(x), *self.parameters(), has_aux=True)
+        self.layer.running_mean.value, self.layer.running_var.value = moved
+        arrays = (y, *backward(jnp.asarray(dy)))
+        return {name: np.asarray(a) for name, a in zip(("y", "dx", "dgamma", "dbeta"), arrays, strict=True)}
+
+    def forward(self, training):
+        return lambda *inputs: self._call(training, *inputs)[0]
+
+    def parameters(self):
+        return self.gamma.value.ravel(), self.beta.value.ravel()
+
+    def _call(self, training, x, gamma, beta):
+        """y and the moved statistics. The variables are as they were afterwards: nothing traced stays behind."""
         layer = self.layer
-        parameters = layer.gamma.value, layer.beta.value
-        running = layer.running_mean.value, layer.running_var.value
-
-        def forward(x, gamma, beta):
-            self.gamma.value, self.beta.value = gamma, beta
-            layer.running_mean.value, layer.running_var.value = running
-            y = layer(x, training)
-            return y, (layer.running_mean.value, layer.running_var.value)
-
-        y, backward, moved = jax.vjp(forward, jnp.asarray(x), *parameters, has_aux=True)
-        self.gamma.value, self.beta.value = parameters
-        layer.running_mean.value, layer.running_var.value = moved
-        dx, dgamma, dbeta = backward(jnp.asarray(dy))
-        return {"y": np.asarray(y), "dx": np.asarray(dx), "dgamma": np.ravel(dgamma), "dbeta": np.ravel(dbeta)}
+        variables = self.gamma, self.beta, layer.running_mean, layer.running_var
+        before = [variable.value for variable in variables]
+        self.gamma.value, self.beta.value = gamma.reshape(self.shape), beta.reshape(self.shape)
+        y, moved = layer(x, training), (layer.running_mean.value, layer.running_var.value)
+        for variable, value in zip(variables, before, strict=True):
+            variable.value = value
+        return y, moved

@@ -1,7 +1,10 @@
 """paddle.nn.BatchNorm1D to 3D, by rank."""
 
+import contextlib
+
 import numpy as np
 import paddle
+from paddle.incubate.autograd import jvp
 
 LAYERS = {2: paddle.nn.BatchNorm1D, 3: paddle.nn.BatchNorm1D, 4: paddle.nn.BatchNorm2D, 5: paddle.nn.BatchNorm3D}
 
@@ -52,6 +55,22 @@ class PaddleBatchNorm:
         paddle.nn.Sequential(self.layer).train()
         return self.eval(x, dy)
 
+    def train_double(self, x, dy, *directions):
+        self.layer.train()
+        return self._twice(x, dy, directions)
+
+    def eval_double(self, x, dy, *directions):
+        self.layer.eval()
+        return self._twice(x, dy, directions)
+
+    def train_jvp(self, x, *tangents):
+        self.layer.train()
+        return self._tangent(x, tangents)
+
+    def eval_jvp(self, x, *tangents):
+        self.layer.eval()
+        return self._tangent(x, tangents)
+
     def stats(self):
         if not self.keeps_statistics:
             return {}
@@ -66,6 +85,28 @@ class PaddleBatchNorm:
         named = zip(("y", "dx", *self.parameters), (y, *gradients), strict=True)
         return {name: array.numpy() for name, array in named if array is not None}
 
+    def _twice(self, x, dy, directions):
+        x, dy = watched(x), watched(dy)
+        gamma, beta = self.parameters.values()
+        with unsupported():
+            first = paddle.grad(self.layer(x), [x, gamma, beta], dy, create_graph=True)
+            second = paddle.grad(first, [x, dy, gamma], [*map(paddle.to_tensor, directions)])
+        return {name: array.numpy() for name, array in zip(("dx2", "ddy", "dgamma2"), second, strict=True)}
+
+    def _tangent(self, x, tangents):
+        held = dict(self.layer._parameters)
+
+        def y_of(x, gamma, beta):
+            self.layer._parameters.update(weight=gamma, bias=beta)
+            return self.layer(x)
+
+        try:
+            with unsupported():
+                _, ty = jvp(y_of, [watched(x), *self.parameters.values()], [*map(paddle.to_tensor, tangents)])
+        finally:
+            self.layer._parameters.update(held)
+        return {"ty": ty.numpy()}
+
 
 class ChannelsLast(PaddleBatchNorm):
     conventions = {**PaddleBatchNorm.conventions, "channel_axis": -1}
@@ -73,3 +114,16 @@ class ChannelsLast(PaddleBatchNorm):
 
     def layout(self, rank):
         return {"data_format": {3: "NLC", 4: "NHWC", 5: "NDHWC"}[rank]}
+
+
+def watched(array):
+    return paddle.to_tensor(np.ascontiguousarray(array), stop_gradient=False)
+
+
+@contextlib.contextmanager
+def unsupported():
+    """What Paddle refuses: second derivatives in prediction, and its jvp, which asks for one of them alone."""
+    try:
+        yield
+    except ValueError as error:
+        raise NotImplementedError(f"Paddle has no second derivative for it: {error}") from error

@@ -6,8 +6,10 @@ float32 only: the fused kernel takes no float64, and the layer does not ask.
 import sonnet as snt
 import tensorflow as tf
 
+from impls.third_party.tensorflow_twice import TwiceDifferentiable
 
-class SonnetBatchNorm:
+
+class SonnetBatchNorm(TwiceDifferentiable):
     conventions = {
         "preset": "keras",
         "debias": True,
@@ -53,6 +55,12 @@ class SonnetBatchNorm:
             "moving_var": self.layer.moving_variance.value.numpy().ravel(),
         }
 
+    def forward(self, x, training):
+        return self.layer(x, is_training=training)
+
+    def variables(self):
+        return self.layer.scale, self.layer.offset
+
     def _set(self, variable, array):
         variable.assign(array.reshape(variable.shape))
 
@@ -60,7 +68,7 @@ class SonnetBatchNorm:
         x = tf.constant(x)
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = self.layer(x, is_training=training)
+            y = self.forward(x, training)
         inputs = {"dx": x, **self.parameters}
         gradients = tape.gradient(y, [*inputs.values()], output_gradients=tf.constant(dy))
         values = {"y": y.numpy()} | {name: a.numpy() for name, a in zip(inputs, gradients, strict=True)}

@@ -3,8 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from impls.third_party.tensorflow_twice import TwiceDifferentiable
 
-class Fused:
+
+class Fused(TwiceDifferentiable):
     conventions = {"preset": "torch", "channel_axis": -1, "single_value": "any"}
     dtypes: tuple[str, ...] = ("float32", "bfloat16", "float16")
     ranks: tuple[int, ...] = (4,)
@@ -29,11 +31,14 @@ class Fused:
         x, dy = tf.constant(x), tf.constant(dy)
         with tf.GradientTape() as tape:
             tape.watch([x, self.gamma, self.beta])
-            y = self._call(x, training)
+            y = self.forward(x, training)
         gradients = tape.gradient(y, [x, self.gamma, self.beta], output_gradients=dy)
         return {name: a.numpy() for name, a in zip(("y", "dx", "dgamma", "dbeta"), (y, *gradients), strict=True)}
 
-    def _call(self, x, training):
+    def variables(self):
+        return self.gamma, self.beta
+
+    def forward(self, x, training):
         out = fused(x, self.gamma, self.beta, self.mean, self.var, self.eps, self.momentum, training)
         if training:
             self.mean, self.var = out.batch_mean, out.batch_variance
@@ -81,7 +86,7 @@ class Moments(Fused):
             raise ValueError("neither function has a default for them")
         super().__init__(setup)
 
-    def _call(self, x, training):
+    def forward(self, x, training):
         mean, var = self.mean, self.var
         if training:
             mean, var = tf.nn.moments(x, list(range(len(x.shape) - 1)))

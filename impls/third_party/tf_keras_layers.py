@@ -3,10 +3,12 @@
 import tensorflow as tf
 import tf_keras
 
+from impls.third_party.tensorflow_twice import TwiceDifferentiable
+
 NAMES = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
-class TfKerasBatchNorm:
+class TfKerasBatchNorm(TwiceDifferentiable):
     conventions = {"preset": "keras", "single_value": "any"}
     dtypes = ("float64", "float32")
     ranks = (2, 3, 4, 5)
@@ -38,13 +40,19 @@ class TfKerasBatchNorm:
     def stats(self):
         return {"moving_mean": self.layer.moving_mean.numpy(), "moving_var": self.layer.moving_variance.numpy()}
 
+    def forward(self, x, training):
+        return self.layer(x, training=training)
+
+    def variables(self):
+        return self.layer.gamma, self.layer.beta
+
     def _step(self, x, dy, training):
         x = tf.constant(x)
         parameters = {"dgamma": self.layer.gamma, "dbeta": self.layer.beta}
         parameters = {name: variable for name, variable in parameters.items() if variable is not None}
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = self.layer(x, training=training)
+            y = self.forward(x, training)
         arrays = (y, *tape.gradient(y, [x, *parameters.values()], output_gradients=tf.constant(dy)))
         named = dict(zip(("y", "dx", *parameters), arrays, strict=True))
         return {name: array.numpy() for name, array in named.items() if array is not None}

@@ -1,6 +1,6 @@
-# targets: keras-tensorflow
+# targets: keras-tensorflow, tensorflow-moments, tf-keras, sonnet
 # title: second derivatives of training by x are wrong: tf.nn.moments takes the mean for a constant inside the variance
-# documented: the code says "the gradient is zero" of its stop_gradient, which holds for the first derivative alone
+# documented: its code says "the gradient is zero" of its stop_gradient (tensorflow#19609), true of first derivatives
 import numpy as np
 import tensorflow as tf
 
