@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from reference.flushed_products import Lost
+from reference.layer_formulas import Layer, dx_forms, slope_of_root, y_forms
 from reference.quantity import Arithmetic, Quantity
-from reference.statistics_error import Batch, denominator, less_the_mean, scale_error, statistics_errors
+from reference.statistics_error import Batch, denominator, scale_error, statistics_errors
 
 Array = NDArray[np.float64]
 Bounds = dict[str, Array]
@@ -78,11 +79,12 @@ def train_bounds(
     layer, batch, m_error, v_error = layer_of_batch(
         x, dy, gamma, beta, eps, precision, eps_at, extra_var_error, summation
     )
+    lost = Lost(layer)
     per_std, bounded = (None, True) if eps_at == "inside_sqrt" else slope_of_root(layer, batch.var, v_error, eps)
     return {
-        "y": stored(y_forms(layer), precision),
-        "dx": np.where(bounded, stored(dx_forms(layer, per_std), precision), np.inf),
-        "dgamma": _bound(layer.dgamma),
+        "y": stored(y_forms(layer), precision, lost.in_y),
+        "dx": np.where(bounded, stored(dx_forms(layer, per_std), precision, lost.in_dx(per_std)), np.inf),
+        "dgamma": _bound(layer.dgamma) + (lost.in_dgamma if summation == "any" else 0.0),
         "dbeta": _bound(layer.sum_dy),
         "mean": m_error,
         "var": v_error,
@@ -106,11 +108,11 @@ def eval_bounds(
         x, dy, gamma, beta, eps, precision, eps_at,
         (moving_mean, moving_var), (moving_mean_bound, moving_var_bound), summation,
     )  # fmt: skip
-    dx = layer.gamma * layer.r * layer.dy
+    dx, lost = layer.gamma * layer.r * layer.dy, Lost(layer)
     return {
-        "y": stored(y_forms(layer), precision),
-        "dx": stored([dx, layer.gamma * layer.dy * layer.r], precision),
-        "dgamma": _bound(layer.dgamma),
+        "y": stored(y_forms(layer), precision, lost.in_y),
+        "dx": stored([dx, layer.gamma * layer.dy * layer.r], precision, lost.in_prediction_dx),
+        "dgamma": _bound(layer.dgamma) + (lost.in_dgamma if summation == "any" else 0.0),
         "dbeta": _bound(layer.sum_dy),
     }
 
@@ -138,7 +140,7 @@ def moving_bound(
     return float64(inherited + u * (1 + 8 * u) * (weights + products + result) + 4 * flush)
 
 
-# --- the formulas ---
+# --- what they are computed from ---
 
 
 def layer_of_batch(
@@ -177,137 +179,6 @@ def layer_of_statistics(
     return Layer.of(arithmetic, batch, float64(dy), float64(gamma), float64(beta), denominator(v, eps, eps_at))
 
 
-@dataclass(frozen=True)
-class Layer:
-    """The quantities that the formulas are made of: x, dy, d (n, C); gamma, beta, m, r (C,)."""
-
-    x: Quantity
-    dy: Quantity
-    gamma: Quantity
-    beta: Quantity
-    m: Quantity
-    r: Quantity
-    d: Quantity
-    """x - m, as it is computed."""
-    d_regrouped: Quantity
-    """x s - m s over s, whatever s is: its two products are rounded, and what is added to them. Never better than d."""
-
-    @classmethod
-    def of(cls, arithmetic: Arithmetic, batch: Batch, dy: Array, gamma: Array, beta: Array, root: Array) -> Layer:
-        exact, u = arithmetic.exact, arithmetic.unit
-        x, r = exact(batch.x), 1 / root
-        m = Quantity(batch.mean, arithmetic, mean=np.ones_like(r))
-        products = u * (1 + 8 * u) * (np.abs(batch.x) + 2 * m_size(m))
-        regrouped = Quantity(batch.d, arithmetic, mean=-np.ones_like(r), rest=x.rest + products + 2 * arithmetic.flush)
-        scale = Quantity(r, arithmetic, scale=r, rest=arithmetic.flush)
-        return cls(
-            x, exact(dy), exact(gamma), exact(beta), m, scale,
-            less_the_mean(batch, arithmetic, x.rest), arithmetic.rounded(regrouped),
-        )  # fmt: skip
-
-    @cached_property
-    def sum_dy(self) -> Quantity:
-        return self.dy.sum()
-
-    @cached_property
-    def sum_dy_x(self) -> Quantity:
-        return (self.dy * self.x).sum()
-
-    @cached_property
-    def dgamma(self) -> Quantity:
-        """sum(dy xh), xh as x r - m r; or r (sum(dy x) - m sum(dy)). No other grouping rounds more than both."""
-        m, r = self.m, self.r
-        if r.arithmetic.summation != "any":
-            return self.dgamma_of_centred
-        by_xh = (self.dy * (self.d_regrouped * r)).sum()
-        regrouped = self.sum_dy_x * r - (self.sum_dy * m) * r
-        return by_xh.or_worse(regrouped)
-
-    @cached_property
-    def dgamma_of_centred(self) -> Quantity:
-        """sum(dy (d/std)), or r sum(dy d), d = x - m: what a layer that declares its sums says that it computes."""
-        return (self.dy * divided(self.d, self.r)).sum().or_worse((self.dy * self.d).sum() * self.r)
-
-
-def divided(a: Quantity, r: Quantity) -> Quantity:
-    """a over the inverse of r: a division within an ulp."""
-    return r.arithmetic.rounded(a.exact_product(r), 2.0)
-
-
-def m_size(m: Quantity) -> Array:
-    return np.abs(m.value) + m.radius
-
-
-def y_forms(layer: Layer) -> list[Quantity]:
-    """gamma (x r - m r) + beta, which no grouping of (x - m) r exceeds, and x scale + (beta - m scale)."""
-    g, b, x, m, r = layer.gamma, layer.beta, layer.x, layer.m, layer.r
-    scale = as_one_error(g * r)
-    return [g * (x * r - m * r) + b, x * scale + (b - m * scale), (layer.d * r) * g + b, layer.d * (g * r) + b]
-
-
-def as_one_error(scale: Quantity) -> Quantity:
-    """A product of r, whose whole error is common to the channel, as a dependence on r's error in its place."""
-    p = scale.arithmetic.scale_error
-    return Quantity(scale.value, scale.arithmetic, scale=scale.radius / p, rest=0.0 * scale.value)
-
-
-def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
-    """The closed form of Ioffe and Szegedy 2015, section 3, grouped anyhow; and reverse mode through mean and var.
-
-    per_std: the factor of the third term where eps is outside the root; see `slope_of_root`.
-    """
-    n = len(layer.x.value)
-    g, dy, r = layer.gamma, layer.dy, layer.r
-    c = layer.dgamma.over(n)  # mean(dy xh)
-    if per_std is not None:
-        c = c * per_std
-    scale = g * r
-    xh = layer.d_regrouped * r
-    closed = scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
-    return [closed, reverse_mode(layer, n, per_std)]
-
-
-def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
-    """dx by way of dr, dv and dm, as autodiff does it.
-
-    For y = gamma (x - m) r + beta or x scale + shift; and for y = gamma (x - m)/std + beta, which divides each value,
-    within an ulp, in the sum as well.
-    """
-    g, r, d = layer.gamma, layer.r, layer.d
-    upstream = g * layer.dy
-    dr = (upstream * d).sum().or_worse((layer.sum_dy_x - layer.m * layer.sum_dy) * g)
-    by_products = dr * (r * r * r).times(-0.5)
-    by_quotients = (upstream * divided(divided(d, r), r)).sum() * r.times(-0.5)
-    dv = r.arithmetic.rounded(by_products.or_worse(by_quotients), 6.0)  # six more for the other ways to get r^3
-    return through_statistics(layer, dv, divided(upstream, r), n, per_std)
-
-
-def through_statistics(
-    layer: Layer, dv: Quantity, through_x: Quantity, n: int, per_std: Quantity | None
-) -> Quantity:  # fmt: skip
-    """dx from the gradient of the variance and from what comes through x - m alone."""
-    if per_std is not None:
-        dv = dv * per_std
-    through_v = layer.d * dv.over(n).times(2.0)
-    both = through_x + through_v
-    dm = (through_x.sum() + through_v.sum()).or_worse(both.sum())  # two sums, or their terms are added first
-    return both - dm.over(n)
-
-
-def slope_of_root(layer: Layer, v: Array, v_error: Array, eps: float) -> tuple[Quantity, NDArray[np.bool_]]:
-    """(sqrt(v) + eps)/sqrt(v): with eps outside the root, dr/dv = -r^2/(2 sqrt(v)) and not -r^3/2.
-
-    Second, where it has a bound at all: not where the variance may be 0. ERROR_BOUNDS.md, section 9.
-    """
-    u = layer.r.arithmetic.unit
-    s, s_low, s_high = np.sqrt(v), np.sqrt(np.maximum(v - v_error, 0)), np.sqrt(v + v_error)
-    slope = (s + eps) / s
-    share = np.maximum((s_low + eps) / s_low / slope - 1, 1 - (s_high + eps) / s_high / slope) + 8 * u
-    bounded = ~(s_low <= 0)
-    slope, rest = np.where(bounded, slope, 1.0), np.where(bounded, slope * share, 0.0)
-    return Quantity(slope, layer.r.arithmetic, rest=rest), bounded
-
-
 # --- from quantities to bounds ---
 
 
@@ -315,9 +186,12 @@ def _bound(quantity: Quantity) -> Array:
     return float64(quantity.radius)
 
 
-def stored(forms: list[Quantity], precision: Precision) -> Array:
-    """The greatest error of the forms, once the result is rounded to a narrower dtype, where x has one."""
-    error: Array = np.max([_bound(form) for form in forms], axis=0)
+def stored(forms: list[Quantity], precision: Precision, lost: Array | float = 0.0) -> Array:
+    """The greatest error of the forms, once the result is rounded to a narrower dtype, where x has one.
+
+    lost: what other orders of their products lose to underflow.
+    """
+    error: Array = np.max([_bound(form) for form in forms], axis=0) + lost
     if precision.io == precision.work:
         return error
     return error + precision.io * (np.abs(forms[0].value) + error) + precision.io_tiny

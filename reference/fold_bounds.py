@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reference.error_bounds import Array, Bounds, Layer, Precision, float64, layer_of_statistics, quietly, stored
+from reference.error_bounds import Array, Bounds, Precision, float64, layer_of_statistics, quietly, stored
+from reference.layer_formulas import Layer
 from reference.quantity import Quantity, added
 
 

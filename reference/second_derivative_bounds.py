@@ -20,16 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from reference.error_bounds import (
     Bounds,
-    Layer,
     Precision,
     float64,
     layer_of_batch,
     layer_of_statistics,
-    m_size,
     quietly,
-    slope_of_root,
     stored,
 )
+from reference.layer_formulas import Layer, m_size, slope_of_root
 from reference.quantity import Array, Quantity, added
 from reference.underflow_error import Underflow
 

@@ -87,7 +87,7 @@ def mean_error(batch: Batch, shifted: Array, u: float, flush: float) -> Array:
     by_updates = growth(n, u) * (nodes + steps_towards_the_mean(batch.var, n, u))  # (5)
     by_weights = growth(n, u) * u * (5 * levels(n) - 1) * total / n if n > 1 else by_sum  # (6)
     error: Array = np.maximum(np.maximum(by_sum, by_updates), by_weights)
-    return error + 3 * levels(n) * flush + 2 * flush
+    return error + flushed_on_the_way(n, flush)
 
 
 def variance_error(batch: Batch, error_of_mean: Array, shifted: Array, u: float, flush: float) -> Array:
@@ -99,9 +99,10 @@ def variance_error(batch: Batch, error_of_mean: Array, shifted: Array, u: float,
     by_shift += (2 * np.sqrt(batch.var) + off) * off * (1 + 2 * (n + 8) * u)
     by_passes = np.maximum(by_passes, by_shift)
     std, wrong_by = np.sqrt(batch.var), means_of_parts_error(batch, u)
+    wrong_by = wrong_by + flushed_on_the_way(n, flush) * np.sqrt(np.log2(n) + 1)
     widest = (std + wrong_by) ** 2
     by_merges = growth(n, u) * (widest * (1 + (n + 12) * u)) - batch.var  # (9)
-    return np.maximum(by_passes, by_merges) + 4 * flush
+    return np.maximum(by_passes, by_merges) + (4 + levels(n)) * flush
 
 
 def mean_of_shifted_error(batch: Batch, u: float) -> Array:
@@ -138,6 +139,11 @@ def means_of_parts_error(batch: Batch, u: float) -> Array:
     steps = 7.1 * std * np.sqrt((np.log2(n) + 3.25) * np.log(n)) if n > 1 else 0.0 * std
     error: Array = growth(n, u) * u * (np.maximum(np.minimum(by_greatest, by_total), by_weights) + steps)
     return error
+
+
+def flushed_on_the_way(n: int, flush: float) -> float:
+    """What the mean of n values loses where each step towards it is flushed: Welford's may never move. (5a)"""
+    return (3 * n + 2) * flush if n > 1 else 2 * flush
 
 
 def steps_towards_the_mean(var: Array, n: int, u: float) -> Array:

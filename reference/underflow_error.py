@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reference.error_bounds import Layer, float64
+from reference.error_bounds import float64
+from reference.layer_formulas import Layer
 from reference.quantity import Array, Quantity
 from reference.statistics_error import growth
 

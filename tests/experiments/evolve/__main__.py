@@ -27,6 +27,7 @@ PUBLISHED = (
     *(Search(f'Sums that are declared "{how}"', 4_000_000, seed=104, summation=how) for how in DECLARED),
 )
 OF_OTHERS = {
+    "underflow": (Search("Products near the smallest normal number", 20_000_000, seed=108, attacked="underflow"),),
     "derivatives": (
         Search("Forward mode and second derivatives", 53_000_000, seed=105, attacked="derivatives"),
         Search("Second derivatives of long channels", 1_060_000, seed=106, min_n=100, attacked="derivatives"),
@@ -52,7 +53,7 @@ def main() -> int:
         "--attacked",
         choices=("layer", *OF_OTHERS),
         default="layer",
-        help="a layer's step and prediction; forward mode and second derivatives; prediction folded into a dense layer",
+        help="a layer, also where products underflow; forward mode and second derivatives; a folded prediction",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, help="how many processes")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.experiments.evolve import directed, evaluate, folded, mutate
+from tests.experiments.evolve import directed, evaluate, folded, mutate, underflow
 from tests.experiments.evolve.evaluate import Named, Population, Setting
 from tests.targets.honest.algorithm import Algorithm
 from tests.targets.honest.folds import Folded
@@ -17,6 +17,10 @@ from tests.targets.honest.second import SecondOrder
 AWKWARD = (2, 3, 5, 7, 11, 15, 16, 17, 23, 31, 33, 63, 64, 65, 127, 129, 255, 257, 1023, 1025, 4095, 4096)
 SHORT = 64
 """Most islands have channels no longer than this: a channel costs n, and most extremes need few values."""
+
+
+OF_LAYERS = ("layer", "underflow")
+"""What is attacked with a layer's step and prediction."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +39,19 @@ class Plan:
     summation: str = "any"
     """What the algorithms declare: whose bounds are attacked."""
     attacked: str = "layer"
-    """"layer"; "derivatives": forward mode and second ones; "fold": prediction folded into a dense layer."""
+    """"layer"; "underflow": a layer whose products lie near the smallest normal number; "derivatives": forward mode and
+    second ones; "fold": prediction folded into a dense layer."""
 
     @property
     def dtype(self) -> str:
-        if self.attacked != "layer":
+        if self.attacked not in OF_LAYERS:
             return {0: "float64", 1: "bfloat16", 2: "float16"}.get(self.number % 8, "float32")
         return "float32" if self.number % 8 or self.summation == "wide" else "float64"
 
     @property
     def observables(self) -> tuple[str, ...]:
-        of = {"layer": evaluate.OBSERVABLES, "derivatives": directed.OBSERVABLES, "fold": folded.OBSERVABLES}
-        return of[self.attacked]
+        of = {"derivatives": directed.OBSERVABLES, "fold": folded.OBSERVABLES}
+        return of.get(self.attacked, evaluate.OBSERVABLES)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ Algorithms = tuple[Algorithm, ...] | tuple[SecondOrder, ...] | tuple[Folded, ...
 
 
 def evolve(plan: Plan, algorithms: Algorithms) -> Result:
-    of: Any = {"layer": mutate, "derivatives": directed, "fold": folded}[plan.attacked]
+    of: Any = {"layer": mutate, "underflow": underflow, "derivatives": directed, "fold": folded}[plan.attacked]
     rng = np.random.default_rng([plan.seed, plan.number])
     dtype = plan.dtype
     computed_in = "float64" if dtype == "float64" else "float32"
@@ -99,7 +104,7 @@ def evolve(plan: Plan, algorithms: Algorithms) -> Result:
 def worst_of_each(
     plan: Plan, population: Any, setting: Setting, algorithms: Any
 ) -> Iterator[tuple[Algorithm | SecondOrder | Folded, Named]]:
-    if plan.attacked == "layer":
+    if plan.attacked in OF_LAYERS:
         return evaluate.ratios(population, setting, algorithms, plan.summation)
     of: Any = directed if plan.attacked == "derivatives" else folded
     return of.ratios(population, setting, algorithms, plan.dtype)

@@ -15,9 +15,11 @@ from harness.jobs.job import Job, Tell
 from tests.experiments.evolve.island import Algorithms, Champion, Plan, Result, evolve
 from tests.experiments.evolve.table import Totals
 from tests.experiments.kept import kept_or_done
+from tests.targets.honest.algorithm import flushing
 from tests.targets.honest.declared import DECLARED
 from tests.targets.honest.folds import FOLDS
 from tests.targets.honest.forty import ALGORITHMS
+from tests.targets.honest.orders import ORDERS_THAT_FLUSH
 from tests.targets.honest.second import SECOND_ORDER
 
 
@@ -51,7 +53,11 @@ class Search:
 
 
 def island(plan: Plan, _tell: Tell) -> Result:
-    of_others: dict[str, Algorithms] = {"derivatives": SECOND_ORDER, "fold": FOLDS}
+    of_others: dict[str, Algorithms] = {
+        "underflow": ORDERS_THAT_FLUSH + tuple(a for a in ALGORITHMS if a.arithmetic is flushing),
+        "derivatives": SECOND_ORDER,
+        "fold": FOLDS,
+    }
     return evolve(plan, of_others.get(plan.attacked) or DECLARED.get(plan.summation, ALGORITHMS))
 
 

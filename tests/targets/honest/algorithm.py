@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.targets.honest import averages, gradients
 from tests.targets.honest.adding import Array, Sum, forward
-from tests.targets.honest.gradients import Dgamma, Dx, Output, Saved
+from tests.targets.honest.gradients import Dgamma, Dx, EvalDx, Output, Saved
 from tests.targets.honest.roots import EXACT, Roots
 from tests.targets.honest.statistics import Statistics, two_pass
 
@@ -50,6 +50,7 @@ class Algorithm:
     output: Output = gradients.normalized_first
     dgamma: Dgamma = gradients.of_normalized
     dx: Dx = gradients.closed
+    eval_dx: EvalDx = gradients.by_scale
     average: averages.Average = averages.two_products
     bessel: averages.Bessel = averages.factor
     debias: averages.Debias = averages.debiased_by_power
@@ -76,7 +77,7 @@ class Algorithm:
         dtype = x.dtype
         x, dy, gamma, beta, mean, var = (self.arithmetic(a) for a in (x, dy, gamma, beta, mean, var))
         saved = self.saved(x, gamma, beta, mean, var, eps, eps_at)
-        values = {"y": self.output(saved), "dx": dy * (gamma * saved.r), "dgamma": self.dgamma(saved, dy),
+        values = {"y": self.output(saved), "dx": self.eval_dx(saved, dy), "dgamma": self.dgamma(saved, dy),
                   "dbeta": self.add(dy)}  # fmt: skip
         return {name: stored(value, dtype) for name, value in values.items()}
 

@@ -57,6 +57,7 @@ class Saved:
 Output = Callable[[Saved], Array]
 Dgamma = Callable[[Saved, Array], Array]
 Dx = Callable[[Saved, Array, Array], Array]  # saved, dy, dgamma
+EvalDx = Callable[[Saved, Array], Array]
 
 
 # --- y ---
@@ -112,6 +113,13 @@ def of_deviation_fused(s: Saved, dy: Array) -> Array:
 def regrouped(s: Saved, dy: Array) -> Array:
     """r (sum(dy x) - mean sum(dy))."""
     return s.r * (s.add(dy * s.x) - s.mean * s.add(dy))
+
+
+# --- dx in prediction ---
+
+
+def by_scale(s: Saved, dy: Array) -> Array:
+    return dy * (s.gamma * s.r)
 
 
 # --- dx, closed forms ---
