@@ -9,60 +9,34 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from pathlib import Path
 
 from harness.train.replicas import beats
-from harness.train.replicas.folder import BEATS, RESULT, RunFolder
-from reference.conventions import TrainingSettings
+from harness.train.replicas.own_part import OwnPart
 
 JOINING_SECONDS = 300
 """How long a rank waits for the others to join. One that hangs is seen earlier."""
 
 
 def main() -> None:
-    path, launcher, rank, ranks = sys.argv[1], *map(int, sys.argv[2:5])
-    folder = RunFolder(Path(path))
-    if os.getppid() != launcher:
-        sys.exit("the launcher has ended")
-    beats_of_all = beats.beats_of(folder.path / BEATS, ranks)
-    row = beats_of_all[rank]
-    row[beats.PID] = os.getpid()
-    beats.keep_beating(row, lambda: os.getppid() == launcher, lambda: os._exit(1))
-    request, data, weights, orders = folder.read_request()
+    folder, launcher, rank, ranks, address = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5]
+    own = OwnPart(folder, launcher, rank, ranks)
+    request, data, weights, orders = own.folder.read_request()
     import jax  # noqa: F401 - takes a while: not while the others wait
 
-    with beats.waiting(row):
-        join(rank, ranks, sys.argv[5], request.device)
+    with beats.waiting(own.row):
+        join(rank, ranks, address, request.device)
     from impls.jax_flax import replicated_training
 
-    replicated_training.advance = beats.counted(replicated_training.advance, row, lambda *_: 0)  # bytes: not counted
-
-    def on_progress(done: int) -> None:
-        row[beats.DONE] = done
-
-    def on_epoch(of_epoch: dict, weights: replicated_training.Weights) -> None:
-        if rank == 0:
-            folder.write(f"epoch-{of_epoch['epoch']}.npz", of_epoch, weights)
-
+    replicated_training.advance = beats.counted(replicated_training.advance, own.row, lambda *_: 0)  # no bytes
     result = replicated_training.train(
         data,
         weights,
         orders,
-        TrainingSettings(
-            request.learning_rate,
-            request.batch_size,
-            request.dtype,
-            request.device,
-            request.first_epoch,
-            on_progress,
-            on_epoch,
-        ),
+        own.settings(request),
         replicas=ranks,
-        on_compiled=lambda: beats.wait_until_all_are_ready(beats_of_all, rank),
+        on_compiled=lambda: beats.wait_until_all_are_ready(own.beats_of_all, rank),
     )
-    if rank == 0:
-        weights = result.pop("weights")
-        folder.write(RESULT, result, weights)
+    own.keep(result)
     leave()
 
 
