@@ -10,7 +10,7 @@ from harness.diagnose.evidence import Evidence
 from harness.diagnose.search import by_envelope
 from harness.diagnose.suspects import single_suspects
 from tests.in_process import FEW_VALUES, checked
-from tests.targets.branches import BRANCHES, OneMistakeInEachType
+from tests.targets.branches import BRANCHES, BiasedByRoundedWeights, OneMistakeInEachType
 from tests.targets.nameless import PREDICT_ANYTHING, SMALL_BUT_NOT_ROUNDING, YTimes1001, Zeros
 
 
@@ -46,6 +46,22 @@ def test_what_is_as_small_as_rounding_is_not_called_rounding(target, dtypes):
     report = checked(type(target.__name__, (target,), {"dtypes": dtypes}), cases=TELLING, diagnosed=False)
     envelopes = [low_precision(report.conventions, name) for name in NARROW]
     assert list(by_envelope(envelopes, Evidence(report.played, report.conventions))) == []
+
+
+ROUNDED_WEIGHTS = tuple(BY_ID[name] for name in ("rank2", "rank4", "decimal_momentum", "tiny_momentum"))
+
+
+def test_a_wrong_factor_beside_a_mean_of_fewer_bits_is_not_called_rounding():
+    """The mean errs by a roundoff of float32, which tells nothing about a variance that errs by a tenth."""
+    target = type("InFloat64", (BiasedByRoundedWeights,), {"dtypes": ("float64",)})
+    report = checked(target, cases=ROUNDED_WEIGHTS, diagnosed=False)
+    envelopes = [low_precision(report.conventions, name) for name in NARROW]
+    assert list(by_envelope(envelopes, Evidence(report.played, report.conventions))) == []
+
+
+def test_each_weight_may_be_rounded_by_itself():
+    findings = checked(BiasedByRoundedWeights, cases=ROUNDED_WEIGHTS[::2]).diagnosis
+    assert [finding.id for finding in findings] == ["settings_rounded", "moving_var_biased"]
 
 
 def test_the_unexplained_is_said_to_be_where_it_is():

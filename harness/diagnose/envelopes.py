@@ -65,9 +65,10 @@ class Envelope:
             return False
         if "low_precision_stats" not in self.ids:
             return True
+        widened = [(case, self.around(case)) for case in failing]
         return (
-            errors_are_of_its_size((case, self.around(case)) for case in failing)
-            and not errors_are_one_sided(failing)
+            errors_are_of_its_size(widened)
+            and not errors_are_one_sided(widened)
             and ("fast_variance" in self.ids or are_rounding(errors, self.narrow))
         )
 

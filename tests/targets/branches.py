@@ -287,4 +287,17 @@ class OneMistakeInEachType(D2l):
         super().track(mean, var * n / (n - 1) if self.fused else var, n)
 
 
+class BiasedByRoundedWeights(Torch):
+    """As mlx until 0.31: in float64 eps and each of the two weights have 32 bits; the variance has no Bessel factor."""
+
+    def __init__(self, setup):
+        super().__init__(setup)
+        self.eps = float(np.float32(setup.eps))
+        self.keep, self.new = (self.work.type(np.float32(weight)) for weight in (1 - setup.momentum, setup.momentum))
+
+    def track(self, mean, var, n):  # noqa: ARG002
+        self.moving_mean = self.keep * self.moving_mean + self.new * mean
+        self.moving_var = self.keep * self.moving_var + self.new * var
+
+
 BRANCHES = tuple(value for value in vars().copy().values() if isinstance(value, type) and "condition" in vars(value))

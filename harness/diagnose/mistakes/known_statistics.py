@@ -40,6 +40,7 @@ OF_STATISTICS: tuple[Known, ...] = (
             rounded_settings.RoundedEps,
             rounded_settings.RoundedMomentum,
             rounded_settings.RoundedNewWeight,
+            rounded_settings.RoundedWeights,
         ),
     ),
     Known(

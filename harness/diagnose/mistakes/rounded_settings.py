@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.cases.script import Setup
-from harness.judge.oracle import OracleLayer
+from harness.judge.oracle import OracleLayer, oracle_dtype
 from reference.conventions import Conventions
 
 
@@ -43,3 +43,13 @@ class RoundedNewWeight(OracleLayer):
         if setup.dtype == "float64" and setup.momentum is not None:
             setup = replace(setup, momentum=1 - float(np.float32(1 - setup.momentum)))
         return super().from_setup(setup, conventions)
+
+
+class RoundedWeights(RoundedEps):
+    """eps and each of the two weights are rounded by themselves, as numbers that meet arrays may be."""
+
+    def weights(self):
+        keep, new = super().weights()
+        if self.gamma.dtype == oracle_dtype("float32"):
+            return keep, new
+        return tuple(weight.dtype.type(np.float32(weight)) for weight in (keep, new))
