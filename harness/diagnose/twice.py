@@ -66,9 +66,9 @@ def kinds_of_results(observation: Observation) -> list[object]:
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """max |a - b| / max |b|; infinite where one of the two is not finite."""
+    """max |a - b| / max |b|, b's finite values; infinite where one of the two alone is not finite."""
     with np.errstate(all="ignore"):
         a, b = a.astype(np.float64), b.astype(np.float64)
         difference = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
-        share = float(difference.max(initial=0.0) / (np.abs(b).max(initial=0.0) or 1.0))
+        share = float(difference.max(initial=0.0) / (np.abs(b[np.isfinite(b)]).max(initial=0.0) or 1.0))
     return share if np.isfinite(share) else float("inf")
