@@ -1,4 +1,4 @@
-"""The transformations of torch modules; each is the function of its name in torch_module.py."""
+"""The transformations of torch modules; each is the function of its name in torch_calls.py or torch_programs.py."""
 
 from __future__ import annotations
 

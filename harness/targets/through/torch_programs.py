@@ -1,0 +1,144 @@
+"""What is made of a torch module: a compiled, exported or scripted program, a model of ONNX, a convolution.
+
+The functions are as those of torch_calls.py. Raises NotImplementedError, with its reason, for what cannot be made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.targets.through.torch_layer import another, first_line, mode, state_of, unmoved
+from harness.targets.wrap.torch_module import TorchModule
+
+
+def compile(adapter: TorchModule, x: Tensor, training: bool) -> Any:
+    """torch.compile with Inductor, fullgraph: what would be run without being compiled is unsupported, not judged."""
+    import torch._dynamo as dynamo
+
+    limits = {"recompile_limit": 2**20, "accumulated_recompile_limit": 2**20}  # beyond them it would not compile
+    adapter.layer.train(training)
+    with dynamo.config.patch(limits), without_compiler():
+        return torch.compile(adapter.layer, fullgraph=True, dynamic=True)(x, **mode(adapter, training))
+
+
+@contextlib.contextmanager
+def without_compiler() -> Any:
+    """Errors that say that the layer cannot be captured, or that there is no compiler, as NotImplementedError."""
+    import torch._dynamo.exc as dynamo_errors
+
+    try:
+        yield
+    except (dynamo_errors.Unsupported, dynamo_errors.UserError) as error:
+        raise NotImplementedError(f"not captured as one graph: {first_line(error)}") from None
+    except Exception as error:
+        if type(error).__name__ == "InvalidCxxCompiler" or "InvalidCxxCompiler" in str(error):
+            raise NotImplementedError(f"Inductor finds no C++ compiler: {first_line(error)}") from None
+        raise
+
+
+def export(adapter: TorchModule, x: Tensor, training: bool) -> Any:
+    """torch.export of the layer in its mode, then run on the layer's own parameters and buffers.
+
+    An autograd.Function is dissolved into the operations of its forward; where these have no derivative, y and the
+    statistics are judged, the gradients are not given, and a note says so.
+    """
+    adapter.layer.train(training)
+    before = {name: tensor.detach().clone() for name, tensor in state_of(adapter.layer).items()}
+    try:
+        program = torch.export.export(adapter.layer, (x.detach(),), mode(adapter, training)).module()
+    except Exception as error:
+        raise NotImplementedError(f"torch.export refuses the layer: {first_line(error)}") from error
+    unmoved(adapter, before, "torch.export")
+
+    def run() -> Any:
+        return torch.func.functional_call(program, state_of(adapter.layer), (x,), mode(adapter, training), strict=False)
+
+    try:
+        return run()
+    except RuntimeError as error:
+        if "automatic differentiation" not in str(error):
+            raise
+        adapter.adapter_notes["exported_without_backward"] = f"no gradients through export: {first_line(error)}"
+    with torch.no_grad():
+        for name, tensor in state_of(adapter.layer).items():
+            tensor.copy_(before[name])
+        return run()
+
+
+def script(adapter: TorchModule, x: Tensor, training: bool) -> Any:
+    """torch.jit.script, saved to bytes and loaded where the layer allows it; the mode is set on the scripted module."""
+    if not isinstance(adapter.layer, torch.jit.ScriptModule):
+        try:
+            scripted = torch.jit.script(adapter.layer)
+        except Exception as error:
+            raise NotImplementedError(f"torch.jit.script refuses the layer: {first_line(error)}") from error
+        saved = io.BytesIO()
+        torch.jit.save(scripted, saved)
+        saved.seek(0)
+        adapter.layer = torch.jit.load(saved)
+    adapter.layer.train(training)
+    return adapter.layer(x)
+
+
+def trace(adapter: TorchModule, x: Tensor, training: bool) -> Any:
+    """torch.jit.trace of the layer in its mode, on another batch; tracing calls the layer, so its state is put back."""
+    adapter.layer.train(training)
+    saved = copy.deepcopy(adapter.layer.state_dict())
+    given = mode(adapter, training)
+    if given:
+        raise NotImplementedError(f"torch.jit.trace takes tensors only, and the layer wants {next(iter(given))}=")
+    try:
+        traced = torch.jit.trace(adapter.layer, (another(x),), check_trace=False)
+    except Exception as error:
+        raise NotImplementedError(f"torch.jit.trace refuses the layer: {first_line(error)}") from error
+    adapter.layer.load_state_dict(saved)
+    return traced(x)
+
+
+def onnx(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:
+    """Exported to ONNX and run by ONNX Runtime: y of a prediction. Training is not offered."""
+    import onnxruntime
+
+    if x.dtype is torch.bfloat16:
+        raise NotImplementedError("ONNX Runtime takes NumPy's arrays, which have no bfloat16")
+    adapter.layer.train(training)
+    model: Any = io.BytesIO()
+    try:
+        torch.onnx.export(adapter.layer, (x.detach(),), model, input_names=["x"], dynamo=False)
+    except Exception as error:
+        raise NotImplementedError(f"torch.onnx.export refuses the layer: {first_line(error)}") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise NotImplementedError(f"ONNX Runtime refuses the model: {first_line(error)}") from error
+    return torch.from_numpy(session.run(None, {"x": x.detach().contiguous().numpy()})[0])
+
+
+def fuse(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:  # noqa: ARG001 - prediction only
+    """fuse_conv_bn_eval with an identity 1x1 convolution, a group for each channel: y and dx.
+
+    x * w + b, w = gamma / s and b = beta - mean * gamma / s, in the dtype of the parameters; it cancels where the mean
+    is large, and is held to the bounds of a fold.
+    """
+    if not isinstance(adapter.layer, nn.modules.batchnorm._BatchNorm):
+        raise NotImplementedError(f"fuse_conv_bn_eval takes torch's batch norms, not {type(adapter.layer).__name__}")
+    if adapter.layer.running_mean is None:
+        raise NotImplementedError("without moving statistics there is nothing to fold")
+    computed_in = torch.float64 if x.dtype == torch.float64 else torch.float32
+    channels, spatial = x.shape[1], max(x.dim() - 2, 1)
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[spatial - 1]
+    convolution = kind(channels, channels, 1, groups=channels, device=x.device, dtype=computed_in)
+    for parameter, value in zip(convolution.parameters(), (1.0, 0.0)):  # noqa: B905 - weight, bias; Python 3.9
+        nn.init.constant_(parameter, value)
+    fused = nn.utils.fusion.fuse_conv_bn_eval(convolution.eval(), copy.deepcopy(adapter.layer).to(computed_in).eval())
+    torch.backends.cudnn.allow_tf32 = False  # in the backward pass too: products in 10 bits are not the fold's doing
+    wide = x.to(computed_in)
+    return fused(wide if x.dim() > 2 else wide.unsqueeze(-1)).reshape(x.shape).to(x.dtype)
