@@ -195,25 +195,39 @@ def sided(*errors, name="moving_mean", start=5.0):
     return played(*[("train", {name: (want + np.sign(want) * error, want)}) for error in errors])
 
 
+def to_one_side(*cases, wider=2.0**7):
+    """Beside an envelope whose bounds are so wide."""
+    return errors_are_one_sided([(case, widened(case, wider)) for case in cases])
+
+
+def widened(case, bound):
+    expected = [
+        replace(e, bounds={name: np.full(b.shape, bound) for name, b in e.bounds.items()}) for e in case.expected
+    ]
+    return replace(case, expected=expected)
+
+
 def test_errors_to_one_side():
-    assert errors_are_one_sided([sided(*[1.0] * 15)])  # thirty
-    assert errors_are_one_sided([sided(*[-1.0] * 15, name="moving_var")])
-    assert not errors_are_one_sided([sided(*[1.0] * 14)])
-    assert not errors_are_one_sided([sided(*[1.0] * 15, *[-1.0] * 2)])
-    assert not errors_are_one_sided([sided(*[1.0] * 14, *[BOUND / 2] * 20)])  # within their bounds
-    assert errors_are_one_sided([sided(*[1.0] * 8), sided(*[1.0] * 8)])
+    assert to_one_side(sided(*[1.0] * 15))  # thirty
+    assert to_one_side(sided(*[-1.0] * 15, name="moving_var"))
+    assert not to_one_side(sided(*[1.0] * 14))
+    assert not to_one_side(sided(*[1.0] * 15, *[-1.0] * 2))
+    assert not to_one_side(sided(*[1.0] * 14, *[BOUND / 2] * 20))  # within their bounds
+    assert to_one_side(sided(*[1.0] * 8), sided(*[1.0] * 8))
 
 
 def test_a_variance_by_a_wrong_mean_errs_to_one_side_anyhow():
-    assert not errors_are_one_sided([sided(*[1.0] * 15, name="moving_var"), sided(1.0)])
+    of_var, of_mean = sided(*[1.0] * 15, name="moving_var"), sided(1.0)
+    assert not to_one_side(of_var, of_mean)
+    assert to_one_side(of_var, of_mean, wider=2.0**9)  # a mean that errs by so little does not make it so
 
 
 def test_what_is_infinite_on_both_sides_is_no_error():
-    assert not errors_are_one_sided([sided(*[1.0] * 20, start=np.inf)])
+    assert not to_one_side(sided(*[1.0] * 20, start=np.inf))
     case = sided(*[1.0] * 15)
     for result in case.observation.steps:
         result.values["moving_mean"] = result.values["moving_mean"][:1]
-    assert not errors_are_one_sided([case])
+    assert not to_one_side(case)
 
 
 # --- of its size ---
@@ -221,9 +235,9 @@ def test_what_is_infinite_on_both_sides_is_no_error():
 
 def test_an_error_far_inside_a_wider_bound_is_of_another_size():
     case = played(("train", {"y": off_by(1.0), "dx": off_by(BOUND / 2)}))
-    for widened, answer in ((2.0**7, True), (2.0**9, False)):
-        wider = [replace(case.expected[0], bounds={name: np.full((3, 2), widened) for name in ("y", "dx")})]
-        assert errors_are_of_its_size([(case, replace(case, expected=wider))]) is answer
+    for bound, answer in ((2.0**7, True), (2.0**9, False)):
+        assert errors_are_of_its_size([(case, widened(case, bound))]) is answer
+    assert not errors_are_of_its_size([(case, widened(case, 2.0**7))], among=("dx",))
     narrow_in_dx = [replace(case.expected[0], bounds={"y": np.full((3, 2), 2.0**9), "dx": np.full((3, 2), BOUND)})]
     assert not errors_are_of_its_size([(case, replace(case, expected=narrow_in_dx))])  # dx is within its own bound
 

@@ -41,23 +41,38 @@ class Room:
     """Those of which the ones that reach a function are asked about it."""
 
 
-OF_LAYERS = ("tests/test_reference.py", "tests/test_second_derivatives.py", "tests/test_numpy_target.py")
-OF_BOUNDS = ("tests/test_bounds_are_those.py", "tests/test_expected_is_that.py", "tests/test_oracle_error.py")
+OF_LAYERS = (
+    "tests/test_reference.py",
+    "tests/test_reference_details.py",
+    "tests/test_second_derivatives.py",
+    "tests/test_numpy_target.py",
+)
+OF_BOUNDS = (
+    "tests/test_bounds_are_those.py",
+    "tests/test_expected_is_that.py",
+    "tests/test_fold_bounds.py",
+    "tests/test_oracle_error.py",
+)
 OF_VERDICTS = (
     "tests/test_verdict_rules.py",
     "tests/test_pair_rules.py",
     "tests/test_known.py",
+    "tests/test_known_file.py",
+    "tests/test_oracle_session.py",
+    "tests/test_central_difference.py",
     "tests/test_coverage.py",
     "tests/test_kept_expected.py",
     "tests/test_refusals.py",
 )
-OF_DIAGNOSIS = (
-    "tests/test_diagnosis_rules.py",
-    "tests/test_accuracy_note.py",
-    "tests/test_twice.py",
-    "tests/test_rounding.py",
-    "tests/test_diagnose.py",
-)
+OF_DIAGNOSIS = tuple(
+    f"tests/test_{name}.py"
+    for name in (
+        "diagnosis_rules", "fitted_rules", "conditional_rules", "derivative_rules", "envelope_rules", "note_rules",
+        "bounds_of_fewer_bits", "cases_of_a_finding", "how_close_a_mistake_comes", "pair_of_mistakes",
+        "rounding_or_formula", "search_order", "what_explains_a_case", "what_is_reported", "accuracy_note", "twice",
+        "rounding",
+    )
+)  # fmt: skip
 ROOMS = {
     "reference": Room(
         ("reference/*",), (*OF_LAYERS, *OF_BOUNDS, "tests/test_lenet.py", "tests/test_numpy_training.py")
