@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.targets.through.jax_calls import Call, call_of
 from harness.targets.through.transformation import Transformation
+from harness.targets.wrap.jax_array import jax_array
 
 Step = Callable[..., Any]
 """(parameters, state, x, dy) -> (y, the gradients of the parameters, dx, the state after it)."""
@@ -202,7 +203,7 @@ def members(transformation: Transformation) -> dict[str, Any]:
         key = training, x.shape, x.dtype.name, pure.static
         if key not in made:
             made[key] = transformed(transformation.name, pure.call)
-        y, gradients, dx, moved = made[key](pure.parameters, pure.state, jnp.asarray(x), jnp.asarray(dy))
+        y, gradients, dx, moved = made[key](pure.parameters, pure.state, jax_array(x), jax_array(dy))
         pure.keep(moved)
         named = {"y": y, "dx": dx, **pure.gradients(gradients)}
         return {name: np.asarray(value) for name, value in named.items()}

@@ -35,6 +35,11 @@ class NumpyTools:
         return value
 
     @staticmethod
+    def outlined(call: Any) -> Any:
+        """What call() returns, of which only the shapes matter."""
+        return call()
+
+    @staticmethod
     def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:  # noqa: ARG004
         y, moved = forward(x, gamma, beta)
         return y, (), moved
@@ -59,8 +64,19 @@ class JaxTools(NumpyTools):
     def tensor(x: np.ndarray, dtype: str | None, device: str) -> Any:  # noqa: ARG004 - a JAX process has one platform
         import jax
 
+        from harness.targets.wrap.jax_array import jax_array
+
         jax.config.update("jax_enable_x64", True)
-        return jax.numpy.asarray(x)
+        return jax_array(x)
+
+    @staticmethod
+    def outlined(call: Any) -> Any:
+        import jax
+
+        try:
+            return jax.eval_shape(call)  # compiles nothing
+        except jax.errors.JAXTypeError:  # it looks at values
+            return call()
 
     @staticmethod
     def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:

@@ -14,6 +14,7 @@ from flax import linen, traverse_util
 from harness.cases.script import parameter_dtype
 from harness.targets.wrap import common, jax_derivatives, options
 from harness.targets.wrap.differentiable import TwiceDifferentiable
+from harness.targets.wrap.jax_array import jax_array
 
 jax.config.update("jax_enable_x64", True)
 ALL_RANKS = (2, 3, 4, 5)
@@ -66,13 +67,15 @@ class LinenModule(TwiceDifferentiable):
 
     def _initialize(self, x: np.ndarray) -> None:
         """linen makes its arrays at the first call, in the shape that x asks for."""
-        made = self.layer.init(jax.random.key(0), jnp.asarray(x), **dict(self._mode(False)))
-        self.arrays = traverse_util.flatten_dict(made, sep=".")
+        arguments = self.layer, jax_array(x), self._mode(False)
+        self.arrays = _initial.eval_shape(*arguments)
         shapes = self._find_paths()
+        if set(shapes) != set(self.paths.values()):  # some array is not given by the setup
+            self.arrays = _initial(*arguments)
         common.require(self.paths, options.built_with(self.setup), shapes, common.called(type(self.layer)))
         self.note_mapping(self.paths)
         for ours, path in self.paths.items():
-            self.arrays[path] = jnp.asarray(getattr(self.setup, ours)).reshape(shapes[path])
+            self.arrays[path] = jax_array(getattr(self.setup, ours)).reshape(shapes[path])
 
     def _find_paths(self) -> dict[str, tuple[int, ...]]:
         """Set `paths` by the shapes of the arrays, which are returned."""
@@ -93,7 +96,7 @@ class LinenModule(TwiceDifferentiable):
     def train_no_grad(self, x: np.ndarray) -> dict[str, jax.Array]:
         if not self.arrays:
             self._initialize(x)
-        y, updated = _forward(self.layer, jnp.asarray(x), self.arrays, self._mode(True))
+        y, updated = _forward(self.layer, jax_array(x), self.arrays, self._mode(True))
         self.arrays = self.arrays | updated
         return {"y": y}
 
@@ -106,9 +109,7 @@ class LinenModule(TwiceDifferentiable):
         kept = {path: array for path, array in self.arrays.items() if path not in parameters}
         mode = self._mode(training)
         mask = options.with_channels(mask, x.ndim, self.layer)
-        y, dx, gradients, updated = _gradients(
-            self.layer, jnp.asarray(x), jnp.asarray(dy), parameters, kept, mode, mask
-        )
+        y, dx, gradients, updated = _gradients(self.layer, jax_array(x), jax_array(dy), parameters, kept, mode, mask)
         self.arrays = self.arrays | updated
         named = {f"d{name}": gradients[self.paths[name]].ravel() for name in ("gamma", "beta") if name in self.paths}
         return {"y": y, "dx": dx, **named}
@@ -117,17 +118,17 @@ class LinenModule(TwiceDifferentiable):
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
     ) -> dict[str, jax.Array]:
         point = self._point(x)
-        return jax_derivatives.twice(self._y_of(training), point, jnp.asarray(dy), directions)
+        return jax.jit(partial(jax_derivatives.twice, self._y_of(training)))(point, jax_array(dy), directions)
 
     def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, jax.Array]:
         point = self._point(x)
-        return jax_derivatives.tangent(self._y_of(training), point, tangents)
+        return jax.jit(partial(jax_derivatives.tangent, self._y_of(training)))(point, tangents)
 
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
         if not self.arrays:
             self._initialize(x)
         gamma, beta = (self.arrays[self.paths[name]].ravel() for name in ("gamma", "beta"))
-        return jnp.asarray(x), gamma, beta
+        return jax_array(x), gamma, beta
 
     def _y_of(self, training: bool) -> Callable[..., jax.Array]:
         """y as a function of (x, gamma, beta); the statistics that the call changes are dropped."""
@@ -151,6 +152,12 @@ class LinenModule(TwiceDifferentiable):
     def load_state(self, state: Arrays) -> None:
         self.arrays = dict(state)
         self._find_paths()
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _initial(layer, x, mode):
+    """The arrays that linen makes for this x."""
+    return traverse_util.flatten_dict(layer.init(jax.random.key(0), x, **dict(mode)), sep=".")
 
 
 @partial(jax.jit, static_argnums=(0, 3))

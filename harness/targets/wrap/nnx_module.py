@@ -14,6 +14,7 @@ from flax import nnx
 from harness.cases.script import parameter_dtype
 from harness.targets.wrap import common, jax_derivatives, options
 from harness.targets.wrap.differentiable import TwiceDifferentiable
+from harness.targets.wrap.jax_array import jax_array
 
 jax.config.update("jax_enable_x64", True)
 ALL_RANKS = (2, 3, 4, 5)
@@ -55,7 +56,7 @@ class NnxModule(TwiceDifferentiable):
         common.require(self.paths, options.built_with(setup), shapes, common.called(type(self.layer)))
         self.note_mapping(self.paths)
         for ours, path in self.paths.items():
-            assign(self.layer, path, jnp.asarray(getattr(setup, ours)).reshape(shapes[path]))
+            assign(self.layer, path, jax_array(getattr(setup, ours)).reshape(shapes[path]))
         common.check_read_back(setup, {name: self._array(name) for name in self.paths})
         self.stats = self._stats if "moving_mean" in self.paths or "moving_var" in self.paths else None
 
@@ -79,7 +80,9 @@ class NnxModule(TwiceDifferentiable):
 
     def train_no_grad(self, x: np.ndarray) -> dict[str, jax.Array]:
         self.layer.train()
-        return {"y": self.layer(jnp.asarray(x), **common.mode_argument(type(self.layer).__call__, True))}
+        mode = common.mode_argument(type(self.layer).__call__, True)
+        called: Any = module_called
+        return {"y": called(self.layer, jax_array(x), tuple(mode.items()))}
 
     def _step(
         self, x: np.ndarray, dy: np.ndarray, training: bool, mask: np.ndarray | None = None
@@ -92,7 +95,7 @@ class NnxModule(TwiceDifferentiable):
     ) -> dict[str, jax.Array]:
         compiled: Any = module_and_gradients
         mask = options.with_channels(mask, x.ndim, self.layer)
-        y, gradients, dx = compiled(self.layer, jnp.asarray(x), jnp.asarray(dy), tuple(mode.items()), mask)
+        y, gradients, dx = compiled(self.layer, jax_array(x), jax_array(dy), tuple(mode.items()), mask)
         by_path = variables(gradients)
         named = {f"d{name}": by_path[self.paths[name]][...].ravel() for name in ("gamma", "beta") if name in self.paths}
         return {"y": y, "dx": dx, **named}
@@ -100,13 +103,14 @@ class NnxModule(TwiceDifferentiable):
     def _twice(
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
     ) -> dict[str, jax.Array]:
-        return jax_derivatives.twice(self._y_of(training), self._point(x), jnp.asarray(dy), directions)
+        compiled = jax.jit(partial(jax_derivatives.twice, self._y_of(training)))
+        return compiled(self._point(x), jax_array(dy), directions)
 
     def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, jax.Array]:
-        return jax_derivatives.tangent(self._y_of(training), self._point(x), tangents)
+        return jax.jit(partial(jax_derivatives.tangent, self._y_of(training)))(self._point(x), tangents)
 
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
-        return jnp.asarray(x), self._array("gamma"), self._array("beta")
+        return jax_array(x), self._array("gamma"), self._array("beta")
 
     def _y_of(self, training: bool) -> Callable[..., jax.Array]:
         """y as a function of (x, gamma, beta); what the call does to the statistics is dropped."""
@@ -149,6 +153,12 @@ def assign(layer: Any, path: str, array: jax.Array) -> None:
         variable.set_value(array)
     else:
         variable.value = array
+
+
+@partial(nnx.jit, static_argnums=2)
+def module_called(layer, x, mode):
+    """y of a call that changes the layer."""
+    return layer(x, **dict(mode))
 
 
 @partial(nnx.jit, static_argnums=3)
