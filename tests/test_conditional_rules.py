@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.diagnose import conditional
 from harness.diagnose.conditional import by_condition, explains_failures, in_some_steps, right_cases
 from harness.diagnose.conditions import step_conditions
 from harness.diagnose.explanation import Explanation, only_in
@@ -82,7 +83,7 @@ def test_a_mistake_must_explain_every_failure_and_explain_it_better():
     assert not explains_failures(SINGLES[0], made)
 
 
-def test_a_mistake_in_some_steps():
+def test_a_mistake_in_some_steps(monkeypatch):
     """From its second training step on the layer forgets to normalize in dgamma."""
     in_the_second = only_when(lambda layer: layer.updates > 1, NOT_NORMALIZED, "Later")
     steps = ("train", "train", "train", "eval")
@@ -96,6 +97,8 @@ def test_a_mistake_in_some_steps():
     assert suspect.condition.startswith("from training step 2 on")
     assert suspect.classes != (NOT_NORMALIZED,)
     assert in_some_steps(SINGLES[1:], made) == []
+    monkeypatch.setattr(conditional, "with_a_number", lambda _: [])
+    assert [s.condition for s in by_condition(SINGLES, made)] == [suspect.condition]
 
 
 def test_a_mistake_in_prediction_after_restoring():

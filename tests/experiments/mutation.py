@@ -80,7 +80,11 @@ ROOMS = {
     "judge": Room(("harness/judge/*",), (*OF_VERDICTS, *OF_BOUNDS, "tests/test_numpy_target.py")),
     "diagnose": Room(("harness/diagnose/*.py",), OF_DIAGNOSIS),
     "mistakes": Room(
-        ("harness/diagnose/mistakes/*",), ("tests/test_one_mistake.py", "tests/test_mistakes_complete.py")
+        ("harness/diagnose/mistakes/*",),
+        tuple(
+            f"tests/test_{name}.py"
+            for name in ("one_mistake", "mistakes_between_replicas", "mistakes_complete", "mistakes_in_time")
+        ),
     ),
 }
 LEFT_OUT = "not pytorch and not known_difference and not fails and not passes"
