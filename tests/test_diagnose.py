@@ -24,7 +24,7 @@ from harness.judge.report import PlayedCase
 from harness.targets.player import Failure, Malformed, Observation, StepResult
 from reference.conventions import PRESETS
 from tests.experiments.tuning import NUMBERS, tuned
-from tests.in_process import checked
+from tests.in_process import FEW_VALUES, checked
 from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
@@ -111,7 +111,7 @@ def test_no_message_decides_what_is_diagnosed(name):
 
 @pytest.mark.parametrize("variant", HONEST[::23], ids=lambda variant: variant.__name__)
 def test_no_message_makes_an_honest_layer_differ(variant):
-    garbage = garbled_report(checked(variant, diagnosed=False))
+    garbage = garbled_report(checked(variant, cases=FEW_VALUES, diagnosed=False))
     assert overall(garbage.judgements) == "agree"
     assert diagnose(garbage) == []
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +26,8 @@ from reference.conventions import TrainingSettings
 from reference.lenet import initial_weights
 
 pytest.importorskip("torch")
-pytest.importorskip("torchvision")
+if find_spec("torchvision") is None:  # to import it takes longer than all tests of this file
+    pytest.skip("needs torchvision: pip install torchvision", allow_module_level=True)
 
 from impls.third_party import tutorial_training
 
