@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import again
 from harness.cases.case import Case
 from harness.cases.script import FROZEN
 from harness.diagnose.notes import notes_on
@@ -51,6 +52,8 @@ class CheckOptions:
     """The interpreter of the environment in which the targets are played; None: this one."""
     resume: Path | None = None
     """Where answers are kept, so that a run that was killed goes on; None: nowhere."""
+    again: bool = False
+    """Whether plays that fail, or one that does not, are repeated, to tell a mistake from chance. It takes a second."""
 
 
 def opened(name: str, options: CheckOptions) -> IsolatedTarget | Remembering:
@@ -102,10 +105,12 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
         if options.on_case:
             options.on_case(player.name, f"{case.id} {dtype}")
         report.judgements += check_case(player, case, dtype, options.seed, report)
+    by_chance = again.play_again(player, report) if options.again and not player.given_up else []
     if options.diagnosed and failing(report.judgements):
         from harness.diagnose.diagnose import diagnose  # hundreds of mistakes: a tenth of a second
 
-        report.diagnosis = diagnose(report)
+        found = [again.finding_of(by_chance)] if by_chance else []
+        report.diagnosis = found + diagnose(again.without(report, by_chance) if by_chance else report)
     report.notes += [*notes_on(report), *player.notes()]
     return report
 

@@ -241,6 +241,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
         threads=request.threads,
         python=interpreter_of(request.python) if request.python else None,
         resume=request.resume,
+        again=True,
     )
 
 

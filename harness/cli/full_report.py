@@ -115,6 +115,7 @@ def agreement(
             suite("quick" if extent.quick else "full"),
             seed,
             resume=extent.resume,
+            again=True,
             on_plan=lambda name, total: update(description=f"agreement: {name}", total=total),
             on_case=lambda name, case: update(description=f"agreement: {name}: {case}", advance=1),
         )

@@ -54,7 +54,7 @@ def judge_library(job: LibraryJob, tell: Tell) -> MatrixEntry | NotInstalled:
     if place.reason:
         return NotInstalled(job.target, place.reason)
     return check_and_probe(
-        job.target, place, telling(CheckOptions(suite(job.suite), job.seed, resume=job.resume), tell)
+        job.target, place, telling(CheckOptions(suite(job.suite), job.seed, resume=job.resume, again=True), tell)
     )
 
 

@@ -144,7 +144,9 @@ def requirements_of(plan: Plan, release: Release) -> Requirements:
 
 def checked(plan: Plan, about: ReleaseRecord, python: str) -> ReleaseRecord:
     started = time.monotonic()
-    options = CheckOptions(suite(plan.suite), plan.seed, python=python, resume=answers_of(plan, about.version))
+    options = CheckOptions(
+        suite(plan.suite), plan.seed, python=python, resume=answers_of(plan, about.version), again=True
+    )
     with opened(about.target, options) as player:
         report = check_target(player, options)
     return replace(
