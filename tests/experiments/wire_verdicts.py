@@ -1,12 +1,13 @@
 r"""Every mutant and every honest variant over the wire and in process: the same judgements, to the last digit.
 
-python -m tests.experiments.wire_verdicts              # all of them: a quarter of an hour on two cores
+python -m tests.experiments.wire_verdicts              # all of them: half an hour of one core; makes WIRE_VERDICTS.md
 python -m tests.experiments.wire_verdicts --sample 20  # so many mutants, so many honest variants, evenly chosen
 """
 
 import argparse
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from harness.cases.catalogue import CASES
 from harness.check import CheckOptions, check_target
@@ -14,6 +15,32 @@ from harness.targets.in_process import InProcessTarget
 from harness.targets.isolate import IsolatedTarget
 from tests.targets.honest import HONEST, LAYERS
 from tests.targets.mutants import PAIRS, SINGLE
+
+PATIENT = 900.0
+"""Seconds that a case may take: a busy machine is no difference between the two."""
+PAGE = Path(__file__).with_name("WIRE_VERDICTS.md")
+HEAD = """# Over the wire and in process
+
+Every mutant and every honest variant, played in a process of its own over the wire and in the process that judges it,
+on all cases: the judgements, to the last digit of each error and bound, and the notes.
+`python -m tests.experiments.wire_verdicts` makes this; `tests/test_wire.py` holds a slice of it.
+
+| | Targets | Judgements | Targets that differ |
+|---|---:|---:|---:|
+"""
+
+
+@dataclass
+class Comparison:
+    """What was compared of one kind of target."""
+
+    kind: str
+    targets: int = 0
+    judgements: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def row(self):
+        return f"| {self.kind} | {self.targets:,} | {self.judgements:,} | {len(self.problems)} |\n"
 
 
 def name_of(target):
@@ -28,33 +55,55 @@ def evenly(targets, count):
 
 def difference(target, cases=CASES):
     """What the two reports of a target do not share; "" where they are the same."""
+    return compared(target, cases)[1]
+
+
+def compared(target, cases=CASES):
+    """(how many judgements were compared, what is not the same or "")."""
     options = CheckOptions(cases, diagnosed=False)
     here = check_target(InProcessTarget(target), options)
-    with IsolatedTarget(name_of(target), threads=1) as isolated:
+    with IsolatedTarget(name_of(target), PATIENT, threads=1) as isolated:
         there = check_target(isolated, options)
+    count = len(here.judgements)
     if there.load_error:
-        return there.load_error
-    for mine, theirs in zip(here.judgements, there.judgements, strict=True):
-        if repr(mine) != repr(theirs):
-            return f"{mine} in process, {theirs} over the wire"
+        return count, there.load_error
+    for judged_here, judged_there in zip(here.judgements, there.judgements, strict=True):
+        if repr(judged_here) != repr(judged_there):
+            return count, f"{judged_here} in process, {judged_there} over the wire"
     notes = [[replace(note) for note in report.notes if note.id != "prints"] for report in (here, there)]
-    return "" if notes[0] == notes[1] else f"notes {notes[0]} in process, {notes[1]} over the wire"
+    return count, "" if notes[0] == notes[1] else f"notes {notes[0]} in process, {notes[1]} over the wire"
+
+
+def compare_all(kind, targets):
+    comparison = Comparison(kind)
+    for target in targets:
+        with warnings.catch_warnings(action="ignore"):
+            judgements, problem = compared(target)
+        comparison.targets += 1
+        comparison.judgements += judgements
+        if problem:
+            comparison.problems.append(f"{name_of(target)}: {problem}")
+            print(comparison.problems[-1], flush=True)
+    print(comparison.row(), end="", flush=True)
+    return comparison
+
+
+def page(comparisons):
+    problems = [f"* {problem}\n" for comparison in comparisons for problem in comparison.problems]
+    return (
+        HEAD + "".join(comparison.row() for comparison in comparisons) + ("\n" if problems else "") + "".join(problems)
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sample", type=int, default=0)
     options = parser.parse_args()
-    different = 0
-    for kind, targets in (("mutants", SINGLE + PAIRS), ("honest variants", HONEST)):
-        chosen = evenly(targets, options.sample)
-        for target in chosen:
-            with warnings.catch_warnings(action="ignore"):
-                problem = difference(target)
-            if problem:
-                different += 1
-                print(f"{name_of(target)}: {problem}", flush=True)
-        print(f"{len(chosen)} {kind} of {len(targets)} compared", flush=True)
+    kinds = {"mutants": SINGLE + PAIRS, "honest variants": HONEST}
+    comparisons = [compare_all(kind, evenly(targets, options.sample)) for kind, targets in kinds.items()]
+    if not options.sample:
+        PAGE.write_text(page(comparisons), encoding="utf-8")
+    different = sum(len(comparison.problems) for comparison in comparisons)
     print(f"{different} differ")
     return 1 if different else 0
 
