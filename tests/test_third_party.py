@@ -9,9 +9,10 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check
-from harness.cli.every_library import add_left_out, cells, header, pairs
+from harness.cli.every_library import MatrixOptions, add_left_out, cells, header, make, pairs
 from harness.cli.snippets import all_snippets, built_from, code, heading, run_snippet
 from harness.environments.environments import find
+from harness.errors import UsageError
 from harness.judge.judgement import Verdict
 from harness.record.ledger import Ledger
 from harness.record.read import read
@@ -19,6 +20,7 @@ from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.built_in_kind import PLAYERS
 from harness.targets.device import CUDA, split_device
 from harness.targets.left_out import LEFT_OUT
+from harness.targets.replicas.targets import REPLICATED
 from reports.matrix import render
 
 ROOT = Path(__file__).parent.parent
@@ -37,9 +39,14 @@ def test_what_is_left_out_is_no_target_and_has_its_reason(tmp_path):
     add_left_out(ledger)
     ledger.close()
     listed = read(tmp_path / "ledger.jsonl").not_installed
-    assert [absent.target for absent in listed] == [*LEFT_OUT]
+    assert [absent.target for absent in listed] == [*LEFT_OUT, *REPLICATED]
     assert all(absent.reason and absent.install.startswith("pip install ") for absent in listed)
-    assert not {*LEFT_OUT} & {*BUILT_IN}
+    assert not {*LEFT_OUT, *REPLICATED} & {*BUILT_IN}
+
+
+def test_what_is_dealt_out_over_replicas_is_told_from_what_there_is_not(tmp_path):
+    with pytest.raises(UsageError, match=r"several processes .* `bnproof check torch-sync --replicas 2` plays all"):
+        make(MatrixOptions(tmp_path, targets=("torch-sync",)))
 
 
 IN_PYTHON = [name for name, built_in in BUILT_IN.items() if not built_in.is_program]

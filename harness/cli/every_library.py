@@ -43,6 +43,13 @@ from harness.targets.built_in import BUILT_IN, built_in
 from harness.targets.device import split_device
 from harness.targets.left_out import LEFT_OUT, TRIED
 from harness.targets.remember import forget
+from harness.targets.replicas.targets import REPLICATED
+
+OVER_REPLICAS = (
+    "several processes or devices share each batch, up to five minutes a target; replicas.md has it on the cases that "
+    "tell replicas apart, and `bnproof check {target} --replicas 2` plays all"
+)
+"""Why replicated targets are in no matrix."""
 
 AT_ONCE = 2
 """A target's process and the judging of another keep two cores busy."""
@@ -66,6 +73,8 @@ def make(options: MatrixOptions) -> int:
     from reports.matrix import render
 
     for name in options.targets:
+        if name in REPLICATED:
+            raise UsageError(f"{name!r} is no target of the matrix: {OVER_REPLICAS.format(target=name)}")
         if split_device(name)[0] not in BUILT_IN:
             raise UsageError(f"{name!r} is no target of the matrix; `bnproof list` names them all")
     with open_engine(options.workers) as engine:
@@ -87,12 +96,15 @@ def make(options: MatrixOptions) -> int:
 
 
 def add_left_out(ledger: Ledger) -> None:
-    """What is no target, and why: a matrix of every target lists it."""
+    """What is no target of it, and why: a matrix of every target lists it."""
     for name, left_out in LEFT_OUT.items():
         ledger.add(
             "not_installed",
             {"target": name, "install": left_out.install, "reason": f"{left_out.reason} ({TRIED})"},
         )
+    for name, target in REPLICATED.items():
+        reason = f"{target.what}: {OVER_REPLICAS.format(target=name)}"
+        ledger.add("not_installed", {"target": name, "install": target.install, "reason": reason})
 
 
 def judged(engine: Engine, jobs: Sequence[LibraryJob], ledger: Ledger) -> Iterator[MatrixEntry]:
