@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.error_bounds import Array, Bounds, Precision, float64, layer_of_statistics, quietly, stored
+from reference.flushed_products import Lost, at_least_one
 from reference.layer_formulas import Layer
 from reference.quantity import Quantity, added
 
@@ -51,8 +52,13 @@ def folded_bounds(x: NDArray[np.floating], dy: NDArray[np.floating], of: Paramet
     identity = Linear(np.ones((1, channels)), np.zeros(channels))
     fold = Fold(_layer(x, dy, of, precision), identity)
     scale = fold.weight(0)
-    y, dx = fold.output([fold.layer.x * scale]), fold.layer.dy * scale
-    return {"y": stored([y], precision), "dx": stored([dx], precision)}
+    layer = fold.layer
+    y, dx = fold.output([layer.x * scale]), layer.dy * scale
+    lost = Lost(layer)
+    return {
+        "y": stored([y], precision, fold.lost(layer.x.value[:, None])),
+        "dx": stored([dx], precision, lost.in_prediction_dx),
+    }
 
 
 @quietly
@@ -65,7 +71,7 @@ def folded_output_bound(x: NDArray[np.floating], linear: Linear, of: Parameters,
     fold = Fold(_layer(z, np.zeros_like(z), of, precision), linear)
     exact = fold.layer.r.arithmetic.exact
     terms = [exact(float64(x[:, k])) * fold.weight(k) for k in range(x.shape[1])]
-    return stored([fold.output(terms)], precision)
+    return stored([fold.output(terms)], precision, fold.lost(float64(x)))
 
 
 def _layer(z: NDArray[np.floating], dy: NDArray[np.floating], of: Parameters, precision: Precision) -> Layer:
@@ -93,6 +99,16 @@ class Fold:
         b, m, g, r, beta = self.bias, self.layer.m, self.layer.gamma, self.layer.r, self.layer.beta
         by_difference = ((b - m) * r * g).or_worse((b - m) * g * r).or_worse((b - m) * (g * r)) + beta
         return by_difference.or_worse(added(b * (g * r), -(m * (g * r)), beta))
+
+    def lost(self, x: Array) -> Array:
+        """To underflow, (n, C), in whatever order the terms x w gamma r, b gamma r and m gamma r are formed.
+
+        x: (n, K, C) or (n, K, 1).
+        """
+        lost, weights = Lost(self.layer), np.stack([weight.value for weight in self.weights])
+        terms = np.where((x != 0) & (weights != 0), at_least_one(x) * at_least_one(weights), 0.0).sum(axis=1)
+        sums = at_least_one(self.bias.value) + lost.m + len(weights) + 3
+        return np.where(self.layer.gamma.value != 0, lost.slack * lost.scale * (terms + sums), 0.0)
 
     def output(self, terms: list[Quantity]) -> Quantity:
         """The products x_k w'_k and the shift, added in any order."""

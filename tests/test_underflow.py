@@ -7,9 +7,13 @@ import pytest
 
 from reference import error_bounds, statistics_error
 from reference.error_bounds import precision_of, train_bounds
-from tests.experiments.evolve import underflow
+from reference.fold_bounds import Fold
+from tests.experiments.evolve import folded, underflow
 from tests.experiments.evolve.evaluate import OBSERVABLES, Population, Setting, computed, exact_step, ratios
+from tests.experiments.evolve.folded import Folding
 from tests.experiments.evolve.mutate import drawn
+from tests.targets.honest.algorithm import flushing
+from tests.targets.honest.folds import FOLDS
 from tests.targets.honest.orders import ORDERS_THAT_FLUSH
 
 SETTING = Setting(1e-8, "inside_sqrt", 0.9, unbiased=True)
@@ -46,6 +50,27 @@ def test_gamma_times_a_deviation_is_flushed():
         assert computed(p, SETTING, ORDERS_THAT_FLUSH[0])[name].tolist() == [[0.0, 0.0]] * 2
         assert np.abs(want[name]).min() > 0.9e-34
         assert (np.abs(want[name]) <= bound[name]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_fold_leaves_the_bounds(dtype, monkeypatch):
+    """The evaluation of a float64 bound underflows as well, in gamma r: what is added does not."""
+    p = near_the_threshold(dtype).take(np.arange(100))
+    if dtype == "float64":
+        for a, value in ((p.x, 1e50), (p.dy, 1e200), (p.gamma, 1e-230), (p.moving_var, 1e220)):
+            a[..., 0] = value
+    folding = Folding(**p.arrays(), bias=np.zeros(p.channels(), dtype))
+    that_flush = tuple(fold for fold in FOLDS if fold.arithmetic is flushing)
+
+    def greatest() -> float:
+        over = folded.ratios(folding, SETTING, that_flush, dtype)
+        return max(ratio.max() for _, worst in over for ratio in worst.values())
+
+    assert greatest() <= 1
+    if dtype == "float64":
+        monkeypatch.setattr(Fold, "lost", lambda *_: 0.0)
+        monkeypatch.setattr(error_bounds.Lost, "in_prediction_dx", 0.0)
+        assert greatest() > 1
 
 
 def test_a_mean_that_never_moves(monkeypatch):
