@@ -11,12 +11,14 @@ from harness.check import CheckOptions, check_target
 from harness.judge.judgement import Verdict
 from harness.targets.in_process import InProcessTarget
 from harness.targets.load import TargetError, load
+from harness.targets.through import jax_orders
 from harness.targets.through.table import TABLE, of_framework
 from harness.targets.through.through import ROOMS, missing_needs
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("flax") is None, reason="needs flax: pip install jax flax")
 FUNCTIONS = str(Path(__file__).parent / "targets" / "through_jax.py")
 CASE = replace(BY_ID["rank4"], dtypes=("float32",))
+OF_SECOND_DERIVATIVES = replace(BY_ID["double"], dtypes=("float32",))
 MUTANTS = (
     ("jit", "swaps_when_traced", "momentum_inverted"),
     ("donate", "swaps_when_traced", ""),
@@ -26,13 +28,15 @@ MUTANTS = (
     ("vmap", "flattens", ""),
     ("vmap-axis-name", "syncs_unasked", ""),
     ("x32", "needs_float64", ""),
+    ("reverse-over-forward", "stops_in_its_rule", "double_var_constant"),
 )
 """Transformation, the function that it breaks, and the mistake that is named where the list of mistakes has it."""
 
 
 def checked(name, transformation="", diagnosed=False):
     player = InProcessTarget(load(name, "", transformation))
-    return check_target(player, CheckOptions((CASE,), diagnosed=diagnosed))
+    case = OF_SECOND_DERIVATIVES if transformation in jax_orders.ORDERS else CASE
+    return check_target(player, CheckOptions((case,), diagnosed=diagnosed))
 
 
 @pytest.mark.parametrize("transformation", [*of_framework("jax")])

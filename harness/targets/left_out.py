@@ -15,6 +15,10 @@ class LeftOut:
 
 
 LEFT_OUT: dict[str, LeftOut] = {
+    "coremltools": LeftOut(
+        "pip install coremltools torch",
+        "makes a batch_norm of its own of torch's layer here too, but runs it on macOS alone",
+    ),
     "e3nn-jax": LeftOut(
         "pip install e3nn-jax flax",
         "another formula, as it documents: it divides by sqrt((1 - eps) var + eps)",

@@ -22,6 +22,7 @@ from harness.judge.report import TargetReport, worst_of_each_case
 from harness.targets.in_process import InProcessTarget
 from harness.targets.load import load
 from harness.targets.through.table import TABLE, of_framework
+from harness.targets.through.transformation import SECOND
 
 RESULTS = Path(__file__).with_name("through_results.jsonl")
 PAGE = place.ROOT / "reports" / "published" / "through.md"
@@ -34,10 +35,13 @@ LAYERS = (
     ("flax", "nnx"),
     ("flax-nnx", "nnx"),
     ("flax-linen", "linen"),
+    ("keras-tensorflow", "keras"),
     ("keras-torch", "keras"),
     ("keras-jax", "keras"),
     ("onnxruntime-15", "onnxruntime"),
 )
+DOUBLE = ("double", "double_rank2", "double_frozen")
+"""Of a transformation that is about second derivatives."""
 SLOW = ("compile",)
 """Compiled for each dtype, mode and shape: judged on the first case alone."""
 
@@ -61,6 +65,8 @@ class Cell:
 
 def cell(layer: str, framework: str, transformation: str) -> Cell:
     ids = CASES[:1] if transformation in SLOW else CASES
+    if transformation and SECOND in of_framework(framework)[transformation].keeps:
+        ids = DOUBLE
     with warnings.catch_warnings(action="ignore"):
         player = InProcessTarget(load(layer, "", transformation))
         report = check_target(player, CheckOptions(tuple(BY_ID[case] for case in ids)))
@@ -130,7 +136,7 @@ def markdown(cells: list[Cell]) -> str:
         layers = [layer for layer, of in LAYERS if of == framework and (layer, "") in by_key]
         if not layers:
             continue
-        versions = dict(sorted(by_key[layers[0], ""].versions.items()))
+        versions = dict(sorted(item for layer in layers for item in by_key[layer, ""].versions.items()))
         lines += [f"\n## {framework}\n", ", ".join(f"{name} {version}" for name, version in versions.items()) + "\n"]
         lines += [f"| through | {' | '.join(layers)} |", "|---" * (len(layers) + 1) + "|"]
         for transformation in ("", *of_framework(framework)):
@@ -169,8 +175,8 @@ HEAD = f"""# Batch norms through transformations
 
 Each layer is played through each transformation of its framework (`bnproof list` describes them) and judged by the
 conventions that it has without, statistics and state included: cases {", ".join(CASES)}, seed 0, every dtype that it
-takes. `compile` is judged on {CASES[0]} alone. "differs as it does without": nothing differs that does not without the
-transformation.
+takes. `compile` is judged on {CASES[0]} alone; transformations of second derivatives on {", ".join(DOUBLE)}.
+"differs as it does without": nothing differs that does not without the transformation.
 Made by `python -m tests.experiments.through`; one cell by `bnproof check LAYER --through NAME`."""
 FINDINGS = Path(__file__).with_name("THROUGH_FINDINGS.md")
 """What the table showed, each with a snippet that runs without bnproof."""

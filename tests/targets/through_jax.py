@@ -81,6 +81,29 @@ def backward(x, gradients):
 statistics.defvjp(lambda x: (forward(x), x), backward)
 
 
-for function in (batch_norm, swaps_when_traced, syncs_unasked, needs_float64, flattens):
+def stops_in_its_rule(x, gamma, beta, moving_mean, moving_var, eps, momentum, training):
+    """Right once; differentiated again, the scale is a constant in its own rule for forward mode."""
+    _, moving_mean, moving_var = right(x, gamma, beta, moving_mean, moving_var, eps, momentum, training)
+    if not training:
+        return right(x, gamma, beta, moving_mean, moving_var, eps, momentum, training)
+    wide = (slice(None), None, None)
+    return standardized(x, eps) * gamma[wide] + beta[wide], moving_mean, moving_var
+
+
+@jax.custom_jvp
+def standardized(x, eps):
+    return (x - x.mean(AXES, keepdims=True)) / jnp.sqrt(x.var(AXES, keepdims=True) + eps)
+
+
+@standardized.defjvp
+def tangent_of_standardized(point, tangents):
+    (x, eps), (tx, _) = point, tangents
+    x_hat = standardized(x, eps)
+    scale = jax.lax.stop_gradient(1 / jnp.sqrt(x.var(AXES, keepdims=True) + eps))
+    tx = tx - tx.mean(AXES, keepdims=True)
+    return x_hat, scale * (tx - x_hat * (tx * x_hat).mean(AXES, keepdims=True))
+
+
+for function in (batch_norm, swaps_when_traced, syncs_unasked, needs_float64, flattens, stops_in_its_rule):
     function.conventions = {"preset": "torch", "moving_var": "biased"}
     function.dtypes, function.ranks = ("float32",), (4,)

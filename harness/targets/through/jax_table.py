@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.targets.through.transformation import Transformation
+from harness.targets.through.transformation import SECOND, Transformation
 
 DOCS = "https://docs.jax.dev/en/latest"
 FLAX = "https://flax.readthedocs.io/en/latest"
@@ -18,6 +18,10 @@ OF_JAX = (
     ("donate", "jax.jit with the state's buffers donated", f"{DOCS}/buffer_donation.html"),
     ("x32", "jax_enable_x64 off", f"{DOCS}/default_dtypes.html"),
 )
+ORDERS = (
+    ("forward-over-reverse", "second derivatives by jvp of vjp", f"{DOCS}/_autosummary/jax.hessian.html"),
+    ("reverse-over-forward", "second derivatives by vjp of jvp", f"{DOCS}/advanced-autodiff.html"),
+)
 NEEDS = {"export": ("flatbuffers",)}
 FRAMEWORKS = ("jax", "linen", "nnx")
 
@@ -26,6 +30,11 @@ JAX = (
         Transformation(name, framework, what, source, needs=NEEDS.get(name, ()))
         for framework in FRAMEWORKS
         for name, what, source in OF_JAX
+    ),
+    *(
+        Transformation(name, framework, what, source, (SECOND,), lacks="only second derivatives have an order")
+        for framework in FRAMEWORKS
+        for name, what, source in ORDERS
     ),
     Transformation("split-merge", "nnx", "nnx.split and nnx.merge", f"{FLAX}/guides/split_merge.html"),
     Transformation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +57,49 @@ BEFORE: dict[str, Callable[[KerasLayer, np.ndarray], None]] = {
 }
 
 
-def predict(jit_compile: bool) -> Callable[..., Any]:
-    """Model.predict, its function compiled by XLA or not."""
+def predicted(model: keras.Model, x: np.ndarray, jit_compile: bool) -> Any:
+    """By Model.predict, compiled by XLA or not. It rounds float64 x to what Keras calls floatx, which is set here."""
+    model.compile(jit_compile=jit_compile)
+    floatx = keras.config.floatx()
+    keras.config.set_floatx("float64" if x.dtype == np.float64 else floatx)
+    try:
+        return tensor(np.asarray(model.predict(x, batch_size=len(x), verbose=0)))
+    finally:
+        keras.config.set_floatx(floatx)
 
-    def run(adapter: KerasLayer, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:  # noqa: ARG001
+
+def served(model: keras.Model, x: np.ndarray) -> Any:
+    """By the SavedModel that Model.export writes, loaded by TensorFlow."""
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", verbose=False)
+        loaded = tf.saved_model.load(folder)  # by its name: what it serves does not keep its variables
+        return tensor(loaded.serve(tf.constant(x)).numpy())
+
+
+PREDICTS: dict[str, Callable[[keras.Model, np.ndarray], Any]] = {
+    "jit": partial(predicted, jit_compile=True),
+    "nojit": partial(predicted, jit_compile=False),
+    "export": served,
+}
+
+
+def prediction(name: str) -> Callable[..., dict[str, np.ndarray]]:
+    """The step of a transformation that predicts alone, by a model of this layer."""
+
+    def step(adapter: KerasLayer, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:  # noqa: ARG001
         inputs = keras.Input(batch_shape=(None, *x.shape[1:]), dtype=x.dtype.name)
         model = keras.Model(inputs, adapter.layer(inputs))
-        model.compile(jit_compile=jit_compile)
-        return {"y": to_numpy(tensor(np.asarray(model.predict(x, batch_size=len(x), verbose=0))))}
+        return {"y": to_numpy(PREDICTS[name](model, x))}
 
-    return run
+    return step
 
 
 def members(transformation: Transformation) -> dict[str, Any]:
     """What a subclass of KerasLayer has in place of its own."""
     if GRADIENTS not in transformation.keeps:
-        return {"_step": predict(transformation.name == "jit")}
+        return {"_step": prediction(transformation.name)}
     before = BEFORE[transformation.name]
 
     def step(self: KerasLayer, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:

@@ -21,6 +21,15 @@ KERAS = (
     Transformation(
         "nojit", "keras", "Model.predict without it", f"{DOCS}/api/models/model/", (PREDICTION,), lacks=NO_BACKWARD
     ),
+    Transformation(
+        "export",
+        "keras",
+        "Model.export, served by TensorFlow",
+        f"{DOCS}/api/models/model_saving_apis/export/",
+        (PREDICTION,),
+        ("tensorflow",),
+        lacks="an exported model predicts alone",
+    ),
 )
 ONNX_RUNTIME = tuple(
     Transformation(

@@ -12,7 +12,7 @@ from harness.observables import DERIVATIVES
 from harness.place import module
 from harness.targets.through.names import join_through
 from harness.targets.through.table import TABLE, of_framework
-from harness.targets.through.transformation import PREDICTION, TRAINING, Transformation
+from harness.targets.through.transformation import PREDICTION, SECOND, TRAINING, Transformation
 
 ROOMS = {
     "torch": "torch_module",
@@ -57,7 +57,8 @@ def through(factory: Any, name: str) -> Any:
         members |= {"train": None, "train_no_grad": None}
     if PREDICTION not in transformation.keeps:
         members["eval"] = None
-    members |= dict.fromkeys(DERIVATIVES)  # of the layer that is called through it nothing more is asked
+    asked = ("train_double", "eval_double") if SECOND in transformation.keeps else ()
+    members |= {op: None for op in DERIVATIVES if op not in asked}
     return type(join_through(factory.__name__, name), (factory,), {**members, "untransformed": factory})
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 TRAINING, PREDICTION, GRADIENTS, STATISTICS = "training", "prediction", "gradients", "statistics"
 EVERYTHING = (TRAINING, PREDICTION, GRADIENTS, STATISTICS)
+SECOND = "second derivatives"
+"""What is judged of a transformation that is about them, and of no other."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Transformation:
     source: str
     """Where it is described, or where its trouble with batch norm is."""
     keeps: tuple[str, ...] = EVERYTHING
-    """What is judged: some of `EVERYTHING`. The rest is unsupported."""
+    """What is judged: some of `EVERYTHING`, or `SECOND`. The rest is unsupported."""
     needs: tuple[str, ...] = ()
     """The modules that must be importable besides the framework."""
     program: str = ""

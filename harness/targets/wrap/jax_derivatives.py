@@ -1,8 +1,9 @@
-"""Forward mode and second derivatives in JAX: jvp, and vjp of vjp."""
+"""Forward mode and second derivatives in JAX: jvp, and vjp of vjp or another order of the two."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -13,13 +14,49 @@ Forward = Callable[..., Any]
 
 def twice(forward: Forward, point: Sequence[Any], dy: Any, directions: Sequence[Any]) -> dict[str, Any]:
     """{"dx2", "ddy", "dgamma2"} at point, (x, gamma, beta), along directions of their shapes."""
+    try:
+        return ORDER.get()(forward, tuple(point), dy, tuple(directions))
+    except TypeError as error:
+        if "custom_vjp" in str(error):
+            raise NotImplementedError(str(error)) from error
+        raise
+
+
+def reverse_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+    """vjp of vjp, as grad of grad."""
 
     def gradients(dy: Any, *inputs: Any) -> Any:
         return jax.vjp(forward, *inputs)[1](dy)
 
     _, backward = jax.vjp(gradients, dy, *point)
-    ddy, dx2, dgamma2, _ = backward(tuple(directions))
+    ddy, dx2, dgamma2, _ = backward(directions)
     return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
+
+
+def forward_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+    """jvp of vjp, as jax.hessian: the second derivatives of <dy, y> are symmetric, and ddy is y's own tangent."""
+
+    def y_and_gradients(*point: Any) -> Any:
+        y, backward = jax.vjp(forward, *point)
+        return y, backward(dy)
+
+    _, (ddy, (dx2, dgamma2, _)) = jax.jvp(y_and_gradients, point, directions)
+    return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
+
+
+def reverse_over_forward(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+    """vjp of jvp: y's tangent is ddy, and the gradient of <dy, ddy> is what is left."""
+
+    def along(*point: Any) -> Any:
+        return jax.jvp(forward, point, directions)[1]
+
+    ddy, backward = jax.vjp(along, *point)
+    dx2, dgamma2, _ = backward(dy)
+    return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
+
+
+ORDER: ContextVar[Callable[..., dict[str, Any]]] = ContextVar("ORDER", default=reverse_over_reverse)
+"""In which order the two derivatives are taken."""
 
 
 def tangent(forward: Forward, point: Sequence[Any], tangents: Sequence[Any]) -> dict[str, Any]:
