@@ -21,15 +21,11 @@ from harness.cli.failures import distinct, failure_line, failure_lines
 from harness.cli.request import CheckRequest
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.report import TargetReport
+from tests.forked_command import bnproof
 
 TARGETS = Path(__file__).parent / "targets" / "misbehaving.py"
 LAYERS = Path(__file__).parent / "targets" / "layers_numpy.py"
 QUICK = ("--case", "rank2", "--case", "rank4")
-
-
-def bnproof(*arguments, cwd=None):
-    command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
 def one_line_error(done):
@@ -290,10 +286,11 @@ def test_a_bar_has_the_number_of_cases_as_its_total():
 def test_help_answers_at_once():
     seconds = []
     for _ in range(3):
-        started = time.monotonic()
-        assert bnproof("--help").returncode == 0
-        seconds.append(time.monotonic() - started)
-    assert min(seconds) < 0.5
+        before = os.times()
+        subprocess.run([sys.executable, "-m", "harness.cli", "--help"], capture_output=True, check=True)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    assert min(seconds) < 0.5  # of processor time: other tests run beside this one
 
 
 @pytest.mark.parametrize("words", [(), ("check",), ("bench", "layer"), ("matrix",)])

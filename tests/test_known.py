@@ -1,8 +1,6 @@
 """Known differences: what is listed does not count, what no longer differs does."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,13 +11,9 @@ from harness.findings import Finding
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.known import excuse, read_known, stale
 from harness.judge.report import TargetReport
+from tests.forked_command import bnproof
 
 TARGETS = Path(__file__).parent / "targets" / "misbehaving.py"
-
-
-def bnproof(*arguments):
-    command = [sys.executable, "-m", "harness.cli", "check", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def report(**verdicts):
@@ -65,7 +59,7 @@ def test_an_entry_that_differs_for_one_target_is_not_stale():
 def test_an_entry_that_no_longer_differs_fails(tmp_path):
     known, markdown = tmp_path / "known", tmp_path / "summary.md"
     known.write_text("rank2: was wrong once\nrank5: is not played here\n")
-    done = bnproof(f"{TARGETS}:Good", "--case", "rank2", "--known", known, "--markdown", markdown)
+    done = bnproof("check", f"{TARGETS}:Good", "--case", "rank2", "--known", known, "--markdown", markdown)
     assert done.returncode == 1
     assert "no longer differs" in " ".join(done.stderr.split())
     assert "rank2" in done.stderr
@@ -97,7 +91,9 @@ def test_a_file_that_is_not_there_is_a_usage_error(tmp_path):
 def test_a_target_that_differs_only_as_listed_passes(tmp_path):
     known, result = tmp_path / "known", tmp_path / "v.json"
     known.write_text("rank2: no training today\nrank4: no training today\n")
-    done = bnproof(f"{TARGETS}:Raises", "--case", "rank2", "--case", "rank4", "--known", known, "--json", result)
+    done = bnproof(
+        "check", f"{TARGETS}:Raises", "--case", "rank2", "--case", "rank4", "--known", known, "--json", result
+    )
     assert done.returncode == 0, done.stderr
     assert "Raises: known" in done.stdout
     assert json.loads(result.read_text())["targets"][0]["verdict"] == "known"

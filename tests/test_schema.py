@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from typing import Any
@@ -31,6 +29,7 @@ from harness.train.fashion_mnist import load_sample
 from harness.train.options import LockstepOptions, TrainingOptions
 from reports.render import render
 from tests import ledger_sample as sample
+from tests.forked_command import bnproof
 
 COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl*"))
 MISBEHAVING = ROOT / "tests" / "targets" / "misbehaving.py"
@@ -70,11 +69,6 @@ def validate_lines(path, schema=STRICT):
             errors = [list(of_type.iter_errors(record)) for of_type in validators]
             assert [] in errors, f"{path}, line {number}: {[error.message for error in min(errors, key=len)]}"
     return set(by_kind)
-
-
-def bnproof(*arguments):
-    command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
 
 
 @pytest.fixture
