@@ -87,6 +87,8 @@ def test_nothing_divided_by_nothing_is_open_in_a_constant_channel_alone():
     assert Deviation(made, 0, "y", X, lost).same_or_open().tolist() == [[False, True]] * 3
     assert not Deviation(played("train"), 0, "y", X, lost).same_or_open().any()
     assert not Deviation(made, 0, "y", X, X).same_or_open().any()
+    infinite = np.where([[False, True]] * 3, np.inf, X)
+    assert not Deviation(made, 0, "y", X, infinite).same_or_open().any()
 
 
 def test_the_largest_number_of_each_type():

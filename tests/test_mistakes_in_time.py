@@ -15,9 +15,9 @@ FIRST, SECOND, PREDICT, AGAIN = SCRIPT.steps
 RESTORE = Step("restore")
 
 
-def after(mistake, *steps, setup=SCRIPT.setups[0]):
+def after(mistake, *steps, setup=SCRIPT.setups[0], conventions=D2L):
     """What the layer gives in the last of these steps, in float64."""
-    layer = mistake.from_setup(setup, D2L)
+    layer = mistake.from_setup(setup, conventions)
     for step in steps:
         values = layer.play(step)
     return {name: value.astype(np.float64) for name, value in values.items()}
@@ -69,6 +69,13 @@ def test_a_fold_that_is_made_once():
     assert same(folded_at_first, LATE, "moving_mean", "moving_var")
     assert same(after(stale.StaleFold, FIRST, SECOND, PREDICT), LATE)
     assert same(after(stale.StaleFold, PREDICT, FIRST, SECOND, RESTORE, PREDICT), LATE)
+
+
+def test_what_was_folded_is_debiased_already():
+    debiased = replace(D2L, debias=True)
+    right, folded = (after(layer, FIRST, SECOND, PREDICT, conventions=debiased) for layer in
+                     (OracleLayer, stale.StaleFold))  # fmt: skip
+    assert same(folded, right)
 
 
 def test_a_fold_that_is_made_when_the_layer_is():

@@ -77,8 +77,9 @@ UNEVEN = np.array([1.0, 2.0, 4.0, -4.0])
 
 
 def moved(*gots, name="moving_mean", op="train"):
-    """A case of four channels whose statistic should become 1, 2, 3, -4 in every step, from 0."""
-    case = played(*[(op, {name: (got, WIDE)}) for got in gots], x=np.ones((3, 4)), case=replace(CASE, shape=(3, 4)))
+    """A case of four channels whose statistic starts at 0 and should become 1, 2, 3, -4 in a step, or what is given."""
+    pairs = [got if isinstance(got, tuple) else (got, WIDE) for got in gots]
+    case = played(*[(op, {name: pair}) for pair in pairs], x=np.ones((3, 4)), case=replace(CASE, shape=(3, 4)))
     setups = tuple(replace(setup, moving_mean=np.zeros(4), moving_var=np.zeros(4)) for setup in case.script.setups)
     return replace(case, script=replace(case.script, setups=setups))
 
@@ -94,11 +95,13 @@ def test_how_much_too_far_a_statistic_moved():
 def test_only_the_first_step_that_is_wrong_counts():
     assert list(factors_of_movement(moved(WIDE, WIDE + 3, 9 * WIDE))) == [None]  # from where it was to where it stays
     assert list(factors_of_movement(moved(2 * WIDE, UNEVEN))) == [2.0]
+    assert list(factors_of_movement(moved(WIDE, (3 * WIDE, 2 * WIDE)))) == [2.0]  # from where it should have been
 
 
 def test_what_restoring_moves_is_of_no_weight():
     case = moved(WIDE)
-    restored = played("restore", ("train", {"moving_mean": (2 * WIDE, WIDE)}), x=np.ones((3, 4)))
+    of_restoring = ("restore", {"moving_mean": (2 * WIDE, WIDE)})
+    restored = played(of_restoring, ("train", {"moving_mean": (2 * WIDE, WIDE)}), x=np.ones((3, 4)))
     assert (
         list(factors_of_movement(replace(restored, script=replace(restored.script, setups=case.script.setups)))) == []
     )
@@ -149,6 +152,9 @@ def test_only_the_same_step_of_the_same_case_is_compared():
     other = replace(wide, case=replace(CASE, id="other"))
     assert shrink_with_roundoff(Errors([narrow], [narrow, other]))
     assert shrink_with_roundoff(Errors([narrow], [narrow]))
+    slight = played(("train", {"y": off_by(2 * BOUND)}))
+    coarser = played(("train", {"y": off_by(2.0)}), dtype="bfloat16")
+    assert shrink_with_roundoff(Errors([slight], [slight, coarser]))  # a coarser type may err by as much as it likes
 
 
 def test_what_fails_is_not_taken_twice():

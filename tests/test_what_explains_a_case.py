@@ -157,6 +157,7 @@ def test_a_replay_is_computed_as_far_as_it_is_asked_for():
 
     replay = Replay(steps())
     assert next(iter(replay))["y"] == 0
+    assert next(iter(replay))["y"] == 0
     assert computed == [0]
     assert [values["y"].item() for values in replay] == [0, 1, 2]
     assert [values["y"].item() for values in replay] == [0, 1, 2]

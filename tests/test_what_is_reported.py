@@ -141,6 +141,12 @@ def test_an_exception_is_what_wrong_axes_lead_to():
     assert [finding.id for finding in diagnose(made)] == ["wrong_axis"]
 
 
+def test_an_exception_beside_wrong_axes_is_theirs():
+    squares = [(case(name, shape=(size, size)), "float64") for name, size in (("a", 4), ("b", 5), ("c", 6))]
+    made = raising_in("c")(FEW[-1].layer, *squares)
+    assert [finding.id for finding in diagnose(made)] == ["wrong_axis"]
+
+
 def test_exceptions_everywhere_are_unexplained():
     made = raising_in("a", "b", "c")(OracleLayer, *THREE)
     assert [finding.id for finding in diagnose(made)] == ["unexplained"]
@@ -164,8 +170,11 @@ def test_a_finding_that_needs_no_replay_comes_first():
 
 def test_of_a_wrong_shape_the_other_arrays_say_nothing():
     """The case of a wrong shape is left out; where there are no others it is all that there is."""
-    in_b = Target(NOT_NORMALIZED.layer, change=lambda _, name, a: a[:-1] if name == "dx" and len(a) == 5 else a)
-    assert named(in_b, *THREE) == [
+
+    def cut_and_off(_, name, a):
+        return a if len(a) == 4 else a[:-1] if name == "dx" else a + (name == "y")
+
+    assert named(Target(NOT_NORMALIZED.layer, change=cut_and_off), *PLAYS, (C, "float64")) == [
         ("wrong_form", ("c",), ""), ("dgamma_not_normalized", ("a", "b", "c"), "")]  # fmt: skip
     everywhere = Target(change=lambda _, name, a: a[:-1] if name == "dx" else a)
     made = report(everywhere)
@@ -242,3 +251,5 @@ def test_an_option_is_diagnosed_apart_where_the_ordinary_layer_fails():
         ("dgamma_not_normalized", ("a", "b")), ("frozen_by_batch", ("frozen",))]  # fmt: skip
     of_another = report_of((NOT_NORMALIZED.layer, *PLAYS[0]), (by_batch, replace(frozen, separates=()), "float64"))
     assert [finding.id for finding in diagnose(of_another)] == ["dgamma_not_normalized"]
+    by_another = report_of(*((NOT_NORMALIZED.layer, each, "float64") for each in (A, B, frozen)))
+    assert [finding.id for finding in diagnose(by_another)] == ["dgamma_not_normalized"]
