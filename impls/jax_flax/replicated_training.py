@@ -76,13 +76,11 @@ def train(
         test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
         rate = np.asarray(settings.learning_rate, dtype)
         compiling = perf_counter()
-        for order, (first, _), size in (
-            calls(orders[0], batch_size, STEPS_IN_A_CALL[device], mesh) if len(orders) else []
-        ):
-            # from `first` to `first`: no step, but compiled
-            jax.block_until_ready(
-                run_steps(training, params, stats, train_set, order, first, first, rate, batch_size=size, mesh=mesh)
-            )
+        compiled = {}  # not run yet: the processes must not wait for each other in a call while one of them compiles
+        for order, steps, size in calls(orders[0], batch_size, STEPS_IN_A_CALL[device], mesh) if len(orders) else []:
+            if (size, len(order)) not in compiled:
+                arguments = training, params, stats, train_set, order, *steps, rate
+                compiled[size, len(order)] = run_steps.lower(*arguments, batch_size=size, mesh=mesh).compile()
         compile_seconds = perf_counter() - compiling
         if on_compiled:
             on_compiled()
@@ -91,9 +89,8 @@ def train(
             started = perf_counter()
             loss_sum, correct = 0.0, 0
             for order, steps, size in calls(order_of_epoch, batch_size, STEPS_IN_A_CALL[device], mesh):
-                params, stats, losses, hits = advance(
-                    training, params, stats, train_set, order, *steps, rate, batch_size=size, mesh=mesh
-                )
+                run = compiled[size, len(order)]
+                params, stats, losses, hits = advance(run, params, stats, train_set, order, *steps, rate)
                 loss_sum, correct = loss_sum + float(losses), correct + int(hits)
                 done += (steps[1] - steps[0]) * size
                 if settings.on_progress:
@@ -154,9 +151,9 @@ def calls(order: np.ndarray, batch_size: int, at_once: int, mesh: Mesh) -> Itera
         yield on_every_device(own_order, mesh), (first, last), size
 
 
-def advance(*arguments: Any, **keywords: Any) -> Any:
-    """`run_steps`, and wait until its steps are done."""
-    return jax.block_until_ready(run_steps(*arguments, **keywords))
+def advance(compiled: Any, *arguments: Any) -> Any:
+    """`run_steps`, compiled, and wait until its steps are done."""
+    return jax.block_until_ready(compiled(*arguments))
 
 
 @partial(jax.jit, static_argnums=0, static_argnames=("batch_size", "mesh"))
