@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.jobs import done_behind_a_bar, show_failure
+from harness.cli.kept_matrix import Kept, identity, kept, mark
 from harness.cli.ledgers import open_ledger
 from harness.cli.library_jobs import (
     Expectations,
@@ -77,12 +78,16 @@ def make(options: MatrixOptions) -> int:
             raise UsageError(f"{name!r} is no target of the matrix: {OVER_REPLICAS.format(target=name)}")
         if split_device(name)[0] not in BUILT_IN:
             raise UsageError(f"{name!r} is no target of the matrix; `bnproof list` names them all")
+    top, path = header(options.suite, options.seed), options.out / "ledger.jsonl"
+    of = identity(top, options.targets, options.only_here)
+    earlier = kept(options.resume, path, of)
+    if earlier.is_whole:
+        return status_of_finished(options, path, earlier)
     with open_engine(options.workers) as engine:
-        ledger = open_ledger(options.out / "ledger.jsonl", header(options.suite, options.seed), options.resume)
-        jobs = [
-            LibraryJob(name, options.suite, options.seed, options.only_here, options.resume) for name in options.targets
-        ]
-        entries = list(judged(engine, jobs, ledger))
+        ledger = open_ledger(path, top, options.resume)
+        if options.resume:
+            mark(options.resume, path, of)
+        entries = list(judged(engine, options, ledger, earlier))
         for pair in pairs([entry.report for entry in entries]):
             ledger.add("pair", pair)
         if {*options.targets} == {*BUILT_IN}:
@@ -93,6 +98,17 @@ def make(options: MatrixOptions) -> int:
         forget(options.resume, options.targets)
     console.print(f"matrix: {render(ledger.path, options.out)}", highlight=False, soft_wrap=True)
     return FAULTY if any(entry.report.load_error for entry in entries) else AGREED
+
+
+def status_of_finished(options: MatrixOptions, ledger: Path, earlier: Kept) -> int:
+    """The pages of a matrix that was finished before, and its exit status."""
+    from reports.matrix import render
+
+    page = render(ledger, options.out)
+    console.print(
+        f"matrix: {page}, finished before; without {options.resume} it is made anew", highlight=False, soft_wrap=True
+    )
+    return FAULTY if any(records[0]["error"] for records in earlier.targets.values()) else AGREED
 
 
 def add_left_out(ledger: Ledger) -> None:
@@ -107,21 +123,41 @@ def add_left_out(ledger: Ledger) -> None:
         ledger.add("not_installed", {"target": name, "install": target.install, "reason": reason})
 
 
-def judged(engine: Engine, jobs: Sequence[LibraryJob], ledger: Ledger) -> Iterator[MatrixEntry]:
-    """The entries of the libraries that are installed, here or where the engine works. All go into the ledger."""
+def judged(engine: Engine, options: MatrixOptions, ledger: Ledger, earlier: Kept) -> Iterator[MatrixEntry]:
+    """The entries of the libraries that are installed, here or where the engine works. All go into the ledger.
+
+    Of what an earlier run has judged the records are taken over, and only its plays are made anew, for the pairs.
+    """
     expectations = Expectations()
+    jobs = [
+        LibraryJob(name, options.suite, options.seed, options.only_here, options.resume, name in earlier.targets)
+        for name in options.targets
+        if name not in earlier.absent
+    ]
     outcomes = done_behind_a_bar("matrix", engine, [Job(judge_library, job) for job in jobs])
     with contextlib.closing(outcomes):
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            if isinstance(outcome, NotInstalled):
-                install = built_in(job.target).install
-                ledger.add("not_installed", {"target": job.target, "install": install, "reason": outcome.reason})
+        for name in options.targets:
+            if name in earlier.absent:
+                ledger.add("not_installed", without_type(earlier.absent[name]))
                 continue
-            entry = not_judged(job.target, outcome) if isinstance(outcome, Failure) else outcome
+            outcome = next(outcomes)
+            if isinstance(outcome, NotInstalled):
+                install = built_in(name).install
+                ledger.add("not_installed", {"target": name, "install": install, "reason": outcome.reason})
+                continue
+            entry = not_judged(name, outcome) if isinstance(outcome, Failure) else outcome
             expectations.share(entry.report)
-            add_entry(ledger, entry)
-            console.print(f"{job.target}: {coloured(entry.report.verdict)} [dim]{entry.seconds:.0f} s[/]")
+            if name in earlier.targets:
+                for record in earlier.targets[name]:
+                    ledger.add(record["type"], without_type(record))
+            else:
+                add_entry(ledger, entry)
+            console.print(f"{name}: {coloured(entry.report.verdict)} [dim]{entry.seconds:.0f} s[/]")
             yield entry
+
+
+def without_type(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "type"}
 
 
 def add_findings(engine: Engine, ledger: Ledger, targets: Sequence[str], only_here: bool) -> None:

@@ -27,6 +27,8 @@ class LibraryJob:
     only_here: bool
     """Whether nothing is installed for it."""
     resume: Path | None = None
+    plays_only: bool = False
+    """Whether its records are there already: its plays are wanted, for the pairs, and nothing is made of them."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,17 @@ def judge_library(job: LibraryJob, tell: Tell) -> MatrixEntry | NotInstalled:
     place = place_of(name, job.only_here)
     if place.reason:
         return NotInstalled(job.target, place.reason)
-    return check_and_probe(
-        job.target, place, telling(CheckOptions(suite(job.suite), job.seed, resume=job.resume, again=True), tell)
-    )
+    options = CheckOptions(suite(job.suite), job.seed, resume=job.resume, again=True, diagnosed=not job.plays_only)
+    return check_and_probe(job.target, place, telling(options, tell))
 
 
 def check_and_probe(name: str, place: Place, options: CheckOptions) -> MatrixEntry:
-    """The suite under the declared conventions; then the conventions as they show from outside."""
+    """The suite under the declared conventions; then the conventions as they show from outside, if it is diagnosed."""
     started = time.monotonic()
     with opened(name, replace(options, python=place.python)) as player:
         report = check_target(player, options)
         probed = None
-        if not report.load_error and not player.given_up:
+        if options.diagnosed and not report.load_error and not player.given_up:
             probed = probe(player)
     return MatrixEntry(report, probed, place.versions, time.monotonic() - started)
 
