@@ -4,7 +4,7 @@ import pytest
 
 from harness.diagnose import conditional
 from harness.diagnose.conditional import by_condition, explains_failures, in_some_steps, right_cases
-from harness.diagnose.conditions import step_conditions
+from harness.diagnose.conditions import case_conditions, step_conditions
 from harness.diagnose.explanation import Explanation, only_in
 from harness.diagnose.mistakes.gradient_factors import times
 from harness.diagnose.mistakes.in_mode import only_when
@@ -58,6 +58,13 @@ def test_a_case_that_would_not_show_the_mistake_does_not_show_it_right():
 def test_no_more_cases_are_asked_than_are_enough():
     made = evidence(Target(NOT_NORMALIZED, at_rank_3), *RANKS, (case("e"), "float64"), (case("f"), "float64"))
     assert len(right_cases(SINGLES[0], made.played, made)) == 2
+
+
+def test_an_ordinary_layout_is_no_condition():
+    plain, sliced = (play(NOT_NORMALIZED, case(layout, layout=layout), "float64") for layout in ("plain", "sliced"))
+    texts = [condition.text for condition in case_conditions([plain], [plain, sliced])]
+    assert texts == []
+    assert [c.text for c in case_conditions([sliced], [plain, sliced])] == ["where the layout in memory is sliced"]
 
 
 def test_of_a_type_and_a_rank_both_are_named():

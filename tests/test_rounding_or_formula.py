@@ -219,6 +219,7 @@ def test_errors_to_one_side():
     assert not to_one_side(sided(*[1.0] * 14))
     assert not to_one_side(sided(*[1.0] * 15, *[-1.0] * 2))
     assert not to_one_side(sided(*[1.0] * 14, *[BOUND / 2] * 20))  # within their bounds
+    assert not to_one_side(sided(*[BOUND] * 15))
     assert to_one_side(sided(*[1.0] * 8), sided(*[1.0] * 8))
 
 

@@ -8,7 +8,7 @@ import pytest
 from harness.cases.script import Step
 from harness.diagnose import evidence as evidence_module
 from harness.diagnose import misfit as misfit_module
-from harness.diagnose import tuning
+from harness.diagnose import replay, tuning
 from harness.diagnose.evidence import Evidence, agrees, input_size
 from harness.diagnose.misfit import fits, misfit
 from harness.diagnose.mistakes.gradient_factors import times
@@ -215,6 +215,21 @@ def test_sensitivity_is_some_units_and_kept_for_known_mistakes(monkeypatch):
     assert sensitivity(MISTAKE, made, D2L) is not moved
     of_one_target = times(3.1, "dx")
     assert sensitivity(of_one_target, made, D2L) is not sensitivity(of_one_target, made, D2L)
+
+
+def test_the_averages_are_moved_by_their_bounds_to_either_side(monkeypatch):
+    made = play(OracleLayer, A, "float64")
+    bounds = [expected.bounds for expected in made.expected]
+    plain, moved = (
+        list(replay._played(OracleLayer, made.script, D2L, Nudge(averages=by), bounds)) for by in (0.0, 3.0)
+    )
+    for name in ("moving_mean", "moving_var"):
+        assert np.array_equal(moved[0][name], plain[0][name])  # after the step
+        assert (moved[1][name] - plain[1][name]).astype(float) == pytest.approx(3 * bounds[0][name], rel=1e-3)
+    nudges = []
+    monkeypatch.setattr(replay, "Nudge", lambda *given: nudges.append(given) or Nudge(*given))
+    sensitivity(times(3.2, "dx"), made, D2L)
+    assert [given[:2] for given in nudges if given] == [(8 * 2.0**-53, -1.0), (8 * 2.0**-53, 1.0)]
 
 
 def test_failures_are_of_what_counts_against():
