@@ -11,7 +11,7 @@ from harness.diagnose import tuning
 from harness.diagnose.misfit import Deviation, constant_channels, largest_finite, misfit
 from harness.diagnose.replay import replayed
 from harness.diagnose.side_by_side import end_to_end
-from harness.diagnose.yardstick import bound_of, largest, yardstick_of
+from harness.diagnose.yardstick import bound_of, largest, law_channels, yardstick_of
 from harness.judge.oracle import OracleLayer
 from tests.played_by_hand import BOUND, CASE, X, off_by, played
 from tests.small_evidence import D2L, A, B, case, known, play, with_dx_off
@@ -142,6 +142,14 @@ def test_a_result_in_16_bits_may_err_by_its_own_size():
         extra = yardstick.tolerance(X, largest(X), None) - tuning.SLACK * BOUND
         assert extra == pytest.approx(2.0**-8 * np.abs(X) if rounds else 0 * X)
     assert not yardstick_of(narrow, "dgamma", narrow.expected[0]).rounds_results
+
+
+def test_law_lies_along_the_channels_at_every_rank():
+    made = played("train", case=replace(CASE, policy=(1,)))
+    for shape, of_law in (((2,), (2,)), ((3, 2), (1, 2)), ((3, 2, 4, 5), (1, 2, 1, 1))):
+        law = law_channels(made, np.zeros(shape))
+        assert law.shape == of_law
+        assert law.ravel().tolist() == [True, False]
 
 
 def test_the_largest_finite_value_of_each_channel():
