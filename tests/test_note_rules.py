@@ -141,6 +141,7 @@ def test_declared_sums_are_not_held_to_what_is_usual():
     report = TargetReport("t", D2L, judgements=[judgement])
     (note,) = on_accuracy(report)
     assert note.id == "less_accurate_than_usual"
+    assert note.text.endswith("honest algorithms' errors (rank2 float32)")
     description = Description(None, ("float32",), (2,), ("train",), {})
     report.description = description
     assert len(on_accuracy(report)) == 1
