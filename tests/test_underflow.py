@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.diagnose.fewer_bits import in_fewer_bits
+from harness.judge.oracle import OracleLayer
 from reference import error_bounds, statistics_error
 from reference.error_bounds import precision_of, train_bounds
 from reference.fold_bounds import Fold
@@ -12,6 +14,7 @@ from tests.experiments.evolve import folded, underflow
 from tests.experiments.evolve.evaluate import OBSERVABLES, Population, Setting, computed, exact_step, ratios
 from tests.experiments.evolve.folded import Folding
 from tests.experiments.evolve.mutate import drawn
+from tests.small_evidence import D2L, case, play
 from tests.targets.honest.algorithm import flushing
 from tests.targets.honest.folds import FOLDS
 from tests.targets.honest.orders import ORDERS_THAT_FLUSH
@@ -105,6 +108,15 @@ def test_factors_of_zero_lose_nothing():
     assert not of_no_gradient.in_dx(None).any()
     assert not of_no_gradient.in_dgamma.any()
     assert of_no_gradient.in_y.all()
+
+
+def test_statistics_in_fewer_bits_are_flushed_as_well():
+    """What may become zero by the law may become zero in an envelope: no bound of its statistics is narrower."""
+    tiny = case("tiny", data=lambda rng, shape: 1e-37 * rng.normal(size=shape), shape=(8, 3), moving_scale=(0.0, 0.0))
+    made = play(OracleLayer, tiny, "float32")
+    for law, coarse in zip(made.expected, in_fewer_bits(made, D2L, "bfloat16").expected, strict=True):
+        for name in {"moving_mean", "moving_var"} & law.bounds.keys():
+            assert (coarse.bounds[name] >= law.bounds[name]).all(), name
 
 
 def test_the_orders_compute_a_batch_norm():

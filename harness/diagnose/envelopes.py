@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from harness.cases.case import Script
 from harness.diagnose.fewer_bits import in_fewer_bits
+from harness.diagnose.no_narrower import no_narrower
 from harness.diagnose.rounding import (
     Errors,
     are_rounding,
@@ -50,7 +51,7 @@ class Envelope:
         """The case with this mistake's bounds."""
         key = (played.case.id, played.dtype)
         if key not in self._widened:
-            self._widened[key] = self.widen(played)
+            self._widened[key] = no_narrower(self.widen(played), played)
         return self._widened[key]
 
     def is_made(self, played: PlayedCase) -> bool:

@@ -36,7 +36,7 @@ def _expected(script: Script, conventions: Conventions, name: str, fast_variance
     own, narrow = precision_of(dtype), precision_of(name)
     work = max(own.work, narrow.io)
     io = max(own.io, work) if dtype == "float64" else own.io
-    precision = Precision(work, io, own.work_tiny, own.io_tiny)
+    precision = Precision(work, io, own.work_tiny * (work / own.work), own.io_tiny)  # `flush` stays
     expected = wider_expected(script, conventions, precision=precision, fast_variance=fast_variance)
     if work > own.work:
         _widen_by_rounded_inputs(script, conventions, numpy_dtype(name), expected)

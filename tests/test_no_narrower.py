@@ -1,0 +1,40 @@
+"""No bound of a mistake is narrower than the one that the target was judged by: what agreed would not be explained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.diagnose.envelopes import fast_variance
+from harness.judge.expected import expect
+from harness.judge.oracle import OracleLayer
+from harness.judge.report import PlayedCase
+from tests.small_evidence import D2L, case, play
+
+PREDICTS_FIRST = case("predicts_first", script=("eval", "train"), moving_scale=(1e4, 1.0))
+"""With statistics that are given: nothing but the fold's own roundings makes its bounds wider."""
+
+
+@pytest.fixture(scope="module")
+def judged_as_a_fold() -> PlayedCase:
+    made = play(OracleLayer, PREDICTS_FIRST, "float32")
+    return replace(made, expected=expect(made.script, D2L, folded=True))
+
+
+def is_narrower(widened: PlayedCase, law: PlayedCase) -> bool:
+    pairs = zip(widened.expected, law.expected, strict=True)
+    return any((wide.bounds[name] < of_law.bounds[name]).any() for wide, of_law in pairs for name in of_law.bounds)
+
+
+def test_an_envelope_is_nowhere_narrower_than_the_law(judged_as_a_fold):
+    envelope = fast_variance(D2L)
+    assert is_narrower(envelope.widen(judged_as_a_fold), judged_as_a_fold)
+    assert not is_narrower(envelope.around(judged_as_a_fold), judged_as_a_fold)
+
+
+def test_what_is_wide_enough_stays_the_same_object():
+    """Yardsticks are kept by object."""
+    made, envelope = play(OracleLayer, PREDICTS_FIRST, "float32"), fast_variance(D2L)
+    for kept, wide in zip(envelope.around(made).expected, envelope.widen(made).expected, strict=True):
+        assert kept is wide
