@@ -27,7 +27,7 @@ PUBLISHED = (
     *(Search(f'Sums that are declared "{how}"', 4_000_000, seed=104, summation=how) for how in DECLARED),
 )
 OF_OTHERS = {
-    "underflow": (Search("Products near the smallest normal number", 20_000_000, seed=108, attacked="underflow"),),
+    "underflow": (Search("Products near the smallest normal number", 450_000, seed=108, attacked="underflow"),),
     "derivatives": (
         Search("Forward mode and second derivatives", 53_000_000, seed=105, attacked="derivatives"),
         Search("Second derivatives of long channels", 1_060_000, seed=106, min_n=100, attacked="derivatives"),
