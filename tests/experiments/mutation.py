@@ -83,7 +83,13 @@ ROOMS = {
         ("harness/diagnose/mistakes/*",),
         tuple(
             f"tests/test_{name}.py"
-            for name in ("one_mistake", "mistakes_between_replicas", "mistakes_complete", "mistakes_in_time")
+            for name in (
+                "one_mistake",
+                "mistakes_at_every_rank",
+                "mistakes_between_replicas",
+                "mistakes_complete",
+                "mistakes_in_time",
+            )
         ),
     ),
 }
