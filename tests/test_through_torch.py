@@ -16,7 +16,8 @@ from harness.targets.load import load
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch: pip install torch")
 LAYERS = str(Path(__file__).parent / "targets" / "through_torch.py")
 CASES = tuple(replace(BY_ID[name], dtypes=("float32",)) for name in ("rank4", "gradients_off"))
-RIGHT = {"script": "BatchNorm2d", "fuse": "BatchNorm2d"}
+FOLDS = ("fuse", "fuse-conv", "fuse-transposed", "fuse-dense")
+RIGHT = {"script": "BatchNorm2d", **dict.fromkeys(FOLDS, "BatchNorm2d")}
 """A layer that is right through each transformation, where it is not `MovesOnce`."""
 MUTANTS = (
     ("checkpoint", "BatchNorm2d", "stats_updated_twice"),
@@ -35,7 +36,7 @@ MUTANTS = (
     ("accumulate", "KeepsOnItself", ""),
     ("no-grad", "ModeFollowsGrad", "stats_frozen"),
     ("inference-mode", "ModeFollowsGrad", ""),
-    ("fuse", "EpsOutside", ""),
+    *((fold, "EpsOutside", "") for fold in FOLDS),
     ("ddp", "TwiceInParallel", ""),
 )
 """Transformation, the layer that it breaks, and the mistake that is named where the list of mistakes has it."""

@@ -1,4 +1,4 @@
-"""What is made of a torch module: a compiled, exported or scripted program, a model of ONNX, a convolution.
+"""What is made of a torch module: a compiled, exported or scripted program, a model of ONNX.
 
 The functions are as those of torch_calls.py. Raises NotImplementedError, with its reason, for what cannot be made.
 """
@@ -11,7 +11,7 @@ import io
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.targets.through.torch_layer import another, first_line, mode, state_of, unmoved
 from harness.targets.wrap.torch_module import TorchModule
@@ -120,25 +120,3 @@ def onnx(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:
     except Exception as error:
         raise NotImplementedError(f"ONNX Runtime refuses the model: {first_line(error)}") from error
     return torch.from_numpy(session.run(None, {"x": x.detach().contiguous().numpy()})[0])
-
-
-def fuse(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:  # noqa: ARG001 - prediction only
-    """fuse_conv_bn_eval with an identity 1x1 convolution, a group for each channel: y and dx.
-
-    x * w + b, w = gamma / s and b = beta - mean * gamma / s, in the dtype of the parameters; it cancels where the mean
-    is large, and is held to the bounds of a fold.
-    """
-    if not isinstance(adapter.layer, nn.modules.batchnorm._BatchNorm):
-        raise NotImplementedError(f"fuse_conv_bn_eval takes torch's batch norms, not {type(adapter.layer).__name__}")
-    if adapter.layer.running_mean is None:
-        raise NotImplementedError("without moving statistics there is nothing to fold")
-    computed_in = torch.float64 if x.dtype == torch.float64 else torch.float32
-    channels, spatial = x.shape[1], max(x.dim() - 2, 1)
-    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[spatial - 1]
-    convolution = kind(channels, channels, 1, groups=channels, device=x.device, dtype=computed_in)
-    for parameter, value in zip(convolution.parameters(), (1.0, 0.0)):  # noqa: B905 - weight, bias; Python 3.9
-        nn.init.constant_(parameter, value)
-    fused = nn.utils.fusion.fuse_conv_bn_eval(convolution.eval(), copy.deepcopy(adapter.layer).to(computed_in).eval())
-    torch.backends.cudnn.allow_tf32 = False  # in the backward pass too: products in 10 bits are not the fold's doing
-    wide = x.to(computed_in)
-    return fused(wide if x.dim() > 2 else wide.unsqueeze(-1)).reshape(x.shape).to(x.dtype)

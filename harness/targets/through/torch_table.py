@@ -1,4 +1,4 @@
-"""The transformations of torch modules; each is the function of its name in torch_calls.py or torch_programs.py."""
+"""The transformations of torch modules: each a function in torch_calls.py, torch_programs.py or torch_folds.py."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from harness.targets.through.transformation import (
 DOCS = "https://docs.pytorch.org/docs/stable"
 FORWARD = (TRAINING, PREDICTION, STATISTICS)
 NO_BACKWARD = "no gradient is taken through it"
+FUSION = f"{DOCS}/generated/torch.nn.utils.fusion"
+NO_PARAMETERS = "a fold is for prediction, and has no gamma or beta left"
 
 
 def _torch(name: str, what: str, source: str, keeps: tuple[str, ...] = (), **others: object) -> Transformation:
@@ -43,12 +45,14 @@ TORCH = (
     _torch("channels-last", "module and x in channels_last memory", f"{DOCS}/tensor_attributes.html"),
     _torch("deepcopy", "copy.deepcopy; the original trains on", "https://docs.python.org/3/library/copy.html"),
     _torch("state-dict", "its state_dict in a new layer", f"{DOCS}/notes/serialization.html"),
-    _torch(
-        "fuse",
-        "fuse_conv_bn_eval with an identity 1x1 convolution",
-        f"{DOCS}/generated/torch.nn.utils.fusion.fuse_conv_bn_eval.html",
-        (PREDICTION, GRADIENTS),
-        lacks="a fold is for prediction, and has no gamma or beta left",
+    *(
+        _torch(name, what, f"{FUSION}.{function}.html", (PREDICTION, GRADIENTS), lacks=NO_PARAMETERS)
+        for name, what, function in (
+            ("fuse", "fuse_conv_bn_eval, a convolution of each channel by itself", "fuse_conv_bn_eval"),
+            ("fuse-conv", "fuse_conv_bn_eval, a convolution of all channels", "fuse_conv_bn_eval"),
+            ("fuse-transposed", "fuse_conv_bn_eval, a transposed convolution", "fuse_conv_bn_eval"),
+            ("fuse-dense", "fuse_linear_bn_eval, a dense layer", "fuse_linear_bn_eval"),
+        )
     ),
     _torch("ddp", "DistributedDataParallel, one process", f"{DOCS}/notes/ddp.html"),
     _torch("accumulate", "other batches forward and back between", f"{DOCS}/notes/amp_examples.html"),
