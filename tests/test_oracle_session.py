@@ -10,7 +10,7 @@ from harness.judge.expected import expect
 from harness.judge.on_disk import read, written
 from harness.judge.oracle import OracleLayer
 from harness.judge.prepare import prepare
-from tests.small_evidence import D2L, case
+from tests.small_evidence import D2L, TORCH, case
 
 
 def layer_of(made, momentum=0.9):
@@ -50,6 +50,12 @@ def test_or_into_one_that_has_been_used():
 
 
 # --- what is expected ---
+
+
+def test_a_new_batch_weighs_in_a_script_what_its_case_says():
+    for conventions, momentum in ((D2L, 0.75), (TORCH, 0.25)):
+        script = prepare(case(new_weight=0.25), "float32", 0, conventions).script
+        assert [setup.momentum for setup in script.setups] == [momentum]
 
 
 def test_what_predicts_folded_has_wider_bounds_and_the_same_values():
