@@ -78,16 +78,31 @@ def m_size(m: Quantity) -> Array:
 
 
 def y_forms(layer: Layer) -> list[Quantity]:
-    """gamma (x r - m r) + beta, which no grouping of (x - m) r exceeds, and x scale + (beta - m scale)."""
+    """gamma (x r - m r) + beta, which no grouping of (x - m) r exceeds, and x scale + (beta - m scale).
+
+    Where sums are not declared, also x scale and m scale that are made apart.
+    """
     g, b, x, m, r = layer.gamma, layer.beta, layer.x, layer.m, layer.r
     scale = as_one_error(g * r)
-    return [g * (x * r - m * r) + b, x * scale + (b - m * scale), (layer.d * r) * g + b, layer.d * (g * r) + b]
+    forms = [g * (x * r - m * r) + b, x * scale + (b - m * scale), (layer.d * r) * g + b, layer.d * (g * r) + b]
+    return forms if r.arithmetic.summation != "any" else forms + y_of_products_apart(layer)
 
 
 def as_one_error(scale: Quantity) -> Quantity:
     """A product of r, whose whole error is common to the channel, as a dependence on r's error in its place."""
     p = scale.arithmetic.scale_error
     return Quantity(scale.value, scale.arithmetic, scale=scale.radius / p, rest=0.0 * scale.value)
+
+
+def y_of_products_apart(layer: Layer) -> list[Quantity]:
+    """x (gamma r) and m (gamma r), each product grouped in a way of its own, and beta: their roundings do not cancel.
+
+    Ioffe and Szegedy 2015, algorithm 2, line 11, read literally: (gamma/std) x + (beta - gamma m/std).
+    """
+    scale, rounded = layer.gamma.exact_product(layer.r), layer.r.arithmetic.rounded
+    # Three roundings: a division within an ulp, and a product.
+    of_x, of_m = (rounded(a.exact_product(scale), 3.0) for a in (layer.x, layer.m))
+    return [of_x + (layer.beta - of_m), (of_x + layer.beta) - of_m]
 
 
 def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:

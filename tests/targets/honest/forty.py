@@ -124,6 +124,12 @@ FLUSHING = (
               arithmetic=flushing),
 )  # fmt: skip
 
-ALGORITHMS = ORDERS + SUMS + TWO_PASSES + WELFORD + CUDA + ROOTS + REVERSE_MODE + FLUSHING
+PRODUCTS_APART = (
+    Algorithm("AlgorithmTwo", Welford(), output=gradients.algorithm_2, dgamma=gradients.of_deviation),
+    Algorithm("ProductsApart", Welford(4), output=gradients.products_apart, dgamma=gradients.regrouped),
+)
+"""With Welford's statistics: whoever declares sums does not make the products of y apart."""
+
+ALGORITHMS = ORDERS + SUMS + TWO_PASSES + WELFORD + CUDA + ROOTS + REVERSE_MODE + FLUSHING + PRODUCTS_APART
 BY_NAME = {algorithm.name: algorithm for algorithm in ALGORITHMS}
 LOOP_FORWARD, PAIRWISE = BY_NAME["LoopForward"], BY_NAME["Pairwise"]

@@ -86,6 +86,15 @@ def scale_and_shift_fused(s: Saved) -> Array:
     return fused(s.x, scale, fused(-s.mean, scale, s.beta))
 
 
+def algorithm_2(s: Saved) -> Array:
+    """Ioffe and Szegedy 2015, algorithm 2, line 11, read literally: two quotients, whose roundings do not cancel."""
+    return s.roots.divide(s.gamma, s.std) * s.x + (s.beta - s.roots.divide(s.gamma * s.mean, s.std))
+
+
+def products_apart(s: Saved) -> Array:
+    return (s.x * s.r * s.gamma + s.beta) - s.gamma * s.r * s.mean
+
+
 def difference_of_products(s: Saved) -> Array:
     return s.gamma * (s.x * s.r - s.mean * s.r) + s.beta
 

@@ -2,9 +2,6 @@
 
 A product of three factors rounds alike in every order, but underflows elsewhere: (gamma d) r is zero where gamma d is
 too small, even if r is large.
-
-Not here: x gamma r - m gamma r where the two products are made apart, as in (gamma/std) x + (beta - gamma m/std). They
-round more often than the forms of section 8 of ERROR_BOUNDS.md, and are those of a fold, which a layer has to declare.
 """
 
 from __future__ import annotations
