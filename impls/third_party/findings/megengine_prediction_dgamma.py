@@ -2,11 +2,9 @@
 # title: in prediction, now and then the gradient of weight is what lay in memory before; with async_level 0 never
 # documented: not found in its API page, nor in its issues (searched for batch_norm, wrong gradients, async_level)
 import numpy as np
-from megengine import Tensor, config
-from megengine.autodiff import GradManager
-from megengine.module import BatchNorm2d
+from megengine import Tensor, autodiff, config, module
 
-values, layer = np.random.default_rng(0).normal(size=(2, 4, 300, 3, 2)).astype(np.float32), BatchNorm2d(300)
+values, layer = np.random.default_rng(0).normal(size=(2, 4, 300, 3, 2)).astype(np.float32), module.BatchNorm2d(300)
 layer.eval()
 want = (values[0] * values[1]).sum((0, 2, 3)) / np.sqrt(1 + layer.eps)
 
@@ -15,7 +13,7 @@ def first_wrong(times):
     for number in range(times):
         x, dy = map(Tensor, values)
         layer.weight.grad = None
-        with GradManager().attach([x, layer.weight, layer.bias]) as manager:
+        with autodiff.GradManager().attach([x, layer.weight, layer.bias]) as manager:
             manager.backward(layer(x), dy)
         got = layer.weight.grad.numpy().ravel()
         if not np.allclose(got, want, atol=1e-2):
