@@ -27,6 +27,7 @@ PUBLISHED = (
     *(Search(f'Sums that are declared "{how}"', 4_000_000, seed=104, summation=how) for how in DECLARED),
 )
 OF_OTHERS = {
+    "apart": (Search("Products of y that are made apart", 1_000_000, seed=109, attacked="apart"),),
     "underflow": (Search("Products near the smallest normal number", 450_000, seed=108, attacked="underflow"),),
     "derivatives": (
         Search("Forward mode and second derivatives", 53_000_000, seed=105, attacked="derivatives"),
@@ -53,7 +54,7 @@ def main() -> int:
         "--attacked",
         choices=("layer", *OF_OTHERS),
         default="layer",
-        help="a layer, also where products underflow; forward mode and second derivatives; a folded prediction",
+        help="a layer, also where products are made apart or underflow; forward mode and second derivatives; a fold",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, help="how many processes")

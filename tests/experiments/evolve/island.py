@@ -19,7 +19,7 @@ SHORT = 64
 """Most islands have channels no longer than this: a channel costs n, and most extremes need few values."""
 
 
-OF_LAYERS = ("layer", "underflow")
+OF_LAYERS = ("layer", "apart", "underflow")
 """What is attacked with a layer's step and prediction."""
 
 
@@ -39,8 +39,8 @@ class Plan:
     summation: str = "any"
     """What the algorithms declare: whose bounds are attacked."""
     attacked: str = "layer"
-    """"layer"; "underflow": a layer whose products lie near the smallest normal number; "derivatives": forward mode and
-    second ones; "fold": prediction folded into a dense layer."""
+    """"layer"; "apart": one that makes the products of y apart; "underflow": one whose products lie near the smallest
+    normal number; "derivatives": forward mode and second ones; "fold": prediction folded into a dense layer."""
 
     @property
     def dtype(self) -> str:
@@ -79,7 +79,9 @@ Algorithms = tuple[Algorithm, ...] | tuple[SecondOrder, ...] | tuple[Folded, ...
 
 
 def evolve(plan: Plan, algorithms: Algorithms) -> Result:
-    of: Any = {"layer": mutate, "underflow": underflow, "derivatives": directed, "fold": folded}[plan.attacked]
+    of: Any = {"layer": mutate, "apart": mutate, "underflow": underflow, "derivatives": directed, "fold": folded}[
+        plan.attacked
+    ]
     rng = np.random.default_rng([plan.seed, plan.number])
     dtype = plan.dtype
     computed_in = "float64" if dtype == "float64" else "float32"
