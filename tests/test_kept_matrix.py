@@ -68,7 +68,7 @@ def counts(monkeypatch):
     monkeypatch.setattr(library_jobs, "suite", lambda _: CASES)
     monkeypatch.setattr(every_library, "add_findings", lambda *_: None)
     monkeypatch.setattr("reports.matrix.render", lambda _, out: (out / "index.html").write_text("a page"))
-    monkeypatch.setattr(kept_matrix, "code", lambda: "the same")
+    monkeypatch.setattr(kept_matrix, "digest_of_sources", lambda: "the same")
     return counted
 
 
@@ -106,7 +106,7 @@ def test_what_is_asked_and_our_code_make_another_one(monkeypatch):
     assert kept_matrix.identity(asked | {"made": "tomorrow"}, TARGETS, False) == of
     others = [(asked | {"seed": 1}, TARGETS, False), (asked, TARGETS[:2], False), (asked, TARGETS, True)]
     with_this_code = [kept_matrix.identity(*other) for other in others]
-    monkeypatch.setattr(kept_matrix, "code", lambda: "another")
+    monkeypatch.setattr(kept_matrix, "digest_of_sources", lambda: "another")
     assert of not in [*with_this_code, kept_matrix.identity(asked, TARGETS, False)]
 
 

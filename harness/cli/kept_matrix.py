@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import place
+from harness.jobs.identity import digest_of_sources
 from harness.record.ledger import plain
 
 MARK = "matrix.json"
@@ -34,17 +34,8 @@ class Kept:
 def identity(header: dict[str, Any], targets: Sequence[str], only_here: bool) -> str:
     """A hash of all that the records hang on: what is asked of which targets, and our own code."""
     asked = {name: value for name, value in header.items() if name != "made"}
-    whole = json.dumps(plain([asked, targets, only_here, code()]), sort_keys=True)
+    whole = json.dumps(plain([asked, targets, only_here, digest_of_sources()]), sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()
-
-
-def code() -> str:
-    """A hash of our own code."""
-    digest = hashlib.sha256()
-    for folder in ("harness", "impls", "reference"):
-        for path in sorted((place.ROOT / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def mark(folder: Path, ledger: Path, of: str) -> None:

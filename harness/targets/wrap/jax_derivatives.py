@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,12 +15,8 @@ Forward = Callable[..., Any]
 
 def twice(forward: Forward, point: Sequence[Any], dy: Any, directions: Sequence[Any]) -> dict[str, Any]:
     """{"dx2", "ddy", "dgamma2"} at point, (x, gamma, beta), along directions of their shapes."""
-    try:
+    with _forward_mode_may_be_forbidden():
         return ORDER.get()(forward, tuple(point), dy, tuple(directions))
-    except TypeError as error:
-        if "custom_vjp" in str(error):
-            raise NotImplementedError(str(error)) from error
-        raise
 
 
 def reverse_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
@@ -61,8 +58,15 @@ ORDER: ContextVar[Callable[..., dict[str, Any]]] = ContextVar("ORDER", default=r
 
 def tangent(forward: Forward, point: Sequence[Any], tangents: Sequence[Any]) -> dict[str, Any]:
     """{"ty"}. Raises NotImplementedError for a function with a custom_vjp, which forbids forward mode."""
-    try:
+    with _forward_mode_may_be_forbidden():
         return {"ty": jax.jvp(forward, tuple(point), tuple(tangents))[1]}
+
+
+@contextmanager
+def _forward_mode_may_be_forbidden() -> Iterator[None]:
+    """By a custom_vjp: JAX's TypeError as NotImplementedError."""
+    try:
+        yield
     except TypeError as error:
         if "custom_vjp" in str(error):
             raise NotImplementedError(str(error)) from error
