@@ -1,11 +1,12 @@
 """A slice of `python -m tests.experiments.fuzz_readers`: no changed file ends in anything but a result or one line."""
 
+import json
 import random
 
 import pytest
 
-from harness.errors import UsageError
 from tests.experiments.fuzz_readers import changed, readers
+from tests.experiments.outside_readers import an_environment, index_page, under_a_checksum, zipped
 
 FILES = 40
 
@@ -25,7 +26,48 @@ def test_every_reader_reads_what_is_right_and_refuses_the_rest_in_one_line(known
             path.write_bytes(changed(rng, reader))
             try:
                 reader.read(path)
-            except UsageError as error:
+            except reader.refusals as error:
                 refusals.append(str(error))
-        assert refusals, name
+        assert bool(refusals) == bool(reader.refusals), name
         assert not [refusal for refusal in refusals if "\n" in refusal]
+
+
+BEFORE_CALENDARS = b'{"type":"header","made":"0001-01-01T00:00:00+14:00"}\n'
+HEADER_IS_NO_PYTHON = {"x.npy": b"\x93NUMPY\x01\x00\x06\x00{'a':\n"}
+ENVIRONMENT = json.loads(an_environment())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("ledger of an earlier run", BEFORE_CALENDARS),
+        ("--input", zipped(HEADER_IS_NO_PYTHON)),
+        ("checkpoint", zipped({"content.npy": HEADER_IS_NO_PYTHON["x.npy"]})),
+        ("an environment", b'"a string"'),
+        ("an environment", json.dumps(ENVIRONMENT | {"made": {}}).encode()),
+        ("an environment", json.dumps(ENVIRONMENT | {"versions": {"flax": 0.8}}).encode()),
+        ("an environment", json.dumps(ENVIRONMENT | {"requirements": 1.5}).encode()),
+        ("package index", b'{"files": [{"filename": 5}]}'),
+        ("package index", index_page().replace(b"2024-06", b"2024-96")),
+        ("package index", index_page().replace(b'">=3.9"', b"39")),
+        ("expected values kept", under_a_checksum(b"0000[]\n", bytes, random.Random(0))),
+    ],
+)
+def test_what_was_once_a_traceback(name, content, known, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    reader = known[name]
+    if not reader.refusals:
+        reader.read(path)
+        return
+    with pytest.raises(reader.refusals) as refused:
+        reader.read(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_environment_of_other_types_is_none(known, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(json.dumps(ENVIRONMENT | {"seconds": "3"}).encode())
+    assert known["an environment"].read(path) is True
+    path.write_bytes(an_environment())
+    assert known["an environment"].read(path) is not True

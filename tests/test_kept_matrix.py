@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from harness.bench.results import TrainingThroughput
 from harness.cases.catalogue import BY_ID
-from harness.cli import every_library, kept_matrix, library_jobs
+from harness.cli import every_library, kept_matrix, library_jobs, report_runs
 from harness.cli.every_library import MatrixOptions, make
 from harness.cli.ledgers import open_ledger
 from harness.cli.places import Place
@@ -14,6 +15,7 @@ from harness.targets.in_process import InProcessTarget
 from harness.targets.player import Death
 from harness.targets.remember import Remembering
 from reference.under_test import NumpyBatchNorm
+from tests import ledger_sample as sample
 
 TARGETS = ("numpy", "tutorial", "torch", "jax")
 CASES = (BY_ID["rank2"],)
@@ -149,12 +151,29 @@ def test_a_target_that_was_not_loaded_is_tried_again():
 
 
 def test_a_folder_that_another_ledger_was_made_with_tells_nothing(tmp_path):
-    ledger = tmp_path / "ledger.jsonl"
-    ledger.write_text('{"type":"header"}\n{"type":"footer"}\n')
+    ledger = sample.write(tmp_path, {"header": [sample.header()]})
+    header, _, footer = ledger.read_text().partition("\n")
     kept_matrix.mark(tmp_path, ledger, "of")
     assert kept_matrix.kept(tmp_path, ledger, "of").is_whole
     assert not kept_matrix.kept(tmp_path, ledger, "another").is_whole
-    ledger.write_text('{"type":"header","made":"later"}\n{"type":"footer"}\n')
+    ledger.write_text(header.replace("2026", "2027") + "\n" + footer)
     assert not kept_matrix.kept(tmp_path, ledger, "of").is_whole
-    ledger.write_text('{"type":"header"}\n{"type":"foo')
+    ledger.write_text(header + "\n" + footer[:10])
     assert not kept_matrix.kept(tmp_path, ledger, "of").is_whole
+
+
+@pytest.mark.parametrize("line", ['{"type":"cell","target":"numpy"}', "[" * 100_000, '{"type":"target","target":[]}'])
+def test_a_damaged_ledger_tells_nothing(line, tmp_path):
+    ledger = sample.write(tmp_path, {"header": [sample.header()]})
+    header, _, footer = ledger.read_text().partition("\n")
+    kept_matrix.mark(tmp_path, ledger, "of")
+    ledger.write_text(f"{header}\n{line}\n{footer}")
+    assert kept_matrix.kept(tmp_path, ledger, "of") == kept_matrix.Kept()
+
+
+@pytest.mark.parametrize("damaged", ["[1", "[" * 100_000, "{}", '{"environment": 1}', "[]"])
+def test_a_damaged_measurement_is_made_again(damaged, tmp_path):
+    path = tmp_path / "throughput.json"
+    path.write_text(damaged)
+    assert report_runs.kept(path, TrainingThroughput, lambda: ()) == ()
+    assert json.loads(path.read_text())["records"] == []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -18,8 +20,10 @@ LIKE_X = ("x", "dy")
 PER_CHANNEL = ("gamma", "beta", "moving_mean", "moving_var")
 ARRAYS = LIKE_X + PER_CHANNEL
 RANKS = (2, 3, 4, 5)
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, BadZipFile, zlib.error)
-"""What numpy.load and zipfile raise for a file that is no archive of arrays, or for a damaged or encrypted one."""
+UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError,
+              MemoryError, SyntaxError, TokenError, BadZipFile, struct.error, zlib.error)  # fmt: skip
+"""What numpy.load and zipfile raise for a file that is no archive of arrays, or for a damaged or encrypted one. The
+header of an array is read as Python; a method of compression that Python lacks raises a kind of RuntimeError."""
 
 
 @dataclass(frozen=True)

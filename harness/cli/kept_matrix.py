@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.errors import UsageError
 from harness.jobs.identity import digest_of_sources
 from harness.record.ledger import plain
+from harness.record.read import read
 
 MARK = "matrix.json"
 OF_A_TARGET = ("target", "cell")
@@ -45,15 +47,16 @@ def mark(folder: Path, ledger: Path, of: str) -> None:
 
 
 def kept(folder: Path | None, ledger: Path, of: str) -> Kept:
-    """Nothing where the ledger is another run's, or cannot be read."""
+    """Nothing where the ledger is another run's, or is damaged."""
     if folder is None:
         return Kept()
     try:
         marked = json.loads((folder / MARK).read_text(encoding="utf-8"))
         if marked != {"of": of, "header": first_line(ledger)}:
             return Kept()
+        read(ledger, whole=False)  # raises where a record is damaged: as they are they are taken over
         return grouped([*records(ledger)])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UsageError):
         return Kept()
 
 
@@ -65,7 +68,7 @@ def first_line(ledger: Path) -> str:
 def records(ledger: Path) -> Iterator[dict[str, Any]]:
     """All whole lines but the header."""
     with ledger.open(encoding="utf-8") as file:
-        next(file)
+        next(file, None)
         for line in file:
             if line.endswith("\n"):
                 yield json.loads(line)
@@ -84,5 +87,5 @@ def grouped(lines: list[dict[str, Any]]) -> Kept:
     if lines and lines[-1]["type"] in OF_A_TARGET:
         targets.pop(lines[-1]["target"])
     if not is_whole:
-        targets = {name: of_target for name, of_target in targets.items() if not of_target[0].get("error")}
+        targets = {name: of_target for name, of_target in targets.items() if not of_target[0]["error"]}
     return Kept(is_whole, targets, absent)

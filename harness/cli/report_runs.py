@@ -17,7 +17,7 @@ from harness.cli.run_commands import run_lockstep, run_throughput, run_trainings
 from harness.jobs.engines import IN_TURN, Workers
 from harness.record.environment import environment
 from harness.record.files import write_whole
-from harness.record.ledger import Ledger, plain
+from harness.record.ledger import Ledger, LedgerError, plain
 from harness.record.read import converter
 from harness.train.accuracy import accuracy, equivalence
 from harness.train.fashion_mnist import FashionMnist
@@ -124,11 +124,22 @@ def kept(path: Path | None, kind: type[Record], measure: Callable[[], tuple[Reco
     """The records of a measurement that this machine has made before with these versions, or else a new one, kept."""
     here = {name: value for name, value in plain(environment()).items() if name != "commit"}
     if path and path.exists():
-        convert = converter()
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["environment"] == here:
-            return tuple(convert(record, kind, str(path)) for record in content["records"])
+        known = records_in(path, kind, here)
+        if known is not None:
+            return known
     records = measure()
     if path:
         write_whole(path, json.dumps(plain({"environment": here, "records": records})))
     return records
+
+
+def records_in(path: Path, kind: type[Record], environment: dict[str, Any]) -> tuple[Record, ...] | None:
+    """The records of the file; None where they were made in another environment, or it is damaged."""
+    convert = converter()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["environment"] != environment:
+            return None
+        return tuple(convert(record, kind, str(path)) for record in content["records"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, LedgerError):
+        return None

@@ -278,10 +278,25 @@ def _write(environment: Environment) -> None:
 
 
 def _read(folder: Path) -> Environment | None:
+    """None where it was broken off, or is of another version of this program."""
     try:
         content: dict[str, Any] = json.loads((folder / RECORD).read_text())
         asked: dict[str, Any] = content.pop("requirements")
         tuples: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in asked.items()}
-        return Environment(folder=folder, requirements=Requirements(**tuples), **content)
-    except (OSError, ValueError, TypeError, KeyError):  # broken off, or of another version of this program
+        environment = Environment(folder=folder, requirements=Requirements(**tuples), **content)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
+    return environment if _fits(environment) else None
+
+
+def _fits(environment: Environment) -> bool:
+    """Whether every field has its type."""
+    words: list[Any] = [environment.made]
+    for value in (environment.versions, *asdict(environment.requirements).values()):
+        words += value.items() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+    words = [word for each in words for word in (each if isinstance(each, tuple) else [each])]
+    return (
+        isinstance(environment.versions, dict)
+        and type(environment.seconds) in (int, float)
+        and all(isinstance(word, str) for word in words)
+    )

@@ -11,7 +11,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from http.client import HTTPException
 from itertools import groupby
 from typing import Any
 
@@ -20,6 +21,8 @@ from harness.errors import UsageError
 INDEX = "https://pypi.org/simple"
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 SECONDS = 30
+LONGEST = 200
+"""Characters of an error that are repeated."""
 LATEST, RANGE = "latest", ".."
 
 
@@ -45,7 +48,19 @@ class Release:
 
 def releases(distribution: str) -> list[Release]:
     """All releases but pre-releases and withdrawn ones, the oldest first. Raises UsageError."""
-    return releases_in(_ask(distribution))
+    try:
+        return releases_in_bytes(_ask(distribution))
+    except UsageError as error:
+        raise UsageError(f"the package index did not answer for {distribution!r}: {error}") from error
+
+
+def releases_in_bytes(content: bytes) -> list[Release]:
+    """The releases in what the index sent. Raises UsageError where that is no answer for a project."""
+    try:
+        return releases_in(json.loads(content))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        what = " ".join(str(error).split())[:LONGEST]
+        raise UsageError(f"what it sent is no list of releases ({type(error).__name__}: {what})") from error
 
 
 def releases_in(answer: dict[str, Any]) -> list[Release]:
@@ -63,9 +78,14 @@ def releases_in(answer: dict[str, Any]) -> list[Release]:
         if file.get("yanked") or version.is_prerelease:
             continue
         day = file.get("upload-time", "")[:10]
+        if day:
+            date.fromisoformat(day)
+        requires_python = file.get("requires-python") or ""
+        if not isinstance(requires_python, str):
+            raise TypeError(f"requires-python of {file['filename']}")
         known = first.get(version)
         if known is None or (day and day < known.uploaded):
-            first[version] = Release(str(version), day, file.get("requires-python") or "")
+            first[version] = Release(str(version), day, requires_python)
     return [first[version] for version in sorted(first)]
 
 
@@ -129,13 +149,13 @@ def _parsed(version: str) -> Any:
     return Version(version)
 
 
-def _ask(distribution: str) -> dict[str, Any]:
+def _ask(distribution: str) -> bytes:
     index = os.environ.get("PIP_INDEX_URL", INDEX).rstrip("/")
     request = urllib.request.Request(f"{index}/{distribution}/", headers={"Accept": JSON_TYPE})
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            return dict(json.load(answer))
+            return bytes(answer.read())
     except urllib.error.HTTPError as error:
-        raise UsageError(f"the package index has no {distribution!r} ({error.code}): check the name") from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the package index did not answer for {distribution!r}: {error}") from error
+        raise UsageError(f"it has no such project ({error.code}); check the name") from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise UsageError(f"it cannot be reached: {error}") from error

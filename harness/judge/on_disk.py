@@ -43,6 +43,13 @@ def read(content: bytes) -> list[Expected]:
     body = memoryview(content)[4:]
     if len(content) < 4 or zlib.crc32(body) != int.from_bytes(content[:4], "big"):
         raise ValueError("the checksum is wrong")
+    try:
+        return _steps(content)
+    except (LookupError, TypeError, AttributeError, SyntaxError, OverflowError, RecursionError) as error:
+        raise ValueError(f"it was written otherwise: {error}") from error
+
+
+def _steps(content: bytes) -> list[Expected]:
     end = content.index(b"\n", 4) + 1
     head = json.loads(content[4:end])
     if head["names"] != NAMES:

@@ -62,17 +62,17 @@ def is_whole(path: Path) -> bool:
 
 
 def date_of(place: Path) -> datetime:
-    """When the run was made, as the ledger says in its header; else when the file was written."""
+    """When the run was made, as the ledger says in its header; else when the file was written. In UTC."""
     try:
         with place.open("rb") as file:
-            return datetime.fromisoformat(json.loads(file.readline(LONGEST_HEADER))["made"])
-    except (ValueError, KeyError, TypeError, RecursionError):  # compressed, or no ledger
+            return datetime.fromisoformat(json.loads(file.readline(LONGEST_HEADER))["made"]).astimezone(UTC)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # compressed, or no ledger
         return datetime.fromtimestamp(place.stat().st_mtime, UTC)
 
 
 def free_name(place: Path) -> Path:
     """Of ledger.jsonl, made on 2 May 2026: earlier/ledger-20260502T191500Z.jsonl, or with a number."""
-    written = date_of(place).astimezone(UTC)
+    written = date_of(place)
     stem, dot, ending = place.name.partition(".")
     name = f"{stem}-{written:%Y%m%dT%H%M%SZ}"
     names = (f"{name}{f'-{number}' if number else ''}{dot}{ending}" for number in range(10_000))

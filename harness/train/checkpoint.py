@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from harness.cases.user_case import UNREADABLE
 from harness.errors import UsageError
 from harness.train.recipe import Recipe
 from harness.train.results import EpochRecord
 from reference.lenet import Weights
-
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, BadZipFile, zlib.error)
-"""What numpy.load, zipfile and a content that is not ours raise. Methods of compression that Python lacks raise
-NotImplementedError, a RuntimeError."""
 
 
 class CheckpointError(UsageError):
@@ -82,7 +77,8 @@ class CheckpointFile:
                 weights = tuple(_weights_of_seed(arrays, k) for k in range(len(recipe.seeds)))
             checkpoint = _checkpoint(content, weights)
         except UNREADABLE as error:
-            raise CheckpointError(f"{self.path} is not a checkpoint ({error}); delete it to start over") from error
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{self.path} is not a checkpoint ({reason}); delete it to start over") from error
         for field in fields(Recipe):
             theirs, ours = getattr(recipe, field.name), getattr(self.recipe, field.name)
             if theirs != ours:

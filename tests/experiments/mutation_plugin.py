@@ -12,15 +12,15 @@ import pytest
 STATS = Path("mutmut-stats.json")
 """Where mutmut keeps how long each test took."""
 OURS = ("harness", "reference", "tests")
+KEPT = ("tests", "tests.conftest", "tests.experiments", __name__)
+"""Plugins of pytest, and where they are."""
 
 
 def pytest_sessionstart() -> None:
-    """What collecting the tests has cached was computed without the mutant."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in OURS:
-            for value in list(vars(module).values()):
-                if callable(clear := getattr(value, "cache_clear", None)):
-                    clear()
+    """Modules are imported anew: what collecting the tests made, classes of variants and caches, knew no mutant."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in OURS and name not in KEPT:
+            del sys.modules[name]
 
 
 @pytest.hookimpl(trylast=True)
