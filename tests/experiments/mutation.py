@@ -89,6 +89,7 @@ ROOMS = {
                 "mistakes_between_replicas",
                 "mistakes_complete",
                 "mistakes_in_time",
+                "mistakes_on_a_tour",
             )
         ),
     ),
