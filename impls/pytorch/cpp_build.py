@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 SOURCES = Path(__file__).parent / "cpp"
-MAIN = "batch_norm.cpp"
 COMMAND = f"python -m {__package__}.cpp_batch_norm"
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-fPIC", "-shared", "-Wno-psabi")
+THREADS = "-fopenmp"
+"""Without it PyTorch's headers leave all work to one thread. Some compilers do not have it."""
 FOLDER = "BNPROOF_KERNELS"
 """An environment variable: where the libraries are kept, in place of the user's cache."""
 
@@ -33,7 +34,7 @@ class NotBuiltError(RuntimeError):
 def library() -> Path:
     """The file of the library, whether it has been built or not. Needs torch to be installed, but not imported."""
     torch_version = importlib.metadata.version("torch")
-    digest = hashlib.sha256("\n".join([torch_version, *FLAGS, sys.platform, processor()]).encode())
+    digest = hashlib.sha256("\n".join([torch_version, *FLAGS, THREADS, sys.platform, processor()]).encode())
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.read_bytes())
     return folder() / f"batch_norm-{digest.hexdigest()[:16]}.so"
@@ -63,7 +64,7 @@ def is_built() -> bool:
 
 
 def build() -> Path:
-    """Build the library if it is not there yet: half a minute. Raises NotBuiltError with the reason."""
+    """Build the library if it is not there yet: a minute. Raises NotBuiltError with the reason."""
     path = library()
     if path.is_file():
         return path
@@ -72,9 +73,12 @@ def build() -> Path:
         raise NotBuiltError(f"no C++ compiler: looked for {', '.join(COMPILERS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
-    command = [*compiler.split(), *FLAGS, str(SOURCES / MAIN), *torch_flags(), "-o", str(unfinished)]
+    sources = map(str, sorted(SOURCES.glob("*.cpp")))
+    command = [*compiler.split(), *FLAGS, *sources, *torch_flags(), "-o", str(unfinished)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, THREADS], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
             raise NotBuiltError(f"{compiler}: {errors[0] if errors else f'exit status {done.returncode}'}")
@@ -84,6 +88,7 @@ def build() -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     operators.cache_clear()
+    namespace.cache_clear()
     return path
 
 
@@ -99,9 +104,16 @@ def torch_flags() -> list[str]:
 @cache
 def operators() -> tuple[Any, Any] | None:
     """(training, prediction), or None where they are not built. Loaded once."""
+    loaded = namespace()
+    return loaded and (loaded.batch_norm_train.default, loaded.batch_norm_predict.default)
+
+
+@cache
+def namespace() -> Any:
+    """torch.ops.bnproof with all of its operators, or None where they are not built."""
     if not is_built():
         return None
     import torch
 
     torch.ops.load_library(library())
-    return torch.ops.bnproof.batch_norm_train.default, torch.ops.bnproof.batch_norm_predict.default
+    return torch.ops.bnproof

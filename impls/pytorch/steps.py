@@ -1,4 +1,5 @@
-"""How the steps of an epoch run: one by one on a CPU, compiled where that is asked for; on CUDA as one graph."""
+"""How the steps of an epoch run: one by one on a CPU, by C++ kernels where those are built, or compiled where that is
+asked for; on CUDA as one graph."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from impls.pytorch import cpp_lenet
 from impls.pytorch.lenet import LeNet
 from impls.pytorch.triton_choice import has_triton
 
@@ -49,6 +51,12 @@ class Steps:
         dlogits = loss_gradient(logits.detach(), self.labels, batch, self.loss_sum, self.correct)  # (n, 10)
         self.descend(torch.autograd.grad(logits, self.parameters, dlogits))
 
+    def by_cpp(self, kernels: cpp_lenet.Kernels, batch: Tensor) -> None:
+        """The same by C++ kernels, which `kernels` are of this network and its images."""
+        loss, correct = kernels.step(batch, self.learning_rate)
+        self.loss_sum.add_(loss * len(batch))
+        self.correct.add_(correct)
+
     @torch.no_grad()
     def descend(self, gradients: tuple[Tensor, ...]) -> None:
         torch._foreach_add_(self.parameters, gradients, alpha=-self.learning_rate)  # on a GPU one kernel for all
@@ -74,20 +82,27 @@ def epoch_runner(
 ) -> tuple[Callable[[Tensor, OnBatch], None], str]:
     """(run, how): run(order, on_batch) makes the steps of an epoch of so many examples in the order of their indices.
 
-    how is "eager", "compiled" or "CUDA graph". First steps are made, which leave traces in the network.
+    how is "eager", "C++ kernels", "compiled" or "CUDA graph". First steps are made, which leave traces in the network.
     """
     device = steps.images.device
     if device.type == "cuda":
         step = steps.by_kernels if has_triton() else steps.by_operations
         return captured(step, examples, batch_size, device), "CUDA graph"
     some = torch.arange(min(batch_size, examples), device=device)
-    full, how = compiled_step(steps.by_operations, some) if compiled else (steps.by_operations, "eager")
-    if how == "eager":  # a compiled step has been made already
+    full: Step = steps.by_operations
+    rest, how = full, "eager"
+    if compiled:
+        full, how = compiled_step(steps.by_operations, some)
+    elif cpp_lenet.suits(steps.net, len(some)):
+        full = rest = partial(steps.by_cpp, cpp_lenet.Kernels(steps.net, steps.images, steps.labels))
+        how = "C++ kernels"
+    if how != "compiled":  # a compiled step has been made already
         full(some)
 
     def run(order: Tensor, on_batch: OnBatch) -> None:
         for batch in order.split(batch_size):
-            (full if len(batch) == len(some) else steps.by_operations)(batch)
+            step = full if len(batch) == len(some) else rest if len(batch) > 1 else steps.by_operations
+            step(batch)
             on_batch(len(batch))
 
     return run, how

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from impls.pytorch import cpp_lenet
 from impls.pytorch.lenet import LeNet, Weights, our_norm
 from impls.pytorch.steps import Steps, count_correct, epoch_runner, scaled
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
@@ -42,7 +43,7 @@ def train(
     compiled: compile the full batches' forward and backward, if that can be done here; some 20 s.
 
     Returns {"history": [record, ...], "weights", "device", "dtype", "compile_seconds", "step"}, step being how
-    a step ran: "eager", "compiled" or "CUDA graph". A record is
+    a step ran: "eager", "C++ kernels", "compiled" or "CUDA graph". A record is
     {"epoch", "loss", "train_accuracy", "test_accuracy", "step_seconds", "seconds"}: loss and train accuracy
     as seen while training, test accuracy after the epoch in prediction mode. `step_seconds` covers the
     epoch's loop, synchronized at its end: gathering and scaling a batch on the device, forward, loss,
@@ -143,6 +144,8 @@ def inspect(
     with full_precision():
         pixels, targets = to_device(images, labels, device)
         net = make_net(weights, getattr(torch, dtype), device, norm)
+        if cpp_lenet.suits(net, len(targets)):
+            return cpp_lenet.Kernels(net, pixels, targets).inspect(torch.arange(len(targets)))
         activations = net.activations(scaled(pixels, getattr(torch, dtype)))
         parameters = {name: net.tensor(name) for name in weights if "moving" not in name}
         loss = cross_entropy(activations["dense3"], targets)
@@ -157,6 +160,10 @@ def to_numpy(tensors: dict[str, Tensor]) -> Weights:
 def evaluate(net: LeNet, images: Tensor, labels: Tensor, batch_size: int, dtype: torch.dtype) -> float:
     """The accuracy on images (N, 28, 28) in prediction mode."""
     batch_size = EVALUATION_BATCH if images.is_cuda else batch_size
+    if cpp_lenet.suits(net, len(images)):
+        kernels = cpp_lenet.Kernels(net, images, labels)
+        batches = torch.arange(len(images)).split(batch_size)
+        return sum(map(kernels.correct, batches)) / len(images)
     net.eval()
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
     with torch.no_grad():
