@@ -23,6 +23,8 @@ class NumpyBatchNorm:
     conventions = "d2l"
     options = ("no_gamma", "no_beta", "no_statistics", "cumulative")
     masked = True
+    transformed_as = "numpy"
+    """Whose transformations it can be put through."""
     summation = "pairwise_in_order"
     """`add_in_pairs` makes every sum, over rows that `to_rows` puts in the same order whatever the rank and layout."""
 

@@ -12,6 +12,7 @@ from harness.judge.judgement import Verdict
 from harness.targets.in_process import InProcessTarget
 from harness.targets.load import TargetError, load
 from harness.targets.through import jax_orders
+from harness.targets.through.own_folds import OWN_FOLDS
 from harness.targets.through.table import TABLE, of_framework
 from harness.targets.through.through import ROOMS, missing_needs
 
@@ -39,7 +40,7 @@ def checked(name, transformation="", diagnosed=False):
     return check_target(player, CheckOptions((case,), diagnosed=diagnosed))
 
 
-@pytest.mark.parametrize("transformation", [*of_framework("jax")])
+@pytest.mark.parametrize("transformation", [name for name in of_framework("jax") if name not in OWN_FOLDS])
 def test_a_right_function_agrees(transformation):
     missing = missing_needs(of_framework("jax")[transformation])
     report = checked(f"{FUNCTIONS}:batch_norm", transformation)
@@ -73,6 +74,8 @@ def test_a_transformation_of_another_framework_is_refused():
     with pytest.raises(TargetError, match="jax has no transformation 'deepcopy'; it has jit, nojit"):
         load(f"{FUNCTIONS}:batch_norm", "", "deepcopy")
     with pytest.raises(TargetError, match="only a layer of torch, JAX, flax or Keras"):
+        load(f"{Path(__file__).parent / 'targets' / 'oddities.py'}:WideInside", "", "jit")
+    with pytest.raises(TargetError, match="numpy has no transformation 'jit'; it has fold"):
         load("numpy", "", "jit")
 
 

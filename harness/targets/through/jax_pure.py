@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness.targets.through import jax_orders
+from harness.targets.through import jax_folds, jax_orders
 from harness.targets.through.jax_calls import Call, call_of
 from harness.targets.through.transformation import Transformation
 from harness.targets.wrap.jax_array import jax_array
@@ -199,6 +199,8 @@ def members(transformation: Transformation) -> dict[str, Any]:
     """What a subclass of the adapter has in place of its own."""
     if transformation.name in jax_orders.ORDERS:
         return jax_orders.members(transformation.name)
+    if transformation.name in jax_folds.MIXING:
+        return jax_folds.members(transformation.name)
 
     def step(self: Any, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, Any]:
         pure = call_of(self, x, training)

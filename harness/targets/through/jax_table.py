@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.targets.through.own_folds import own_folds
 from harness.targets.through.transformation import SECOND, Transformation
 
 DOCS = "https://docs.jax.dev/en/latest"
@@ -36,6 +37,8 @@ JAX = (
         for framework in FRAMEWORKS
         for name, what, source in ORDERS
     ),
+    *own_folds("jax", without=("fold-transposed-grouped",)),  # flax's transposed convolutions have no groups
+    *own_folds("nnx", without=("fold-transposed-grouped",)),
     Transformation("split-merge", "nnx", "nnx.split and nnx.merge", f"{FLAX}/guides/split_merge.html"),
     Transformation(
         "mutable", "linen", "apply(mutable=...), eagerly", f"{LINEN}/guides/flax_fundamentals/state_params.html"

@@ -1,14 +1,17 @@
-"""The transformations of Keras layers (functions in keras_layer.py) and of ONNX Runtime (onnx_runtime.py)."""
+"""The transformations of our NumPy layer (numpy_folds.py), of Keras layers (functions in keras_layer.py) and of ONNX
+Runtime (onnx_runtime.py)."""
 
 from __future__ import annotations
 
 from harness.targets.through.onnx_runtime import LEVELS
+from harness.targets.through.own_folds import own_folds
 from harness.targets.through.transformation import PREDICTION, STATISTICS, TRAINING, Transformation
 
 DOCS = "https://keras.io"
 RUNTIME = "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html"
 NO_BACKWARD = "predict has no training step and no backward"
 
+NUMPY = own_folds("numpy")
 KERAS = (
     Transformation("save-load", "keras", "a .keras file, saved and loaded", f"{DOCS}/guides/serialization_and_saving/"),
     Transformation("from-config", "keras", "get_config, from_config and the weights", f"{DOCS}/api/layers/base_layer/"),

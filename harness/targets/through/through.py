@@ -19,6 +19,7 @@ ROOMS = {
     "jax": "jax_pure",
     "nnx": "jax_pure",
     "linen": "jax_pure",
+    "numpy": "numpy_folds",
     "keras": "keras_layer",
     "onnxruntime": "onnx_runtime",
 }

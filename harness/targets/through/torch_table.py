@@ -1,7 +1,9 @@
-"""The transformations of torch modules: each a function in torch_calls.py, torch_programs.py or torch_folds.py."""
+"""The transformations of torch modules: each a function in torch_calls.py, torch_programs.py, torch_folds.py or
+torch_own_folds.py."""
 
 from __future__ import annotations
 
+from harness.targets.through.own_folds import NO_PARAMETERS, own_folds
 from harness.targets.through.transformation import (
     GRADIENTS,
     PREDICTION,
@@ -14,7 +16,6 @@ DOCS = "https://docs.pytorch.org/docs/stable"
 FORWARD = (TRAINING, PREDICTION, STATISTICS)
 NO_BACKWARD = "no gradient is taken through it"
 FUSION = f"{DOCS}/generated/torch.nn.utils.fusion"
-NO_PARAMETERS = "a fold is for prediction, and has no gamma or beta left"
 
 
 def _torch(name: str, what: str, source: str, keeps: tuple[str, ...] = (), **others: object) -> Transformation:
@@ -50,10 +51,13 @@ TORCH = (
         for name, what, function in (
             ("fuse", "fuse_conv_bn_eval, a convolution of each channel by itself", "fuse_conv_bn_eval"),
             ("fuse-conv", "fuse_conv_bn_eval, a convolution of all channels", "fuse_conv_bn_eval"),
+            ("fuse-grouped", "fuse_conv_bn_eval, a convolution in groups of channels", "fuse_conv_bn_eval"),
             ("fuse-transposed", "fuse_conv_bn_eval, a transposed convolution", "fuse_conv_bn_eval"),
+            ("fuse-transposed-grouped", "fuse_conv_bn_eval, a transposed one in groups", "fuse_conv_bn_eval"),
             ("fuse-dense", "fuse_linear_bn_eval, a dense layer", "fuse_linear_bn_eval"),
         )
     ),
+    *own_folds("torch"),
     _torch("ddp", "DistributedDataParallel, one process", f"{DOCS}/notes/ddp.html"),
     _torch("accumulate", "other batches forward and back between", f"{DOCS}/notes/amp_examples.html"),
     _torch("no-grad", "forward under torch.no_grad", f"{DOCS}/notes/autograd.html", FORWARD, lacks=NO_BACKWARD),
