@@ -38,10 +38,8 @@ class Linear:
 
     def by_output(self, weight: np.ndarray, groups: int) -> np.ndarray:
         """The weight as (groups, C/groups, K/groups)."""
-        flat = weight.reshape(weight.shape[:2])
-        if self.transposed or self.dense:
-            return flat.reshape(groups, -1, flat.shape[1]).swapaxes(1, 2)
-        return flat.reshape(groups, -1, flat.shape[1])
+        grouped = weight.reshape(groups, len(weight) // groups, -1)
+        return grouped.swapaxes(1, 2) if self.transposed or self.dense else grouped
 
 
 LINEAR = {
