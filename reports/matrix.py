@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -19,17 +19,26 @@ from reports.matrix_targets import Mistake, TargetRow, headline, mistakes, targe
 
 COLUMNS = (*ORDINARY, *(column(name, "eval") for name in STEP))
 DERIVED = tuple(dict.fromkeys(column(name, op) for op, names in DERIVATIVES.items() for name in names))
-"""The columns of derivatives, which few targets have: shown where any has."""
+"""The columns of forward mode and second derivatives, which few targets have: a table of their own."""
 FENCES = {".py": "python", ".js": "javascript", ".cpp": "cpp"}
 FIELDS = tuple(field.name for field in fields(Conventions))
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A row a target that has any of the observables, with its worst error/bound of each."""
+
+    observables: tuple[str, ...]
+    rows: tuple[tuple[TargetRow, tuple[CellRecord | None, ...]], ...]
+
+
+@dataclass(frozen=True)
 class DtypeTable:
-    """One dtype: a row a target that plays it, its worst error/bound by observable."""
+    """One dtype."""
 
     dtype: str
-    rows: tuple[tuple[TargetRow, tuple[CellRecord | None, ...]], ...]
+    ordinary: Grid
+    derived: Grid
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,6 @@ class MatrixView:
     mistakes: Sequence[Mistake]
     not_installed: Sequence[NotInstalled]
     findings: Sequence[LibraryFinding]
-    observables: Sequence[str]
     tables: Sequence[DtypeTable]
     fields: Sequence[str]
     histories: Sequence[LibraryHistory]
@@ -79,8 +87,6 @@ def write(records: Records, out: Path, histories: Sequence[LibraryHistory] = ())
 def matrix_view(records: Records, histories: Sequence[LibraryHistory]) -> MatrixView:
     findings = [finding for finding in records.findings if finding.reproduced]
     rows = target_rows(records.targets, findings, records.overall_pairs)
-    seen = {cell.observable for cell in records.cells}
-    columns = (*COLUMNS, *(name for name in DERIVED if name in seen))
     return MatrixView(
         header=records.header,
         environment=records.header.environment,
@@ -90,8 +96,7 @@ def matrix_view(records: Records, histories: Sequence[LibraryHistory]) -> Matrix
         mistakes=mistakes(rows),
         not_installed=records.not_installed,
         findings=findings,
-        observables=columns,
-        tables=[dtype_table(dtype, rows, records.cells, columns) for dtype in DTYPES],
+        tables=[dtype_table(dtype, rows, records.cells) for dtype in DTYPES],
         fields=FIELDS,
         histories=histories,
     )
@@ -116,16 +121,13 @@ def finding_as_markdown(number: int, finding: LibraryFinding) -> str:
     )
 
 
-def dtype_table(
-    dtype: str, rows: Sequence[TargetRow], cells: Sequence[CellRecord], columns: Sequence[str]
-) -> DtypeTable:
+def dtype_table(dtype: str, rows: Sequence[TargetRow], cells: Sequence[CellRecord]) -> DtypeTable:
     of_dtype = {(cell.target, cell.observable): cell for cell in cells if cell.dtype == dtype}
-    played = {target for target, _ in of_dtype}
-    return DtypeTable(
-        dtype,
-        tuple(
-            (row, tuple(of_dtype.get((row.target.target, column)) for column in columns))
-            for row in rows
-            if row.target.target in played
-        ),
-    )
+    seen = {observable for _, observable in of_dtype}
+    derived = tuple(name for name in DERIVED if name in seen)
+    return DtypeTable(dtype, grid(COLUMNS, rows, of_dtype), grid(derived, rows, of_dtype))
+
+
+def grid(observables: tuple[str, ...], rows: Sequence[TargetRow], cells: Mapping[tuple[str, str], CellRecord]) -> Grid:
+    of_targets = [(row, tuple(cells.get((row.target.target, name)) for name in observables)) for row in rows]
+    return Grid(observables, tuple((row, found) for row, found in of_targets if any(found)))

@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from harness.cli.companion import of_records
+from reports.matrix import COLUMNS, DERIVED
 from reports.render import render
 from tests import ledger_sample as sample
 
@@ -45,7 +46,7 @@ def matrix_records():
     cells = [
         {field: record[field] for field in CELL} | {"observable": observable}
         for name, ratio in (("numpy", 0.5), ("torch", 3e7), (ODD, 0.75))
-        for observable in sample.OBSERVABLES
+        for observable in (*COLUMNS, *(DERIVED if name != ODD else ()))
         for dtype in ("float32", "float64")
         for record in [sample.comparison(name, observable, ratio, "differ" if ratio > 1 else "agree", dtype=dtype)]
     ]
@@ -200,7 +201,9 @@ def test_numbers_sort_as_numbers_and_what_is_empty_stands_last(matrix):
     button.click()
     assert shown(matrix)[0] == "torch"
     matrix.locator("#agreement-float64 thead").get_by_role("button", name="dx").first.evaluate("e => e.click()")
-    rows = matrix.eval_on_selector_all("#agreement-float64 tbody tr", "all => all.map(e => e.dataset.target)")
+    rows = matrix.eval_on_selector_all(
+        "#agreement-float64 .scroll:first-of-type tbody tr", "all => all.map(e => e.dataset.target)"
+    )
     assert rows == ["numpy", ODD, "torch"]
 
 
@@ -303,11 +306,14 @@ def test_on_the_report_links_open_what_they_lead_into(tab, pages):
 
 
 def test_in_print_all_is_shown(matrix):
-    matrix.emulate_media(media="print")
+    in_grey = "getComputedStyle(document.querySelector('.kicker')).color"
+    on_light = matrix.evaluate(in_grey)
+    matrix.emulate_media(media="print", color_scheme="dark")
+    assert matrix.evaluate(in_grey) == on_light  # paper is white
     assert matrix.is_visible("#agreement-float64")
     assert matrix.is_visible("#agreement-float32")
     assert not matrix.is_visible(".filters")
-    matrix.emulate_media(media="screen")
+    matrix.emulate_media(media="screen", color_scheme="light")
 
 
 def objections(tab, **options):
