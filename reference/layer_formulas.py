@@ -12,8 +12,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.quantity import Arithmetic, Array, Quantity
+from reference.quantity import Arithmetic, Array, Quantity, added
 from reference.statistics_error import Batch, less_the_mean
+
+PRODUCTS = 11.0
+"""Roundings of x/std gamma T/std/n, where divisions are within an ulp, and of two additions to it: `Layer.d_apart`."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +33,25 @@ class Layer:
     """x - m, as it is computed."""
     d_regrouped: Quantity
     """x s - m s over s, whatever s is: its two products are rounded, and what is added to them. Never better than d."""
+    d_apart: Quantity
+    """The same where s is made anew for each product, factor by factor; as in (gamma x/std) T/std/n."""
 
     @classmethod
     def of(cls, arithmetic: Arithmetic, batch: Batch, dy: Array, gamma: Array, beta: Array, root: Array) -> Layer:
         exact, u = arithmetic.exact, arithmetic.unit
         x, r = exact(batch.x), 1 / root
         m = Quantity(batch.mean, arithmetic, mean=np.ones_like(r))
-        products = u * (1 + 8 * u) * (np.abs(batch.x) + 2 * m_size(m))
-        regrouped = Quantity(batch.d, arithmetic, mean=-np.ones_like(r), rest=x.rest + products + 2 * arithmetic.flush)
+        of_x, of_m = (1, 2) if arithmetic.summation != "any" else (3, 3)
+
+        def difference(of_x: float, of_m: float) -> Quantity:
+            products = u * (1 + 8 * u) * (of_x * np.abs(batch.x) + of_m * m_size(m))
+            rest = x.rest + products + max(of_x, of_m) * arithmetic.flush
+            return arithmetic.rounded(Quantity(batch.d, arithmetic, mean=-np.ones_like(r), rest=rest))
+
         scale = Quantity(r, arithmetic, scale=r, rest=arithmetic.flush)
         return cls(
             x, exact(dy), exact(gamma), exact(beta), m, scale,
-            less_the_mean(batch, arithmetic, x.rest), arithmetic.rounded(regrouped),
+            less_the_mean(batch, arithmetic, x.rest), difference(of_x, of_m), difference(PRODUCTS, PRODUCTS),
         )  # fmt: skip
 
     @cached_property
@@ -54,13 +64,26 @@ class Layer:
 
     @cached_property
     def dgamma(self) -> Quantity:
-        """sum(dy xh), xh as x r - m r; or r (sum(dy x) - m sum(dy)). No other grouping rounds more than both."""
-        m, r = self.m, self.r
-        if r.arithmetic.summation != "any":
-            return self.dgamma_of_centred
+        """sum(dy xh), or what a layer that declares its sums makes of it."""
+        return self.dgamma_of_centred if self.r.arithmetic.summation != "any" else self.projection(3.0)
+
+    def projection(self, roundings: float) -> Quantity:
+        """sum(dy xh), xh as x r - m r, by whose products made apart or not; or sum(dy x)/std - m sum(dy)/std.
+
+        roundings: of a product dy x r. Three: a division within an ulp, and a product.
+        """
+        r, rounded = self.r, self.r.arithmetic.rounded
         by_xh = (self.dy * (self.d_regrouped * r)).sum()
-        regrouped = self.sum_dy_x * r - (self.sum_dy * m) * r
-        return by_xh.or_worse(regrouped)
+        of_x, of_m = self.times_x_and_m(self.dy.exact_product(r), roundings)
+        sums = self.sum_dy_x.exact_product(r), self.sum_dy.exact_product(self.m.exact_product(r))
+        by_sums = rounded(sums[0], roundings - 1) - rounded(sums[1], roundings)
+        return by_xh.or_worse((of_x - of_m).sum()).or_worse(by_sums)
+
+    def times_x_and_m(self, factor: Quantity, roundings: float) -> tuple[Quantity, Quantity]:
+        """x and m times a product, each grouped in a way of its own: their roundings do not cancel."""
+        rounded = self.r.arithmetic.rounded
+        of_x, of_m = (rounded(a.exact_product(factor), roundings) for a in (self.x, self.m))
+        return of_x, of_m
 
     @cached_property
     def dgamma_of_centred(self) -> Quantity:
@@ -99,10 +122,9 @@ def y_of_products_apart(layer: Layer) -> list[Quantity]:
 
     Ioffe and Szegedy 2015, algorithm 2, line 11, read literally: (gamma/std) x + (beta - gamma m/std).
     """
-    scale, rounded = layer.gamma.exact_product(layer.r), layer.r.arithmetic.rounded
     # Three roundings: a division within an ulp, and a product.
-    of_x, of_m = (rounded(a.exact_product(scale), 3.0) for a in (layer.x, layer.m))
-    return [of_x + (layer.beta - of_m), (of_x + layer.beta) - of_m]
+    of_x, of_m = layer.times_x_and_m(layer.gamma.exact_product(layer.r), 3.0)
+    return [of_x + (layer.beta - of_m), (of_x + layer.beta) - of_m, (of_x - of_m) + layer.beta]
 
 
 def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
@@ -118,7 +140,24 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
     scale = g * r
     xh = layer.d_regrouped * r
     closed = scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
-    return [closed, reverse_mode(layer, n, per_std)]
+    forms = [closed, reverse_mode(layer, n, per_std)]
+    return forms if r.arithmetic.summation != "any" else [*forms, dx_of_products_apart(layer, n, per_std)]
+
+
+def dx_of_products_apart(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
+    """The closed form multiplied out, a term for x and another for m, each product grouped in a way of its own.
+
+    gamma dy/std - gamma sum(dy)/std/n - x/std gamma T/std/n + m/std gamma T/std/n, T = sum(dy gamma xh)/gamma; n may
+    also multiply dy. Its four terms are added in any order.
+    """
+    scale, rounded = layer.gamma.exact_product(layer.r), layer.r.arithmetic.rounded
+    upstream = rounded(layer.dy.exact_product(scale), 4.0)  # a division within an ulp, gamma, n
+    c = layer.projection(4.0).over(n)
+    if per_std is not None:
+        c = c * per_std
+    third = layer.d_apart.exact_product(layer.r).exact_product(scale.exact_product(c))
+    of_dy, mean, third = (rounded(term) for term in (upstream, upstream.sum().over(n), third))  # the third addition
+    return added(of_dy, -mean, -third)
 
 
 def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:

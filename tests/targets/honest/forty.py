@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.targets.honest import averages, gradients, roots, statistics
+from tests.targets.honest import averages, gradients, quotients, roots, statistics
 from tests.targets.honest.adding import (
     along_axis_0,
     backward,
@@ -127,8 +127,14 @@ FLUSHING = (
 PRODUCTS_APART = (
     Algorithm("AlgorithmTwo", Welford(), output=gradients.algorithm_2, dgamma=gradients.of_deviation),
     Algorithm("ProductsApart", Welford(4), output=gradients.products_apart, dgamma=gradients.regrouped),
-)
-"""With Welford's statistics: whoever declares sums does not make the products of y apart."""
+    Algorithm("QuotientsApart", Welford(), roots=roots.SCATTERED, output=quotients.quotients_with_gamma,
+              dgamma=quotients.of_quotients_of_sums, dx=quotients.multiplied_out, eval_dx=quotients.gamma_first),
+    Algorithm("QuotientsOfXFirst", Welford(), pairwise, roots.SCATTERED, quotients.difference_of_quotients,
+              quotients.of_quotients_with_dy, quotients.of_x_first, quotients.std_first),
+    Algorithm("QuotientsOverN", Welford(2), backward, roots.SCATTERED, quotients.difference_of_quotients,
+              quotients.of_quotients, quotients.over_n, quotients.gamma_first),
+)  # fmt: skip
+"""With Welford's statistics: whoever declares sums does not make products apart."""
 
 ALGORITHMS = ORDERS + SUMS + TWO_PASSES + WELFORD + CUDA + ROOTS + REVERSE_MODE + FLUSHING + PRODUCTS_APART
 BY_NAME = {algorithm.name: algorithm for algorithm in ALGORITHMS}

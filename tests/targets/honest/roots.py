@@ -52,7 +52,31 @@ def rounded_up(steps: int = 1) -> Roots:
     return Roots(divide, root, reciprocal_root)
 
 
+def scattered(salt: int) -> Roots:
+    """Off by as much as hardware may be, up or down as the digits of the result have it."""
+
+    def upwards(a: Array) -> Array:
+        digits = np.ascontiguousarray(a).view(np.int32 if a.dtype == np.float32 else np.int64).astype(np.int64)
+        mixed = digits * 2654435761 + salt * 40503
+        return np.asarray(((mixed >> 13) ^ (mixed >> 7)) & 1 == 1)
+
+    def off(exact: Array, dtype: np.dtype, steps: int) -> Array:
+        return np.where(upwards(exact.astype(dtype)), directed(exact, dtype, steps), directed(exact, dtype, -steps))
+
+    def divide(a: Array, b: Array) -> Array:
+        return off(np.asarray(wide(np.asarray(a)) / b), np.result_type(a, b), 1)
+
+    def root(s: Array) -> Array:
+        return off(np.sqrt(wide(s)), s.dtype, 1)
+
+    def reciprocal_root(s: Array) -> Array:
+        return off(1 / np.sqrt(wide(s)), s.dtype, 2)
+
+    return Roots(divide, root, reciprocal_root)
+
+
 EXACT = Roots()
+SCATTERED = scattered(1)
 BY_POWER = Roots(reciprocal_root=lambda s: s ** s.dtype.type(-0.5))
 ROOT_OF_RECIPROCAL = Roots(reciprocal_root=lambda s: np.sqrt(s.dtype.type(1) / s))
 # Only the reciprocal root is off; division and root are those of the CPU.
