@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.targets.through import onnx_folds
+from harness.targets.through.onnx_levels import FOLDS, LEVELS
 from harness.targets.through.transformation import Transformation
-
-LEVELS = {
-    "unoptimized": "ORT_DISABLE_ALL",
-    "basic": "ORT_ENABLE_BASIC",
-    "extended": "ORT_ENABLE_EXTENDED",
-    "all-optimizations": "ORT_ENABLE_ALL",
-}
 
 
 def members(transformation: Transformation) -> dict[str, Any]:
     """What a subclass of the target that runs ONNX Runtime has in place of its own."""
-    return {"optimization": LEVELS[transformation.name]}
+    if transformation.name in LEVELS:
+        return {"optimization": LEVELS[transformation.name]}
+    fold, level = next((fold, level) for fold in FOLDS for level in LEVELS if f"{fold}-{level}" == transformation.name)
+    return onnx_folds.members(fold, LEVELS[level])

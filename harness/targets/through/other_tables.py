@@ -1,14 +1,11 @@
-"""The transformations of our NumPy layer (numpy_folds.py), of Keras layers (functions in keras_layer.py) and of ONNX
-Runtime (onnx_runtime.py)."""
+"""The transformations of our NumPy layer (numpy_folds.py) and of Keras layers (functions in keras_layer.py)."""
 
 from __future__ import annotations
 
-from harness.targets.through.onnx_runtime import LEVELS
 from harness.targets.through.own_folds import own_folds
-from harness.targets.through.transformation import PREDICTION, STATISTICS, TRAINING, Transformation
+from harness.targets.through.transformation import PREDICTION, Transformation
 
 DOCS = "https://keras.io"
-RUNTIME = "https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html"
 NO_BACKWARD = "predict has no training step and no backward"
 
 NUMPY = own_folds("numpy")
@@ -33,15 +30,4 @@ KERAS = (
         ("tensorflow",),
         lacks="an exported model predicts alone",
     ),
-)
-ONNX_RUNTIME = tuple(
-    Transformation(
-        name,
-        "onnxruntime",
-        f"the optimizer level {level}",
-        RUNTIME,
-        (TRAINING, PREDICTION, STATISTICS),
-        lacks="ONNX has no backward",
-    )
-    for name, level in LEVELS.items()
 )

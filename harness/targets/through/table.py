@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.targets.through.jax_table import JAX
-from harness.targets.through.other_tables import KERAS, NUMPY, ONNX_RUNTIME
+from harness.targets.through.onnx_levels import ONNX_RUNTIME
+from harness.targets.through.other_tables import KERAS, NUMPY
 from harness.targets.through.torch_table import TORCH
 from harness.targets.through.transformation import Transformation
 
