@@ -1,4 +1,4 @@
-"""ONNX Runtime's optimizer on a convolution or product with a batch norm after it: right folds agree, wrong ones do not."""
+"""ONNX Runtime's optimizer on a convolution or product with a batch norm after it: wrong folds are seen to differ."""
 
 import importlib.util
 from dataclasses import replace
@@ -70,7 +70,7 @@ def test_a_wrong_one_differs(fold, mutant, monkeypatch):
 @needs_runtime
 def test_what_is_not_folded_is_not_judged(monkeypatch):
     """An older ONNX Runtime folds into Conv and MatMul alone."""
-    monkeypatch.setattr(onnx_folds, "run", lambda model, x, level: RIGHT(model, x, "ORT_DISABLE_ALL"))
+    monkeypatch.setattr(onnx_folds, "run", lambda model, x, _: RIGHT(model, x, "ORT_DISABLE_ALL"))
     report = checked("fuse-transposed-basic")
     assert report.verdict == "unsupported"
     assert any("folds no batch norm into ConvTranspose" in (j.message or "") for j in report.judgements)

@@ -1,4 +1,4 @@
-"""ONNX Runtime's optimizer on a convolution or product with a batch norm after it, which it folds from the basic level on.
+"""ONNX Runtime's optimizer on a convolution or product with a batch norm after it: it folds from the basic level on.
 
 The graph has the two operators and constants; the optimizer sees what it would see of a trained model. What the batch
 norm is folded into puts channels in another order (mixing.py).
