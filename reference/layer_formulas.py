@@ -147,16 +147,18 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
 def dx_of_products_apart(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
     """The closed form multiplied out, a term for x and another for m, each product grouped in a way of its own.
 
-    gamma dy/std - gamma sum(dy)/std/n - x/std gamma T/std/n + m/std gamma T/std/n, T = sum(dy gamma xh)/gamma; n may
-    also multiply dy. Its four terms are added in any order.
+    gamma dy/std - gamma sum(dy)/std/n - x/std gamma T/std/n + m/std gamma T/std/n, T = sum(dy xh). gamma and 1/n may
+    be inside a sum, n may multiply dy. The four terms are added in any order.
     """
     scale, rounded = layer.gamma.exact_product(layer.r), layer.r.arithmetic.rounded
-    upstream = rounded(layer.dy.exact_product(scale), 4.0)  # a division within an ulp, gamma, n
-    c = layer.projection(4.0).over(n)
+    upstream = layer.dy.exact_product(scale)
+    mean = rounded(upstream, 6.0).sum().over(n)  # a division by std within an ulp, gamma, 1/n and its product
+    c = layer.projection(7.0).over(n)  # and a product
     if per_std is not None:
         c = c * per_std
     third = layer.d_apart.exact_product(layer.r).exact_product(scale.exact_product(c))
-    of_dy, mean, third = (rounded(term) for term in (upstream, upstream.sum().over(n), third))  # the third addition
+    # Division by std, gamma, n; and each has a third addition.
+    of_dy, mean, third = rounded(upstream, 5.0), rounded(mean), rounded(third)
     return added(of_dy, -mean, -third)
 
 

@@ -80,7 +80,7 @@ def mean_error(batch: Batch, shifted: Array, u: float, flush: float) -> Array:
     size = np.abs(batch.x)
     n = len(size)
     summed = summation_error(size, u) / n
-    by_sum = summed + 3 * u * (np.abs(batch.mean) + summed)  # (4): the division, or 1/n and a product
+    by_sum = summed + 3 * u * (size.mean(axis=0) + summed)  # (4): the division of each value, or 1/n and a product
     by_sum = np.maximum(by_sum, shifted + u * (np.abs(batch.mean) + shifted))
     total, greatest = size.sum(axis=0), size.max(axis=0)
     nodes = u * flat_nodes_sum(total, greatest, n) / n
@@ -109,7 +109,7 @@ def mean_of_shifted_error(batch: Batch, u: float) -> Array:
     """Of the mean of x - x_0: its differences are rounded, and summed. (4a)"""
     size = (1 + u) * np.abs(batch.x - batch.x[0])
     summed = summation_error(size, u) / len(size)
-    error: Array = summed + u * size.mean(axis=0) + 3 * u * (np.abs(batch.mean - batch.x[0]) + summed)
+    error: Array = summed + 4 * u * size.mean(axis=0) + 3 * u * summed
     return error * (1 + 8 * u)
 
 
@@ -122,7 +122,7 @@ def two_pass_error(batch: Batch, error_of_mean: Array, u: float) -> Array:
     summed = summation_error(terms, u) / n + n * u * (1 + 4 * u) * spread
     rounding = summed + 6 * u * (1 + 6 * u) * (var + e**2)
     # A corrected two-pass variance subtracts the square of what its deviations average to: e, and their rounding.
-    average = summation_error(size, u) / n + n * u * e + u * size.mean(axis=0)
+    average = summation_error(size, u) / n + n * u * e + 4 * u * size.mean(axis=0)
     corrected = 2 * e * average + average**2
     return rounding + np.maximum(e**2, corrected * (1 + 8 * u))
 

@@ -18,7 +18,7 @@ from tests.experiments.kept import kept_or_done
 from tests.targets.honest.algorithm import flushing
 from tests.targets.honest.declared import DECLARED
 from tests.targets.honest.folds import FOLDS
-from tests.targets.honest.forty import ALGORITHMS, PRODUCTS_APART
+from tests.targets.honest.forty import ALGORITHMS, DIVIDED_FIRST, PRODUCTS_APART
 from tests.targets.honest.orders import ORDERS_THAT_FLUSH
 from tests.targets.honest.second import SECOND_ORDER
 
@@ -52,10 +52,12 @@ class Search:
             yield self.file_of(number), Job(island, self.plan(number))
 
 
+APART = PRODUCTS_APART + DIVIDED_FIRST
+
+
 def island(plan: Plan, _tell: Tell) -> Result:
     of_others: dict[str, Algorithms] = {
-        "apart": PRODUCTS_APART
-        + tuple(replace(a, name=f"{a.name}, flushed", arithmetic=flushing) for a in PRODUCTS_APART),
+        "apart": APART + tuple(replace(a, name=f"{a.name}, flushed", arithmetic=flushing) for a in APART),
         "underflow": ORDERS_THAT_FLUSH + tuple(a for a in ALGORITHMS if a.arithmetic is flushing),
         "derivatives": SECOND_ORDER,
         "fold": FOLDS,

@@ -136,6 +136,14 @@ PRODUCTS_APART = (
 )  # fmt: skip
 """With Welford's statistics: whoever declares sums does not make products apart."""
 
-ALGORITHMS = ORDERS + SUMS + TWO_PASSES + WELFORD + CUDA + ROOTS + REVERSE_MODE + FLUSHING + PRODUCTS_APART
+DIVIDED_FIRST = (
+    Algorithm("QuotientsAdded", statistics.two_pass_of_quotients, roots=roots.SCATTERED,
+              dx=quotients.of_means_of_quotients),
+    Algorithm("QuotientsAddedInPairs", statistics.two_pass_of_quotients, pairwise, roots.SCATTERED,
+              quotients.quotients_with_gamma, quotients.of_quotients, quotients.of_means_of_quotients),
+)  # fmt: skip
+
+ALGORITHMS = ORDERS + SUMS + TWO_PASSES + WELFORD + CUDA + ROOTS + REVERSE_MODE + FLUSHING
+ALGORITHMS += PRODUCTS_APART + DIVIDED_FIRST
 BY_NAME = {algorithm.name: algorithm for algorithm in ALGORITHMS}
 LOOP_FORWARD, PAIRWISE = BY_NAME["LoopForward"], BY_NAME["Pairwise"]

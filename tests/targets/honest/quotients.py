@@ -58,6 +58,13 @@ def of_x_first(s: Saved, dy: Array, dgamma: Array) -> Array:
     return ((of_dy - of_x) + of_mean) - divide(divide(s.gamma * s.add(dy), s.std), s.n)
 
 
+def of_means_of_quotients(s: Saved, dy: Array, dgamma: Array) -> Array:  # noqa: ARG001
+    """Both means of the closed form with 1/n inside their sums."""
+    divide, xh, dxh = s.roots.divide, s.d * s.r, dy * s.gamma
+    of_xh = s.add(divide(dxh * xh, s.n)) * s.slope
+    return (dxh - s.add(divide(dxh, s.n)) - xh * of_xh) * s.r
+
+
 def over_n(s: Saved, dy: Array, dgamma: Array) -> Array:  # noqa: ARG001
     """(n dxh - sum(dxh) - xh sum(dxh xh))/n/std, dxh = dy gamma, as many write it; xh by two quotients."""
     divide, xh, dxh = s.roots.divide, normalized(s), dy * s.gamma

@@ -31,6 +31,14 @@ def two_pass_reciprocal_count(x: Array, add: Sum, divide: Divide) -> tuple[Array
     return mean, add(d * d) * per_value
 
 
+def two_pass_of_quotients(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array]:
+    """TensorFlow.js: each value is divided by n before it is added, so that no sum overflows."""
+    n = x.dtype.type(len(x))
+    mean = add(divide(x, n))
+    d = x - mean
+    return mean, add(divide(d * d, n))
+
+
 def two_pass_fused(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array]:
     """Squares and sum by fused multiply-add, row by row."""
     n = x.dtype.type(len(x))
