@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from reference.error_bounds import Array, Bounds, Precision, float64, layer_of_statistics, quietly, stored
 from reference.flushed_products import Lost, at_least_one
-from reference.layer_formulas import Layer
+from reference.layer_formulas import Layer, divided
 from reference.quantity import Quantity, added
 
 
@@ -89,16 +89,17 @@ class Fold:
         self.bias = exact(float64(linear.bias))
 
     def weight(self, k: int) -> Quantity:
-        """w' in whatever order its factors are multiplied: they round alike, and underflow otherwise."""
+        """w' in whatever order its factors meet, or divided by std: they round alike, and underflow otherwise."""
         w, g, r = self.weights[k], self.layer.gamma, self.layer.r
-        return (w * (g * r)).or_worse((w * g) * r).or_worse((w * r) * g)
+        return (w * divided(g, r)).or_worse(divided(w * g, r)).or_worse(divided(w, r) * g)
 
     @property
     def shift(self) -> Quantity:
-        """b': (b - m) times gamma and r in whatever order, or b scale - m scale; plus beta."""
+        """b': (b - m) times gamma and over std in whatever order, or b scale - m scale; plus beta."""
         b, m, g, r, beta = self.bias, self.layer.m, self.layer.gamma, self.layer.r, self.layer.beta
-        by_difference = ((b - m) * r * g).or_worse((b - m) * g * r).or_worse((b - m) * (g * r)) + beta
-        return by_difference.or_worse(added(b * (g * r), -(m * (g * r)), beta))
+        scale = divided(g, r)
+        by_difference = (divided(b - m, r) * g).or_worse(divided((b - m) * g, r)).or_worse((b - m) * scale) + beta
+        return by_difference.or_worse(added(b * scale, -(m * scale), beta))
 
     def lost(self, x: Array) -> Array:
         """To underflow, (n, C), in whatever order the terms x w gamma r, b gamma r and m gamma r are formed.

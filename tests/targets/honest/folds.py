@@ -67,7 +67,19 @@ def r_first(of: Given) -> Made:
     return of.weight * of.r * of.gamma, of.beta - (of.mean - of.bias) * of.r * of.gamma
 
 
+def quotients(of: Given) -> Made:
+    """w (gamma/std) and (b - m) gamma/std + beta, read from left to right: quotients of different numbers."""
+    divide = of.roots.divide
+    return of.weight * divide(of.gamma, of.std), divide((of.bias - of.mean) * of.gamma, of.std) + of.beta
+
+
+def quotients_of_weights(of: Given) -> Made:
+    divide = of.roots.divide
+    return divide(of.weight * of.gamma, of.std), divide(of.bias - of.mean, of.std) * of.gamma + of.beta
+
+
 MAKES: tuple[Callable[[Given], Made], ...] = (as_torch, one_scale, products_apart, gamma_first, r_first)
+BY_QUOTIENTS: tuple[Callable[[Given], Made], ...] = (one_scale, quotients, quotients_of_weights)
 
 
 @dataclass(frozen=True)
@@ -119,4 +131,9 @@ _ROOTS = (
 FOLDS = tuple(
     Folded(f"{make.__name__}, {add.__name__}, {place}", make, add, _ROOTS[(i + j) % 5], bias_first=bool(i + j) % 2 == 0)
     for place, ((i, make), (j, add)) in enumerate(product(enumerate(MAKES), enumerate(_SUMS)))
-) + tuple(Folded(f"{make.__name__}, flushing", make, pairwise, arithmetic=flushing) for make in MAKES)
+)
+FOLDS += tuple(Folded(f"{make.__name__}, flushing", make, pairwise, arithmetic=flushing) for make in MAKES)
+FOLDS += tuple(
+    Folded(f"{make.__name__}, {add.__name__}, either way", make, add, roots.SCATTERED)
+    for make, add in product(BY_QUOTIENTS, (forward, pairwise, value_sorted))
+)
