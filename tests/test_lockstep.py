@@ -16,7 +16,7 @@ from harness.train.lockstep import comparison_steps, lockstep, make_runners
 from harness.train.options import LockstepOptions
 from harness.train.recipe import batch_orders
 from harness.train.target_norm import target_norm
-from reference import training as numpy_training
+from reference import training as reference_training
 from reference.conventions import TrainingSettings
 from reference.lenet import LeNet, initial_weights
 
@@ -53,14 +53,15 @@ def test_chunks_are_the_same_as_one_go(data, monkeypatch):
     monkeypatch.setattr(Yardstick, "compare", lambda _, tensors, __: weights.append(tensors["numpy"]) or ())
     lockstep(data, LockstepOptions(("numpy",), steps=3))
     orders = batch_orders(600, 1, 0)
-    whole = numpy_training.train(data, initial_weights(0), orders, TrainingSettings(dtype="float64"))["weights"]
+    train = training_module("numpy").train
+    whole = train(data, initial_weights(0), orders, TrainingSettings(dtype="float64"))["weights"]
     for name, array in whole.items():
         np.testing.assert_array_equal(weights[-1][name], array, err_msg=name)
 
 
 def test_the_first_step_and_tensor_out_are_named(data, monkeypatch):
     """A training that errs in its third step only: the comparison after the sixth sees it, the third is named."""
-    train = numpy_training.train
+    train = reference_training.train
     third_batch = batch_orders(600, 2, 0)[0, 512:600].tolist()
 
     def errs(data, weights, orders, settings):
@@ -90,13 +91,13 @@ def test_nan_is_out():
     assert max(records, key=lambda record: record.share).tensor == "bn1.beta"
 
 
-@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
 def test_gradients_and_activations_are_those_of_the_reference(data, name):
     """Float64, from the same weights: all but the gradients that are zero, within a few hundred roundoffs."""
     if name == "jax":
         pytest.importorskip("flax")
     images, labels = data.train_images[:64], data.train_labels[:64]
-    want = numpy_training.inspect(initial_weights(0), images, labels, dtype="float64")
+    want = reference_training.inspect(initial_weights(0), images, labels, dtype="float64")
     got = training_module(name).inspect(initial_weights(0), images, labels, dtype="float64")
     assert set(got[0]) == set(want[0]) == set(PARAMETERS)
     assert list(got[1]) == list(want[1]) == ["bn1", "bn2", "bn3", "bn4", "dense3"]
@@ -112,10 +113,10 @@ def test_gradients_and_activations_are_those_of_the_reference(data, name):
 def test_the_gradients_are_what_a_step_subtracts(data):
     images, labels = data.train_images[:64], data.train_labels[:64]
     start = initial_weights(0)
-    grads, _ = numpy_training.inspect(start, images, labels, dtype="float64")
+    grads, _ = reference_training.inspect(start, images, labels, dtype="float64")
     few = replace(data, train_images=images, train_labels=labels)
     settings = TrainingSettings(learning_rate=0.5, dtype="float64")
-    after = numpy_training.train(few, start, np.arange(64)[None], settings)["weights"]
+    after = reference_training.train(few, start, np.arange(64)[None], settings)["weights"]
     for tensor, grad in grads.items():
         np.testing.assert_allclose(start[tensor] - 0.5 * grad, after[tensor], rtol=0, atol=1e-14, err_msg=tensor)
 
@@ -138,11 +139,11 @@ def test_a_target_in_the_network_shows_what_its_convention_does(data):
 
 
 def test_the_reference_as_a_target_is_the_reference(data):
-    images, labels = numpy_training.scaled(data.train_images[:64], "float64"), data.train_labels[:64]
+    images, labels = reference_training.scaled(data.train_images[:64], "float64"), data.train_labels[:64]
     nets = [LeNet(initial_weights(0)), LeNet(initial_weights(0), norm=target_norm("numpy"))]
     for net in nets:
         for _ in range(2):
-            numpy_training.sgd_step(net, images, labels, 1.0)
+            reference_training.sgd_step(net, images, labels, 1.0)
     for name, array in nets[0].save_weights().items():
         np.testing.assert_allclose(nets[1].save_weights()[name], array, rtol=0, atol=1e-12, err_msg=name)
     ours, theirs = (net.forward(images, training=False)[0] for net in nets)

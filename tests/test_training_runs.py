@@ -1,4 +1,4 @@
-"""Short trainings: NumPy and PyTorch agree in float64, and each keeps the promises of its `train`."""
+"""Short trainings: the reference, NumPy and PyTorch agree in float64, and each keeps the promises of its `train`."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.train.fashion_mnist import load_sample
-from reference import training as numpy_training
+from impls.numpy import training as numpy_training
+from reference import training as reference_training
 from reference.conventions import TrainingSettings
 from reference.lenet import initial_weights
 
@@ -16,7 +17,7 @@ from impls.pytorch import training as torch_training  # noqa: E402
 from impls.pytorch.lenet import native_norm  # noqa: E402
 
 N, BATCH, EPOCHS = 39, 16, 2  # three batches an epoch, the last of 7
-WINGS = {"numpy": numpy_training.train, "torch": torch_training.train}
+WINGS = {"reference": reference_training.train, "numpy": numpy_training.train, "torch": torch_training.train}
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +45,17 @@ def runs(data, orders):
     }
 
 
-def test_numpy_and_pytorch_end_with_the_same_weights(runs):
-    ours, theirs = runs["numpy"]["weights"], runs["torch"]["weights"]
+@pytest.mark.parametrize("wing", ["numpy", "torch"])
+def test_all_end_with_the_same_weights(runs, wing):
+    ours, theirs = runs["reference"]["weights"], runs[wing]["weights"]
     assert sorted(ours) == sorted(theirs) == sorted(initial_weights(1))
     for name, array in ours.items():
         np.testing.assert_allclose(theirs[name], array, rtol=0, atol=1e-11, err_msg=name)
 
 
-def test_numpy_and_pytorch_see_the_same_history(runs):
-    for ours, theirs in zip(runs["numpy"]["history"], runs["torch"]["history"], strict=True):
+@pytest.mark.parametrize("wing", ["numpy", "torch"])
+def test_all_see_the_same_history(runs, wing):
+    for ours, theirs in zip(runs["reference"]["history"], runs[wing]["history"], strict=True):
         assert ours["epoch"] == theirs["epoch"]
         assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-11)
         assert ours["train_accuracy"] == theirs["train_accuracy"]
@@ -88,10 +91,10 @@ def test_first_loss_is_that_of_the_initial_weights(data, wing):
     """The step done beforehand, for compilation, must leave no trace."""
     order = np.arange(N)[None]
     run = WINGS[wing](data, initial_weights(1), order, TrainingSettings(0.0, N, "float64"))
-    net = numpy_training.LeNet(initial_weights(1))
-    images = numpy_training.scaled(data.train_images, "float64")
+    net = reference_training.LeNet(initial_weights(1))
+    images = reference_training.scaled(data.train_images, "float64")
     logits, _ = net.forward(images, training=True)
-    want, _ = numpy_training.cross_entropy(logits, data.train_labels)
+    want, _ = reference_training.cross_entropy(logits, data.train_labels)
     assert run["history"][0]["loss"] == pytest.approx(want, abs=1e-12)
     np.testing.assert_allclose(
         run["weights"]["bn1.moving_mean"], net.save_weights()["bn1.moving_mean"], rtol=0, atol=1e-13
@@ -123,7 +126,7 @@ def test_progress_and_epochs_are_reported(data, orders, wing):
 
 def test_numpy_refuses_another_device(data, orders):
     with pytest.raises(ValueError, match="device must be 'cpu'"):
-        numpy_training.train(data, initial_weights(0), orders, TrainingSettings(device="cuda"))
+        reference_training.train(data, initial_weights(0), orders, TrainingSettings(device="cuda"))
 
 
 def test_pytorch_leaves_global_state_alone(data, orders):

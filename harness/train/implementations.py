@@ -17,8 +17,10 @@ from harness.targets.device import CUDA, DeviceError, hardware
 from harness.train.results import EpochRecord
 from reference.lenet import Weights
 
-MODULES = {"numpy": "reference.training", "torch": "impls.pytorch.training", "jax": "impls.jax_flax.training"}
+MODULES = {"numpy": "impls.numpy.training", "torch": "impls.pytorch.training", "jax": "impls.jax_flax.training"}
 """implementation -> the module with its `train` and `inspect`"""
+READABLE = "reference.training"
+"""NumPy's training as one would teach it, which takes any norm."""
 SEEDS_MODULES = {"jax": "impls.jax_flax.seeds"}
 """implementation -> the module whose `train_seeds` trains several seeds as one program"""
 REPLICATED = ("torch", "jax")
@@ -51,6 +53,10 @@ def trained(returned: dict[str, Any]) -> Trained:
 
 def training_module(implementation: str) -> ModuleType:
     return importlib.import_module(place.module(MODULES[implementation]))
+
+
+def readable_module() -> ModuleType:
+    return importlib.import_module(place.module(READABLE))
 
 
 def train_function(implementation: str, replicas: int = 1) -> Callable[..., dict[str, Any]]:

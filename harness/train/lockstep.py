@@ -14,7 +14,13 @@ import numpy as np
 
 from harness.train.distances import PERTURBED, Yardstick, one_ulp_off
 from harness.train.fashion_mnist import FashionMnist
-from harness.train.implementations import lockstep_function, resolve_device, trained, training_module
+from harness.train.implementations import (
+    lockstep_function,
+    readable_module,
+    resolve_device,
+    trained,
+    training_module,
+)
 from harness.train.options import NO_LOCKSTEP_PROGRESS, LockstepOptions, LockstepProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders
 from harness.train.results import LockstepRecord
@@ -144,6 +150,9 @@ def make_runners(options: LockstepOptions) -> list[Runner]:
 
     def runner(implementation: str, name: str, weights: Weights, replicas: int = 1, **further: Any) -> Runner:
         device = resolve_device(implementation, options.device)
+        if options.bn:
+            readable = readable_module()
+            return Runner(name, weights, readable.train, readable.inspect, options.dtype, device, further)
         inspect = training_module(implementation).inspect
         train = lockstep_function(implementation, replicas)
         return Runner(name, weights, train, inspect, options.dtype, device, further)
