@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from harness.targets.in_process import InProcessTarget
 from harness.targets.isolate import IsolatedTarget
 from harness.targets.load import TargetError, load
 from harness.targets.player import Death
-from harness.targets.process import Printed, TargetProcess, last_words
+from harness.targets.process import PRINTED_KEPT, Printed, TargetProcess, last_words
 from harness.targets.wire.arrays import DTYPES, WireError, dtype_called, from_wire, to_wire
 from harness.targets.wire.reading import answer_from, description_from
 from reference.under_test import NumpyBatchNorm
@@ -231,6 +232,13 @@ def test_fifty_mutated_answers_are_verdicts():
 def test_the_last_words_of_a_process_say_what_went_wrong(printed, shown):
     assert last_words(printed).startswith(shown)
     assert len(last_words(printed)) <= 200
+
+
+def test_the_last_words_of_one_endless_word_are_there_at_once():
+    """A target's message of a megabyte; a search from each of its letters to the end takes many seconds."""
+    started = time.process_time()
+    assert last_words("x" * PRINTED_KEPT) == "x" * 200
+    assert time.process_time() - started < 0.5
 
 
 def test_a_program_is_not_loaded_as_a_module():

@@ -25,7 +25,7 @@ PRINTED_AT_MOST = 2**26
 
 
 LAST_WORDS = 200
-ERROR = re.compile(r"\w*Error: ")
+ERROR = re.compile(r"\b\w*Error: ")
 """Where a language says what went wrong: Python at the end, Node before a long trace."""
 
 
