@@ -190,6 +190,13 @@ def test_a_full_disk_is_one_line(where):
 
 
 def test_a_reader_that_leaves_early_is_no_error():
-    line = f"{sys.executable} -m harness.cli list | head -1"
+    line = f"({sys.executable} -m harness.cli list; echo $? >&2) | head -1"
     done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=ROOT, timeout=120)
-    assert done.stderr == ""
+    assert done.stderr == f"{128 + signal.SIGPIPE}\n"  # a status of 1 would say that something differs
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_error(closed):
+    line = f"{sys.executable} -m harness.cli --version {closed}"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -93,6 +93,7 @@ def main() -> None:
     """The entry point: whatever the user can mend, and being stopped, is one line on stderr and an exit status."""
     from harness.errors import UsageError
 
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a lone surrogate in a name must not end the command
@@ -111,6 +112,10 @@ def main() -> None:
         _leave(USAGE)
     except BrokenPipeError:
         _leave(SIGNALLED + signal.SIGPIPE)
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # Rich and Click make it a status of 1, which is a verdict
+            _leave(SIGNALLED + signal.SIGPIPE)
+        raise
     except OSError as error:
         if error.errno not in _numbers(PLACES):
             raise
@@ -121,6 +126,14 @@ def main() -> None:
         name = signal.Signals(stopped.status - SIGNALLED).name
         print(f"stopped by {name}", file=sys.stderr)
         _leave(stopped.status)
+
+
+def _open_what_is_closed() -> None:
+    """Python has None for a standard stream that was closed, and the next file that is opened would be in its place."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def _stop(number: int, _frame: Any) -> None:

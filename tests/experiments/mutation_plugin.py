@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+sys.dont_write_bytecode = False  # mutmut forbids it, and 44,000 lines would be compiled anew for each mutant
 STATS = Path("mutmut-stats.json")
 """Where mutmut keeps how long each test took."""
 OURS = ("harness", "reference", "tests")
