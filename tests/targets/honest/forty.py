@@ -127,14 +127,14 @@ FLUSHING = (
 PRODUCTS_APART = (
     Algorithm("AlgorithmTwo", Welford(), output=gradients.algorithm_2, dgamma=gradients.of_deviation),
     Algorithm("ProductsApart", Welford(4), output=gradients.products_apart, dgamma=gradients.regrouped),
-    Algorithm("QuotientsApart", Welford(), roots=roots.SCATTERED, output=quotients.quotients_with_gamma,
+    Algorithm("QuotientsApart", roots=roots.SCATTERED, output=quotients.quotients_with_gamma,
               dgamma=quotients.of_quotients_of_sums, dx=quotients.multiplied_out, eval_dx=quotients.gamma_first),
-    Algorithm("QuotientsOfXFirst", Welford(), pairwise, roots.SCATTERED, quotients.difference_of_quotients,
+    Algorithm("QuotientsOfXFirst", statistics.two_pass, pairwise, roots.SCATTERED, quotients.difference_of_quotients,
               quotients.of_quotients_with_dy, quotients.of_x_first, quotients.std_first),
-    Algorithm("QuotientsOverN", Welford(2), backward, roots.SCATTERED, quotients.difference_of_quotients,
+    Algorithm("QuotientsOverN", statistics.two_pass, backward, roots.SCATTERED, quotients.difference_of_quotients,
               quotients.of_quotients, quotients.over_n, quotients.gamma_first),
 )  # fmt: skip
-"""With Welford's statistics: whoever declares sums does not make products apart."""
+"""Welford's statistics, or a dgamma by quotients: whoever declares sums does not make products apart."""
 
 DIVIDED_FIRST = (
     Algorithm("QuotientsAdded", statistics.two_pass_of_quotients, roots=roots.SCATTERED,
