@@ -17,7 +17,7 @@ nnx = pytest.importorskip("flax.nnx")
 
 import jax.numpy as jnp  # noqa: E402  (after the skip)
 
-from impls.jax_flax import lenet, training  # noqa: E402
+from impls.jax_flax import lenet, tiled_lenet, training  # noqa: E402
 
 
 def assert_close(got, want, tolerance=1e-12):
@@ -56,6 +56,32 @@ def test_banded_convolution_is_the_plain_one():
         banded, plain = (value_and_gradients(f, x, weight, dy) for f in CONVOLUTIONS)
         for g, w in zip(banded, plain, strict=True):
             assert_close(g, w)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("tile", "x_shape", "weight_shape"), [(4, (1, 28, 28, 3), (5, 5, 1, 2)), (2, (3, 12, 12, 2), (5, 5, 3, 4))]
+)
+def test_convolution_of_tiles_is_the_banded_one(tile, x_shape, weight_shape):
+    rng = np.random.default_rng(6)
+    x, weight = rng.normal(size=x_shape), jnp.asarray(rng.normal(size=weight_shape))
+    C, H, W, N = x.shape
+    tiles = jnp.asarray(x.reshape(C, H // tile, tile, W // tile, tile, N).transpose(0, 2, 4, 1, 3, 5))
+    y = tiled_lenet.untiled(tiled_lenet.convolution(tiles, weight))
+    assert_close(y, lenet.convolution(jnp.asarray(x.transpose(3, 1, 2, 0)), weight))
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_network_of_a_gpu_and_of_seeds_is_that_of_the_cpu(monkeypatch):
+    data, weights = random_data(12), random_weights()
+    arguments = weights, data.train_images[:12], data.train_labels[:12]
+    here = training.inspect(*arguments, dtype="float64")
+    monkeypatch.setattr(training, "TiledLeNet", lenet.LeNet)
+    there = training.inspect(*arguments, dtype="float64")
+    for ours, theirs in zip(here, there, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            np.testing.assert_allclose(value, theirs[name], rtol=0, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.usefixtures("x64")

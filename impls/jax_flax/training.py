@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 
 from impls.jax_flax.lenet import LeNet, Weights, cross_entropy
+from impls.jax_flax.tiled_lenet import TiledLeNet
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
 STEPS_IN_A_CALL = {"cpu": 13, "cuda": 234}
@@ -50,7 +51,7 @@ def train(
         raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
     where = jax.devices(device)[0]
     with full_precision(dtype), jax.default_device(where):
-        net = LeNet(weights, dtype)
+        net = network(weights, dtype, device)
         params, stats = nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)
         net.eval()
         predicting = nnx.graphdef(net)
@@ -174,7 +175,7 @@ def inspect(
     (n, C, H, W) or (n, C), and the logits (n, 10) as dense3's.
     """
     with full_precision(dtype), jax.default_device(jax.devices(device)[0]):
-        net = LeNet(weights, dtype)
+        net = network(weights, dtype, device)
         net.train()
         graph, params, stats = nnx.graphdef(net), nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)
         pixels = scaled(jnp.asarray(images), dtype)  # (n, 28, 28)
@@ -184,6 +185,10 @@ def inspect(
         named = nnx.merge(graph, grads, stats).save_weights()  # gradients in the place of the parameters
     gradients = {name: array for name, array in named.items() if "moving" not in name}
     return gradients, {name: channels_first(np.asarray(array)) for name, array in activations.items()}
+
+
+def network(weights: Weights, dtype: str, device: str) -> LeNet:
+    return (TiledLeNet if device == "cpu" else LeNet)(weights, dtype)
 
 
 def device_name(device: str) -> str:
