@@ -342,3 +342,12 @@ def test_translate():
     assert "n/(n-1)" in done.stdout
     assert "did you mean 'torch'" in one_line_error(bnproof("translate", "--from", "troch", "--to", "flax"))
     assert "expected momentum=NUMBER" in one_line_error(bnproof("translate", "--from", "d2l", "--to", "flax", "x=1"))
+
+
+@pytest.mark.parametrize("command", ["check numpy --case rank2", "report --quick"])
+def test_a_resume_that_is_no_folder_is_one_line_before_any_work(command, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    out = () if command.startswith("check") else ("--out", str(tmp_path / "out"))
+    error = one_line_error(bnproof(*command.split(), *out, "--resume", str(file)))
+    assert error == f"error: cannot write to {file}: File exists; name another folder with --resume"

@@ -50,8 +50,12 @@ Seed = Annotated[int, typer.Option(help="Fixes every random number.", min=0)]
 
 
 def ensure_here(resume: Path | None, scheduler: str | None) -> None:
-    """Raises UsageError where answers are to be kept, and the work is done on other machines."""
+    """Raises UsageError where answers are to be kept and cannot be, or the work is done on other machines."""
+    from harness.cli.output import prepare_folder
     from harness.errors import UsageError
 
-    if resume is not None and scheduler is not None:
+    if resume is None:
+        return
+    if scheduler is not None:
         raise UsageError("--resume keeps answers on this machine, and --on does the work on others: choose one")
+    prepare_folder(resume, "--resume")

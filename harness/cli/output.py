@@ -113,12 +113,12 @@ def write_json(path: Path | None, content: dict[str, Any]) -> None:
         write_whole(path, json.dumps(without_places(plain(content)), allow_nan=False, indent=1) + "\n")
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make the folder and see that it can be written, before any work is done."""
+def prepare_folder(folder: Path, option: str = "--out") -> None:
+    """Make the folder and see that it can be written, before any work is done. option: by which it was named."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise UsageError(f"cannot write to {folder}: {reason}; name another folder with --out") from error
+        raise UsageError(f"cannot write to {folder}: {reason}; name another folder with {option}") from error

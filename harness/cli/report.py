@@ -42,6 +42,8 @@ def report(
     with open_engine(workers):  # a scheduler that does not answer is an error now, not after the checks
         pass
     prepare_folder(out)
+    if resume:
+        prepare_folder(resume, "--resume")
     extent = Extent(quick, seeds, steps, resume, workers)
     page, status = make(out, extent=extent, device=device.value, data=load_data(data), seed=seed)
     if open_:

@@ -89,6 +89,8 @@ def train(options: TrainingOptions, request: TrainRequest) -> int:
             resolve_device(name, options.device)
     picture = request.folder / "training.png"
     prepare_folder(request.folder)
+    if options.resume:
+        prepare_folder(options.resume, "--resume")
     examples = load_data(request.data)
     runs = [replace(options, implementation=name) for name in names]
     results = [result for of_one in run_trainings(examples, runs, request.seeds, request.workers) for result in of_one]
