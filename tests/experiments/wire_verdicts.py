@@ -1,12 +1,16 @@
 r"""Every mutant and every honest variant over the wire and in process: the same judgements, to the last digit.
 
 python -m tests.experiments.wire_verdicts              # all of them: half an hour of one core; makes WIRE_VERDICTS.md
+python -m tests.experiments.wire_verdicts --jobs 2     # by two processes, a target at a time
 python -m tests.experiments.wire_verdicts --sample 20  # so many mutants, so many honest variants, evenly chosen
 """
 
 import argparse
+import sys
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from harness.cases.catalogue import CASES
@@ -16,6 +20,7 @@ from harness.targets.isolate import IsolatedTarget
 from tests.targets.honest import HONEST, LAYERS
 from tests.targets.mutants import PAIRS, SINGLE
 
+KINDS = {"mutants": SINGLE + PAIRS, "honest variants": HONEST}
 PATIENT = 900.0
 """Seconds that a case may take: a busy machine is no difference between the two."""
 PAGE = Path(__file__).with_name("WIRE_VERDICTS.md")
@@ -74,16 +79,25 @@ def compared(target, cases=CASES):
     return count, "" if notes[0] == notes[1] else f"notes {notes[0]} in process, {notes[1]} over the wire"
 
 
-def compare_all(kind, targets):
+def numbered(kind, number):
+    """`compared`, for a process that is sent no class: layers are made, and cannot be pickled."""
+    with warnings.catch_warnings(action="ignore"):
+        return compared(KINDS[kind][number])
+
+
+def compare_all(kind, targets, jobs=1):
     comparison = Comparison(kind)
-    for target in targets:
-        with warnings.catch_warnings(action="ignore"):
-            judgements, problem = compared(target)
-        comparison.targets += 1
-        comparison.judgements += judgements
-        if problem:
-            comparison.problems.append(f"{name_of(target)}: {problem}")
-            print(comparison.problems[-1], flush=True)
+    numbers = [KINDS[kind].index(target) for target in targets]
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as processes:
+        for target, (judgements, problem) in zip(
+            targets, processes.map(numbered, [kind] * len(numbers), numbers), strict=True
+        ):
+            comparison.targets += 1
+            comparison.judgements += judgements
+            if problem:
+                comparison.problems.append(f"{name_of(target)}: {problem}")
+                print(comparison.problems[-1], flush=True)
+            print(f"{kind}: {comparison.targets} of {len(numbers)}", file=sys.stderr, flush=True)
     print(comparison.row(), end="", flush=True)
     return comparison
 
@@ -98,9 +112,9 @@ def page(comparisons):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sample", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="how many processes")
     options = parser.parse_args()
-    kinds = {"mutants": SINGLE + PAIRS, "honest variants": HONEST}
-    comparisons = [compare_all(kind, evenly(targets, options.sample)) for kind, targets in kinds.items()]
+    comparisons = [compare_all(kind, evenly(of, options.sample), options.jobs) for kind, of in KINDS.items()]
     if not options.sample:
         PAGE.write_text(page(comparisons), encoding="utf-8")
     different = sum(len(comparison.problems) for comparison in comparisons)
