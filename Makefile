@@ -4,7 +4,9 @@ BIN := .venv/bin
 
 .PHONY: report test kernels matrix lint bounds notebook dist clean
 
+# Without a C++ compiler PyTorch trains by its own operations.
 report: .venv/ready
+	-$(BIN)/python -m impls.pytorch.cpp_batch_norm
 	$(BIN)/bnproof report
 
 # A process a core, and a thread each: two processes whose threads wait for each other take three times as long.
@@ -16,7 +18,7 @@ coverage: .venv/ready
 	$(BIN)/pip install --quiet 'coverage>=7.6'
 	$(BIN)/python -m tests.experiments.coverage_of --quick
 
-# The C++ kernels of our PyTorch layer, for this processor: half a minute, once for each version of torch.
+# The C++ kernels of our PyTorch layer and its training, for this processor: a minute, once for each version of torch.
 kernels: .venv/ready
 	$(BIN)/python -m impls.pytorch.cpp_batch_norm
 

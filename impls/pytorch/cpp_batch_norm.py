@@ -1,6 +1,6 @@
 """Batch normalization by the C++ kernels of `cpp/`, for the CPU: which calls they take, and how the layer calls them.
 
-They are used where they have been built, `python -m impls.pytorch.cpp_batch_norm`; nothing builds them by itself.
+They are used where they have been built, by `python -m impls.pytorch.cpp_batch_norm`, which `make report` begins with.
 With large x most of the time goes into the first write to each page of y and dx: PyTorch takes them in huge pages where
 THP_MEM_ALLOC_ENABLE=1 is in the environment.
 """
@@ -79,4 +79,7 @@ def is_followed() -> bool:
 
 
 if __name__ == "__main__":
-    print(cpp_build.build())
+    try:
+        print(cpp_build.build())
+    except cpp_build.NotBuiltError as error:
+        raise SystemExit(f"the C++ kernels could not be built: {error}") from None
