@@ -7,13 +7,15 @@ played many times. Whatever was wrong once counts against the target, under the 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.findings import Finding
 from harness.judge.judge import judge, place_of
 from harness.judge.judgement import Reason, Verdict
 from harness.judge.report import PlayedCase, TargetReport, failing
-from harness.targets.player import Death, Player
+from harness.targets.isolate import IsolatedTarget
+from harness.targets.player import Death, Observation, Player
 
 NOT_DETERMINISTIC = "not_deterministic"
 TEXT = (
@@ -70,17 +72,34 @@ def is_right_again(player: Player, report: TargetReport, played: PlayedCase) -> 
 
 def wrong_of_many_plays(player: Player, report: TargetReport, cases: list[PlayedCase]) -> PlayedCase | None:
     """The first of many plays that is wrong, which the report has from now on. None where all are right."""
-    until = time.monotonic() + SECONDS
-    for played in cases * ROUNDS:
-        repeated = played_once_more(player, report, played)
+    for played, answer in plays_in_turn(player, report, cases):
+        repeated = judged(report, played, answer)
         if repeated is None:
             return None
         if failing(repeated.judgements):
             put_in_place_of(report, played, repeated)
             return repeated
-        if time.monotonic() > until:
-            return None
     return None
+
+
+def plays_in_turn(
+    player: Player, report: TargetReport, cases: list[PlayedCase]
+) -> Iterator[tuple[PlayedCase, Observation | Death]]:
+    """What the cases give, in turn. Of plays that are alike to the bit only the first may come."""
+    assert report.conventions is not None
+    axis = report.conventions.channel_axis
+    until = time.monotonic() + SECONDS
+    plays = cases * ROUNDS
+    while plays and time.monotonic() < until:
+        if isinstance(player, IsolatedTarget) and player.repeats:
+            scripts = [played.script for played in plays[: len(cases)]]
+            answer = player.play_in_turn(scripts, axis, len(plays), until - time.monotonic())
+            given = ((0, answer),) if isinstance(answer, Death) else answer.given
+            made = len(plays) if isinstance(answer, Death) else answer.plays
+        else:
+            given, made = ((0, player.play(plays[0].script, axis)),), 1
+        yield from ((plays[number], observation) for number, observation in given)
+        plays = plays[made:]
 
 
 def put_in_place_of(report: TargetReport, played: PlayedCase, repeated: PlayedCase) -> None:
@@ -93,7 +112,11 @@ def put_in_place_of(report: TargetReport, played: PlayedCase, repeated: PlayedCa
 def played_once_more(player: Player, report: TargetReport, played: PlayedCase) -> PlayedCase | None:
     """The same script by a new layer: `played` itself where all is as it was, None where the target died of it."""
     assert report.conventions is not None
-    answer = player.play(played.script, report.conventions.channel_axis)
+    return judged(report, played, player.play(played.script, report.conventions.channel_axis))
+
+
+def judged(report: TargetReport, played: PlayedCase, answer: Observation | Death) -> PlayedCase | None:
+    """What a play that is repeated gave, likewise. A death is a judgement of the report."""
     if isinstance(answer, Death):
         place = place_of(played.case, played.dtype)
         message = f"{answer.message}, when it was played again"

@@ -22,12 +22,19 @@ from harness.targets.device import on_device, split_device
 from harness.targets.launch import Launch
 from harness.targets.load import TargetError
 from harness.targets.play_twice import WarmedUp, play_twice
-from harness.targets.player import Death, DeathCause, Description, Observation
+from harness.targets.player import Death, DeathCause, Description, Observation, Repeated
 from harness.targets.process import Printed, TargetProcess
 from harness.targets.through.names import join_through, split_through
 from harness.targets.wire.arrays import WireError
-from harness.targets.wire.reading import answer_from, description_from, notes_from, observation_from, one_line
-from harness.targets.wire.request import play_body, play_line, start_line, stop_line
+from harness.targets.wire.reading import (
+    answer_from,
+    description_from,
+    notes_from,
+    observation_from,
+    one_line,
+    repeated_from,
+)
+from harness.targets.wire.request import play_body, play_line, repeat_line, start_line, stop_line
 
 CASE_SECONDS = 30.0
 IMPORT_SECONDS = 120.0
@@ -74,6 +81,8 @@ class IsolatedTarget:
         self._warmed_up = WarmedUp()
         self._description: Description | None = None
         self._start_error = ""
+        self.repeats = False
+        """Whether its process can repeat scripts by itself: it does in Python."""
         self._narrowed: dict[str, Any] = {}
         """What the smoke check found that it takes: ranks, dtypes. It outlives the process."""
         self._memory_limit = 0
@@ -134,47 +143,86 @@ class IsolatedTarget:
             error = answer.get("error")
             raise TargetError(one_line(error) if isinstance(error, str) else f"target {self.name!r} did not start")
         try:
-            return description_from(answer, self.device)
+            description = description_from(answer, self.device)
         except WireError as error:
             raise TargetError(f"target {self.name!r}: {error}") from None
+        self.repeats = answer.get("implementation", {}).get("repeats") is True
+        return description
 
     def play(self, script: Script, channel_axis: int) -> Observation | Death:
         """Play a script in the process, which is started anew if the last case ended it."""
         if self.given_up and self.last_death:
             return self.last_death
-        if self._process is None:
-            self._start()
-            self._description = None
-        self.describe()
+        self._make_ready()
         given = for_target(script, channel_axis)
         body = play_body(given, channel_axis)
         answer = play_twice(lambda warm_up: self._play_once(given, body, warm_up), given, self._warmed_up)
         return answer if isinstance(answer, Death) else for_suite(answer, script, channel_axis)
 
-    def _play_once(self, script: Script, body: str, warm_up: bool) -> Observation | Death:
-        assert self._process is not None
+    def play_in_turn(self, scripts: list[Script], channel_axis: int, plays: int, seconds: float) -> Repeated | Death:
+        """Have scripts that were played before played in turn until one gives something else, or the limits are met.
+
+        The process compares them itself: to send what they take and give is most of what a play costs. Only where
+        `repeats`.
+        """
+        self._make_ready()
+        given = [for_target(script, channel_axis) for script in scripts]
+        bodies = [play_body(script, channel_axis) for script in given]
         self._number += 1
-        self._is_idle = False
-        try:
-            self._process.channel.send(play_line(self._number, body, warm_up))
-        except ChannelError as error:
-            return self._died(DeathCause.crashed, f"its answer could not be read: {error}")
-        longest = WARM_UP_SECONDS if self.deaths == 0 else self.timeout
-        answer = self._answer(max(longest, self.timeout), FIRST_CALL) if warm_up else self._answer(self.timeout, CASE)
+        answer = self._asked(repeat_line(self._number, bodies, plays, seconds), seconds + self.timeout, CASE)
         if isinstance(answer, Death):
             return answer
         try:
-            return self._observed(answer, script)
+            if death := self._exited(answer):
+                return death
+            repeated = repeated_from(answer, given)
         except WireError as error:
-            return self._died(DeathCause.crashed, f"its answer could not be read: {error}")
+            return self._unreadable(error)
+        for number, observation in repeated.given:
+            for_suite(observation, scripts[number], channel_axis)
+        return repeated
+
+    def _make_ready(self) -> None:
+        if self._process is None:
+            self._start()
+            self._description = None
+        self.describe()
+
+    def _play_once(self, script: Script, body: str, warm_up: bool) -> Observation | Death:
+        self._number += 1
+        line = play_line(self._number, body, warm_up)
+        longest = WARM_UP_SECONDS if self.deaths == 0 else self.timeout
+        answer = self._asked(line, *((max(longest, self.timeout), FIRST_CALL) if warm_up else (self.timeout, CASE)))
+        try:
+            return answer if isinstance(answer, Death) else self._observed(answer, script)
+        except WireError as error:
+            return self._unreadable(error)
+
+    def _asked(self, line: bytes, seconds: float, doing: str) -> dict[str, Any] | Death:
+        assert self._process is not None
+        self._is_idle = False
+        try:
+            self._process.channel.send(line)
+        except ChannelError as error:
+            return self._unreadable(error)
+        return self._answer(seconds, doing)
+
+    def _unreadable(self, error: Exception) -> Death:
+        return self._died(DeathCause.crashed, f"its answer could not be read: {error}")
 
     def _observed(self, answer: dict[str, Any], script: Script) -> Observation | Death:
+        if death := self._exited(answer):
+            return death
+        self._notes |= notes_from(answer)
+        return observation_from(answer, script)
+
+    def _exited(self, answer: dict[str, Any]) -> Death | None:
+        """The Death of a target that tried to end its process. Raises WireError for an answer to another request."""
         if answer.get("seq") != self._number:
             raise WireError(f"seq is {answer.get('seq')!r:.20}; the request's was {self._number}")
         if isinstance(answer.get("exit"), str):
             return self._count(Death(DeathCause.crashed, one_line(answer["exit"])))
-        self._notes |= notes_from(answer)
-        return observation_from(answer, script)
+        return None
 
     def _answer(self, seconds: float, doing: str) -> dict[str, Any] | Death:
         """The answer to the request, or the Death that came instead."""
@@ -189,7 +237,7 @@ class IsolatedTarget:
             except EOFError:
                 return self._died(DeathCause.crashed, self._process.how_it_ended())
             except (ChannelError, WireError) as error:
-                return self._died(DeathCause.crashed, f"its answer could not be read: {error}")
+                return self._unreadable(error)
             self._printed.keep_short()
             if self._memory_limit and self._memory() > self._memory_limit:
                 limit = f"{self.memory_growth / 2**30:.3g} GiB"

@@ -123,6 +123,15 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """What scripts gave that were played in turn, again and again."""
+
+    plays: int
+    given: tuple[tuple[int, Observation], ...]
+    """(Which script, what it gave): of plays that are alike to the bit the first alone."""
+
+
 class DeathCause(str, Enum):  # noqa: UP042 - a player may run in Python 3.9
     __str__ = str.__str__
     crashed = "crashed"

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import sys
+import time
 import warnings
 from typing import IO, Any
 
@@ -19,6 +20,7 @@ from harness.targets.describe import describe
 from harness.targets.device import DeviceError, on_device
 from harness.targets.load import TargetError, load, working_directory
 from harness.targets.play import play_as_given
+from harness.targets.player import Observation
 from harness.targets.wire.answer import played, started
 from harness.targets.wire.request import script_from
 
@@ -81,7 +83,7 @@ class _Worker:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                content = self._played(request)
+                content = self._repeated(request) if request["cmd"] == "repeat" else self._played(request)
         except SystemExit as error:
             content = {"exit": f"it called sys.exit({error.code!r})"}
         except KeyboardInterrupt:
@@ -101,6 +103,22 @@ class _Worker:
         notes = {} if request.get("warm_up") else _changes(before, _global_state())
         notes = {**notes, **getattr(self.factory, "adapter_notes", {})}
         return {**played(observation), **({"notes": notes} if notes else {})}
+
+    def _repeated(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Scripts played in turn until one is not to the bit what it was at first: the first of each, and that one."""
+        scripts = [(script_from(script, self.device), script["channel_axis"]) for script in request["scripts"]]
+        until = time.monotonic() + request["seconds"]
+        first: dict[int, Observation] = {}
+        given: list[Any] = []
+        for play in range(request["plays"]):
+            number = play % len(scripts)
+            observation = play_as_given(self.factory, *scripts[number], self.device)
+            differs = not observation.same_as(first.setdefault(number, observation))
+            if differs or play == number:
+                given.append([number, played(observation)])
+            if differs or time.monotonic() > until:
+                break
+        return {"plays": play + 1, "given": given}
 
 
 def _send(answers: IO[bytes], answer: dict[str, Any]) -> None:

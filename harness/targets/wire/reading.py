@@ -17,6 +17,7 @@ from harness.targets.player import (
     FormError,
     Malformed,
     Observation,
+    Repeated,
     StepResult,
 )
 from harness.targets.wire.arrays import WireError, from_wire, shown
@@ -157,6 +158,24 @@ def observation_from(answer: dict[str, Any], script: Script) -> Observation:
             raise WireError(f"steps: {len(steps)} of them, without an error; {len(script.steps)} were asked for")
     observation.overwritten = _Fields(answer, "the answer").texts("overwritten", (), OBSERVABLES)
     return observation
+
+
+def repeated_from(answer: dict[str, Any], scripts: list[Script]) -> Repeated:
+    """What a player that repeats scripts itself says of them. Raises WireError."""
+    plays, given = answer.get("plays"), answer.get("given")
+    if type(plays) is not int or plays < 1:
+        raise WireError(f"plays: expected a number from 1 on, got {shown(plays)}")
+    if not isinstance(given, list) or not given or len(given) > len(scripts) + 1:
+        raise WireError(f"given: expected a list of 1 to {len(scripts) + 1}, got {shown(given)}")
+    observations = []
+    for pair in given:
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], dict)):
+            raise WireError(f"given: expected pairs of a number and an answer, got {shown(pair)}")
+        number, content = pair
+        if type(number) is not int or not 0 <= number < len(scripts):
+            raise WireError(f"given: script {shown(number)} of {len(scripts)}")
+        observations.append((number, observation_from(content, scripts[number])))
+    return Repeated(plays, tuple(observations))
 
 
 def _step_result(written: Any, step: Step, where: str) -> StepResult:

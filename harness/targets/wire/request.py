@@ -38,6 +38,13 @@ def play_line(seq: int, body: str, warm_up: bool) -> bytes:
     return f"{{{first}{body}}}\n".encode("ascii")
 
 
+def repeat_line(seq: int, bodies: list[str], plays: int, seconds: float) -> bytes:
+    """Have scripts played in turn, so many plays and so long at most. For a player that says that it `repeats`."""
+    scripts = ", ".join(f"{{{body}}}" for body in bodies)
+    limits = f'"plays": {plays}, "seconds": {seconds}'
+    return f'{{"cmd": "repeat", "seq": {seq}, {limits}, "scripts": [{scripts}]}}\n'.encode("ascii")
+
+
 def _line(request: dict[str, Any]) -> bytes:
     return (json.dumps(request) + "\n").encode("ascii")
 
