@@ -137,7 +137,7 @@ class LinenModule(TwiceDifferentiable):
         def y_of(x: jax.Array, gamma: jax.Array, beta: jax.Array) -> jax.Array:
             named = {self.paths["gamma"]: gamma, self.paths["beta"]: beta}
             shaped = {path: value.reshape(self.arrays[path].shape) for path, value in named.items()}
-            return _forward(self.layer, x, self.arrays | shaped, mode)[0]
+            return _called(self.layer, x, self.arrays | shaped, mode)[0]
 
         return y_of
 
@@ -160,8 +160,7 @@ def _initial(layer, x, mode):
     return traverse_util.flatten_dict(layer.init(jax.random.key(0), x, **dict(mode)), sep=".")
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def _forward(layer, x, arrays, mode, mask=None):
+def _called(layer, x, arrays, mode, mask=None):
     """(y, the arrays that the call changed)."""
     variables = traverse_util.unflatten_dict(arrays, sep=".")
     given = {} if mask is None else {"mask": mask}
@@ -169,12 +168,15 @@ def _forward(layer, x, arrays, mode, mask=None):
     return y, traverse_util.flatten_dict(updated, sep=".")
 
 
+_forward = jax.jit(_called, static_argnums=(0, 3))
+
+
 @partial(jax.jit, static_argnums=(0, 5))
 def _gradients(layer, x, dy, parameters, kept, mode, mask=None):
     """(y, dx, the gradients of the parameters, the arrays that the call changed)."""
 
     def forward(x, parameters):
-        return _forward(layer, x, parameters | kept, mode, mask)
+        return _called(layer, x, parameters | kept, mode, mask)  # a program within one is traced at length
 
     y, backward, updated = jax.vjp(forward, x, parameters, has_aux=True)
     dx, gradients = backward(dy)
