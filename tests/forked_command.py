@@ -2,7 +2,8 @@
 
 A process that has nothing but the command imported waits for requests, a JSON line each, and forks for every one of
 them; what is forked becomes `python -m harness.cli` in all respects but its start. (The tests' own process may not be
-forked: it has threads.) test_robustness.py and test_installed.py start the command anew.
+forked: it has threads.) test_robustness.py and test_installed.py start the command anew. pytest has a process of the
+same kind.
 """
 
 from __future__ import annotations
@@ -21,23 +22,33 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("harness.cli.app", "harness.cli.show", "harness.api", "harness.check", "harness.record.checked")
+COMMAND, PYTEST = "harness.cli", "pytest"
+IMPORTED = {
+    COMMAND: ("harness.cli.app", "harness.cli.show", "harness.api", "harness.check", "harness.record.checked"),
+    PYTEST: ("pytest", "_pytest.junitxml", "_pytest.pastebin", "harness.pytest_reports", "harness.pytest_options"),
+}
+"""What is imported before, by what is run. Not test files and conftest.py, which pytest rewrites as it imports them."""
 SECONDS = 120
 """A command that takes longer is ended."""
 
 
 def bnproof(*arguments: object, cwd: Path | str | None = None) -> subprocess.CompletedProcess[str]:
     """What `bnproof ARGUMENTS` gives, run in `cwd`."""
+    return forked(COMMAND, *arguments, cwd=cwd)
+
+
+def forked(module: str, *arguments: object, cwd: Path | str | None = None) -> subprocess.CompletedProcess[str]:
+    """What `python -m MODULE ARGUMENTS` gives, for COMMAND or PYTEST."""
     words = [*map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         request = {"arguments": words, "cwd": str(cwd or Path.cwd()), "folder": folder}
-        status = _answer(request)["status"]
+        status = _answer(module, request)["status"]
         out, err = (Path(folder, name).read_text() for name in ("out", "err"))
-    return subprocess.CompletedProcess(["bnproof", *words], status, out, err)
+    return subprocess.CompletedProcess([module, *words], status, out, err)
 
 
-def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    server = _server()
+def _answer(module: str, request: dict[str, Any]) -> dict[str, Any]:
+    server = _server(module)
     assert server.stdin
     assert server.stdout
     server.stdin.write(json.dumps(request) + "\n")
@@ -46,11 +57,11 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-@lru_cache(1)
-def _server() -> subprocess.Popen[str]:
-    """The process that forks. It ends with its input."""
+@lru_cache
+def _server(module: str) -> subprocess.Popen[str]:
+    """The process that forks to run a module. It ends with its input."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.forked_command"],
+        [sys.executable, "-m", "tests.forked_command", module],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
     )  # fmt: skip
     assert server.stdin
@@ -70,8 +81,8 @@ def _serve() -> dict[str, Any] | None:
     return None
 
 
-def _become(request: dict[str, Any]) -> None:
-    """The command, as if it had been started here."""
+def _become(module: str, request: dict[str, Any]) -> None:
+    """The command, or pytest, as if it had been started here."""
     signal.alarm(SECONDS)
     for number, (name, flags) in enumerate(
         [(os.devnull, os.O_RDONLY), *((f"{request['folder']}/{n}", os.O_WRONLY | os.O_CREAT) for n in ("out", "err"))]
@@ -82,12 +93,12 @@ def _become(request: dict[str, Any]) -> None:
     os.chdir(request["cwd"])
     sys.path[0] = request["cwd"]
     sys.argv[1:] = request["arguments"]
-    runpy.run_module("harness.cli", run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    for module in MODULES:
-        importlib.import_module(module)
+    for name in IMPORTED[sys.argv[1]]:
+        importlib.import_module(name)
     request = _serve()
     if request:
-        _become(request)
+        _become(sys.argv[1], request)

@@ -1,12 +1,12 @@
 """The checks as pytest tests: which run, what they compare, and that they say what `bnproof check` says."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
+from tests.forked_command import PYTEST, bnproof, forked
 
 ROOT = Path(__file__).parents[1]
 THREE = ("Right", "Swapped", "Refuses")
@@ -62,16 +62,12 @@ def layers(tmp_path_factory):
     return file
 
 
-def run(*arguments):
-    command = [sys.executable, "-m", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-
-
 def checks(*arguments):
     without = [
         part for plugin in ("cacheprovider", "hypothesispytest") for part in ("-p", f"no:{plugin}")
     ]  # slow to start
-    return run("pytest", "harness", "-q", *without, *arguments)
+    imported_already = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # before the fork: in no user's run
+    return forked(PYTEST, "harness", "-q", *without, *arguments, *imported_already, cwd=ROOT)
 
 
 def collected(*arguments):
@@ -121,7 +117,7 @@ def test_a_layer_fails_where_check_fails_it(layers, tested, tmp_path):
     status, tests = tested
     file = tmp_path / "check.json"
     targets = [f"{layers}:{name}" for name in THREE]
-    assert run("harness.cli", "check", *targets, "--suite", "quick", "--json", file).returncode == status == 1
+    assert bnproof("check", *targets, "--suite", "quick", "--json", file).returncode == status == 1
     verdicts = [target["verdict"] for target in json.loads(file.read_text())["targets"]]
     assert verdicts == ["agree", "differ", "unsupported"]
     assert [bool(failures(tests, name)) for name in THREE] == [False, True, True]
@@ -143,7 +139,7 @@ def test_a_layer_can_be_judged_by_a_preset(layers):
     """By its own conventions it agrees, as the last test shows: PyTorch refuses one value per channel."""
     arguments = ["--suite", "quick", "--as", "torch"]
     assert checks("--bn", f"{layers}:UnbiasedAnything", *arguments).returncode == 1
-    assert run("harness.cli", "check", f"{layers}:UnbiasedAnything", *arguments).returncode == 1
+    assert bnproof("check", f"{layers}:UnbiasedAnything", *arguments).returncode == 1
 
 
 def test_a_known_difference_is_expected_to_fail_and_must_differ(layers, tmp_path):
