@@ -94,12 +94,14 @@ def plays_in_turn(
         if isinstance(player, IsolatedTarget) and player.repeats:
             scripts = [played.script for played in plays[: len(cases)]]
             answer = player.play_in_turn(scripts, axis, len(plays), until - time.monotonic())
-            given = ((0, answer),) if isinstance(answer, Death) else answer.given
-            made = len(plays) if isinstance(answer, Death) else answer.plays
+            if isinstance(answer, Death):
+                yield plays[0], answer
+                return
+            yield from ((plays[number], observation) for number, observation in answer.given)
+            plays = plays[answer.plays :]
         else:
-            given, made = ((0, player.play(plays[0].script, axis)),), 1
-        yield from ((plays[number], observation) for number, observation in given)
-        plays = plays[made:]
+            yield plays[0], player.play(plays[0].script, axis)
+            plays = plays[1:]
 
 
 def put_in_place_of(report: TargetReport, played: PlayedCase, repeated: PlayedCase) -> None:

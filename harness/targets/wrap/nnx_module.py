@@ -94,7 +94,7 @@ class NnxModule(TwiceDifferentiable):
         self, x: np.ndarray, dy: np.ndarray, mode: dict[str, bool], mask: np.ndarray | None
     ) -> dict[str, jax.Array]:
         mask = options.with_channels(mask, x.ndim, self.layer)
-        graph, parameters, others = nnx.split(self.layer, nnx.Param, ...)
+        graph, parameters, others = split(self.layer)
         arrays = parameters, others, jax_array(x), jax_array(dy)
         y, dx, gradients, (graph, others) = module_and_gradients(graph, tuple(mode.items()), *arrays, mask)
         self.layer = nnx.merge(graph, parameters, others)
@@ -167,19 +167,25 @@ def module_called(layer, x, mode):
 def module_and_gradients(graph, mode, parameters, others, x, dy, mask=None):
     """(y, dx, the gradients of the parameters, what the call made of the layer: (graph, all but the parameters)).
 
-    graph, parameters, others: of `nnx.split`. nnx's own transformations, which carry a layer's changes through every
+    graph, parameters, others: of `split`. nnx's own transformations, which carry a layer's changes through every
     call, take three times as long to call, and longer to trace.
     """
 
     def forward(x, parameters):
         layer = nnx.merge(graph, parameters, in_this_trace(others))
         y = layer(x, **dict(mode), **({} if mask is None else {"mask": mask}))
-        changed, _, kept = nnx.split(layer, nnx.Param, ...)
+        changed, _, kept = split(layer)
         return y, (changed, kept)
 
     y, backward, changed = jax.vjp(forward, x, parameters, has_aux=True)
     dx, gradients = backward(dy)
     return y, dx, gradients, changed
+
+
+def split(layer: Any) -> Any:
+    """(graph, parameters, all other variables)."""
+    everything_else: Any = ...
+    return nnx.split(layer, nnx.Param, everything_else)
 
 
 def in_this_trace(state: Any) -> Any:
