@@ -23,6 +23,7 @@ from tests.pinned import assert_same, line, without_noise
 from tests.small_evidence import D2L, TORCH, case
 
 TABLE = Path(__file__).with_suffix(".txt")
+ONE_CASE = Path(__file__).with_name("test_one_mistake.txt")
 PACKAGE = "harness.diagnose.mistakes"
 SHAPE = (5, 3, 2, 2)
 """Samples, channels and places of a sample are as many as nothing else is."""
@@ -49,7 +50,7 @@ TOUR = (
     stop("derivatives", TORCH, DERIVED),
     stop("masked", TORCH, ("train", "eval"), options=Options(mask=some())),
     stop("cumulative", D2L, ("train", "restore", "train", "eval"), options=Options(cumulative=True)),
-    stop("narrow", TORCH, ("train", "eval"), "float16", shape=(4, 3)),
+    stop("narrow", TORCH, ("train", "eval"), "float16", shape=(5, 2)),
     stop("as it lies", D2L, ("train", "eval"), layout="transposed"),
 )
 NUMBER = 0.375
@@ -77,7 +78,8 @@ def lines() -> list[str]:
         by_id: dict[str, list[type[OracleLayer]]] = {}
         for identity, variant in variants():
             by_id.setdefault(identity, []).append(variant)
-    return [
+    tried_alone = [f"{identity}, tried alone: {[int(of.alone) for of in of_id]}" for identity, of_id in by_id.items()]
+    return tried_alone + [
         line(f"{identity}, {len(of_id)} variants, {each.case.id}", {"": np.concatenate([*given(of_id, each)])})
         for identity, of_id in by_id.items()
         for each in TOUR
@@ -98,9 +100,11 @@ def test_each_mistake_does_what_it_did():
     assert_same(lines(), TABLE.read_text().splitlines())
 
 
-def test_variants_have_names_of_their_own():
-    names = [(identity, variant.__name__) for identity, variant in variants() if "numbered" not in identity]
-    assert sorted(names) == sorted({*names})
+def test_variants_made_anew_have_the_names_that_they_had():
+    names = [f"{identity} {of.__module__.rpartition('.')[2]} {of.__name__}" for identity, of in variants()]
+    known = [line.partition(":")[0] for line in ONE_CASE.read_text().splitlines()]
+    assert sorted(name for name in names if len(name.split()) == 3) == sorted(known)
+    assert len({*known}) == len(known)
 
 
 if __name__ == "__main__":
