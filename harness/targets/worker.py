@@ -6,6 +6,7 @@ It needs Python 3.9, NumPy, and what the target needs.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import platform
@@ -45,6 +46,8 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         _send(answers, {"ok": False, "error": str(error)})
         return
     _send(answers, answer)
+    gc.freeze()  # a framework's own half million objects need not be looked through time and again
+    gc.set_threshold(10_000)
     worker = _Worker(factory, start["device"], answers)
     for line in requests:
         request = json.loads(line)
