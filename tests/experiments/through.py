@@ -38,6 +38,7 @@ LAYERS = (
     ("keras-tensorflow", "keras"),
     ("keras-torch", "keras"),
     ("keras-jax", "keras"),
+    ("numpy", "numpy"),
     ("onnxruntime-15", "onnxruntime"),
 )
 DOUBLE = ("double", "double_rank2", "double_frozen")

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from harness.targets.through.keras_exports import FORMATS, exported
 from harness.targets.through.transformation import GRADIENTS, Transformation
 from harness.targets.wrap.keras_layer import KerasLayer, tensor, to_numpy
 
@@ -68,20 +69,10 @@ def predicted(model: keras.Model, x: np.ndarray, jit_compile: bool) -> Any:
         keras.config.set_floatx(floatx)
 
 
-def served(model: keras.Model, x: np.ndarray) -> Any:
-    """By the SavedModel that Model.export writes, loaded by TensorFlow."""
-    import tensorflow as tf
-
-    with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, format="tf_saved_model", verbose=False)
-        loaded = tf.saved_model.load(folder)  # by its name: what it serves does not keep its variables
-        return tensor(loaded.serve(tf.constant(x)).numpy())
-
-
 PREDICTS: dict[str, Callable[[keras.Model, np.ndarray], Any]] = {
     "jit": partial(predicted, jit_compile=True),
     "nojit": partial(predicted, jit_compile=False),
-    "export": served,
+    **{name: partial(exported, name=name) for name in FORMATS},
 }
 
 

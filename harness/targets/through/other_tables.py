@@ -21,13 +21,22 @@ KERAS = (
     Transformation(
         "nojit", "keras", "Model.predict without it", f"{DOCS}/api/models/model/", (PREDICTION,), lacks=NO_BACKWARD
     ),
-    Transformation(
-        "export",
-        "keras",
-        "Model.export, served by TensorFlow",
-        f"{DOCS}/api/models/model_saving_apis/export/",
-        (PREDICTION,),
-        ("tensorflow",),
-        lacks="an exported model predicts alone",
+    *(
+        Transformation(
+            name,
+            "keras",
+            what,
+            f"{DOCS}/api/models/model_saving_apis/export/",
+            (PREDICTION,),
+            (module,),
+            lacks="an exported model predicts alone",
+        )
+        for name, what, module in (
+            ("export", "Model.export, served by TensorFlow", "tensorflow"),
+            ("export-torch", "Model.export to torch.export's program", "torch"),
+            ("export-onnx", "Model.export, run in ONNX Runtime", "onnxruntime"),
+            ("export-litert", "Model.export, run in LiteRT", "ai_edge_litert"),
+            ("export-openvino", "Model.export, run in OpenVINO", "openvino"),
+        )
     ),
 )
