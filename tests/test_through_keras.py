@@ -1,4 +1,4 @@
-"""Keras layers through Model.export, each format: a right layer agrees, and one that is wrong when exported does not."""
+"""Keras layers through Model.export, each format: a right one agrees, and one that is wrong when exported does not."""
 
 import importlib.util
 from dataclasses import replace

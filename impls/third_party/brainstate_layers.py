@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from impls.third_party.jax_twice import TwiceDifferentiable
+
 STATES = ("weight", "running_mean", "running_var")
 
 
-class BrainstateBatchNorm:
+class BrainstateBatchNorm(TwiceDifferentiable):
     """A layer is made for the shape of a sample: another one for another shape, with the same values."""
 
     conventions = "flax"
@@ -24,9 +26,9 @@ class BrainstateBatchNorm:
         given = {"epsilon": setup.eps, "momentum": setup.momentum, "dtype": jnp.dtype(setup.dtype)}
         self.given = {name: value for name, value in given.items() if value is not None}
         self.kind = getattr(brainstate.nn, f"BatchNorm{setup.ndim - 2}d")
-        shape = (1,) * (setup.ndim - 2) + (setup.num_features,)
+        self.shape = (1,) * (setup.ndim - 2) + (setup.num_features,)
         gamma, beta, mean, var = (
-            jnp.asarray(a).reshape(shape) for a in (setup.gamma, setup.beta, setup.moving_mean, setup.moving_var)
+            jnp.asarray(a).reshape(self.shape) for a in (setup.gamma, setup.beta, setup.moving_mean, setup.moving_var)
         )
         self.values: dict[str, Any] = {
             "weight": {"scale": gamma, "bias": beta},
@@ -43,6 +45,20 @@ class BrainstateBatchNorm:
 
     def stats(self):
         return {f"moving_{name}": np.ravel(self.values[f"running_{name}"]) for name in ("mean", "var")}
+
+    def forward(self, training):
+        def y_of(x, gamma, beta):
+            layer = self.kind(x.shape[1:], **self.given)  # of its own: nothing traced is left in a state
+            layer.weight.value = {"scale": gamma.reshape(self.shape), "bias": beta.reshape(self.shape)}
+            for name in STATES[1:]:
+                getattr(layer, name).value = self.values[name]
+            with brainstate.environ.context(fit=training):
+                return layer(x)
+
+        return y_of
+
+    def parameters(self):
+        return self.values["weight"]["scale"].ravel(), self.values["weight"]["bias"].ravel()
 
     def _step(self, x, dy, training):
         if self.layer is None or self.layer.in_size != x.shape[1:]:

@@ -31,6 +31,12 @@ class ChainerBatchNorm:
     def eval(self, x, dy):
         return self._step(x, dy, False)
 
+    def train_double(self, x, dy, *directions):
+        return self._twice(x, dy, directions, True)
+
+    def eval_double(self, x, dy, *directions):
+        return self._twice(x, dy, directions, False)
+
     def stats(self):
         return {"moving_mean": self.layer.avg_mean, "moving_var": self.layer.avg_var}
 
@@ -40,3 +46,12 @@ class ChainerBatchNorm:
             y = self.layer(x)
         gradients = chainer.grad([y], [x, self.layer.gamma, self.layer.beta], [chainer.Variable(dy)])
         return {name: variable.array for name, variable in zip(NAMES, (y, *gradients))}  # noqa: B905 - Python 3.9
+
+    def _twice(self, x, dy, directions, training):
+        x, dy, *directions = (chainer.Variable(np.ascontiguousarray(a)) for a in (x, dy, *directions))
+        with chainer.using_config("train", training):
+            y = self.layer(x)
+        gamma, beta = self.layer.gamma, self.layer.beta
+        first = chainer.grad([y], [x, gamma, beta], [dy], enable_double_backprop=True)
+        second = chainer.grad(first, [x, dy, gamma], directions)
+        return {name: a.array for name, a in zip(("dx2", "ddy", "dgamma2"), second)}  # noqa: B905 - Python 3.9

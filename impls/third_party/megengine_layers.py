@@ -30,6 +30,14 @@ class MegengineBatchNorm:
         self.layer.eval()
         return self._step(tensor(x), tensor(dy))
 
+    def train_double(self, x, dy, *directions):
+        self.layer.train()
+        return self._twice(tensor(x), tensor(dy), directions)
+
+    def eval_double(self, x, dy, *directions):
+        self.layer.eval()
+        return self._twice(tensor(x), tensor(dy), directions)
+
     def stats(self):
         return {ours: getattr(self.layer, NAMES[ours]).numpy().ravel() for ours in ("moving_mean", "moving_var")}
 
@@ -43,6 +51,22 @@ class MegengineBatchNorm:
             manager.backward(y, dy)
         gradients = {name: held.grad.numpy() for name, held in inputs.items()}
         return {"y": y.numpy()} | {name: a if name == "dx" else a.ravel() for name, a in gradients.items()}
+
+    def _twice(self, x, dy, directions):
+        gamma, beta = self.layer.weight, self.layer.bias
+        for held in (x, dy, gamma, beta):
+            held.grad = None
+        outer, inner = GradManager().attach([x, dy, gamma]), GradManager().attach([x, gamma, beta])
+        with outer:
+            with inner:
+                inner.backward(self.layer(x), dy)
+            first = [held.grad for held in (x, gamma, beta)]
+            for held in (x, gamma, beta):
+                held.grad = None
+            along = [tensor(a.reshape(gradient.shape)) for a, gradient in zip(directions, first, strict=True)]
+            outer.backward(first, along)
+        dx2, ddy, dgamma2 = (held.grad.numpy() for held in (x, dy, gamma))
+        return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2.ravel()}
 
 
 def tensor(array):

@@ -1,5 +1,7 @@
 """mlx.nn.BatchNorm on the CPU."""
 
+import contextlib
+
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
@@ -37,20 +39,57 @@ class MlxBatchNorm:
         nn.Sequential(self.layer).train()
         return self.eval(x, dy)
 
+    def train_jvp(self, x, *tangents):
+        self.layer.train()
+        return self._tangent(array(x), tangents)
+
+    def eval_jvp(self, x, *tangents):
+        self.layer.eval()
+        return self._tangent(array(x), tangents)
+
+    def train_double(self, x, dy, *directions):
+        self.layer.train()
+        return self._twice(array(x), array(dy), directions)
+
+    def eval_double(self, x, dy, *directions):
+        self.layer.eval()
+        return self._twice(array(x), array(dy), directions)
+
     def _step(self, x, dy):
-        held = {theirs: getattr(self.layer, theirs) for theirs in self.names}
-        parameters = {f"d{self.names[theirs]}": theirs for theirs in ("weight", "bias") if theirs in held}
-
-        def forward(x, *values):
-            for theirs, value in zip(parameters.values(), values, strict=True):
-                setattr(self.layer, theirs, value)
-            return self.layer(x).astype(x.dtype)  # float32 parameters make float32 of a 16-bit y
-
-        (y,), gradients = mx.vjp(forward, [x, *(held[theirs] for theirs in parameters.values())], [dy])
-        for theirs, value in held.items():  # what is traced inside vjp is not kept
-            setattr(self.layer, theirs, value)
+        parameters = {f"d{self.names[theirs]}": theirs for theirs in ("weight", "bias") if theirs in self.names}
+        with self._held() as held:
+            (y,), gradients = mx.vjp(self._forward, [x, *(held[theirs] for theirs in parameters.values())], [dy])
         self.layer(x)
         return {n: numpy(a) for n, a in zip(("y", "dx", *parameters), (y, *gradients), strict=True)}
+
+    def _tangent(self, x, tangents):
+        with self._held() as held:
+            _, (ty,) = mx.jvp(self._forward, [x, held["weight"], held["bias"]], [*map(array, tangents)])
+        return {"ty": numpy(ty)}
+
+    def _twice(self, x, dy, directions):
+        def gradients(dy, *point):
+            return mx.vjp(self._forward, [*point], [dy])[1]
+
+        with self._held() as held:
+            point = [dy, x, held["weight"], held["bias"]]
+            ddy, dx2, dgamma2, _ = mx.vjp(gradients, point, [*map(array, directions)])[1]
+        return {name: numpy(a) for name, a in {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}.items()}
+
+    def _forward(self, x, *values):
+        for theirs, value in zip([name for name in ("weight", "bias") if name in self.names], values, strict=True):
+            setattr(self.layer, theirs, value)
+        return self.layer(x).astype(x.dtype)  # float32 parameters make float32 of a 16-bit y
+
+    @contextlib.contextmanager
+    def _held(self):
+        """The layer's arrays, which are put back: what is traced is not kept."""
+        held = {theirs: getattr(self.layer, theirs) for theirs in self.names}
+        try:
+            yield held
+        finally:
+            for theirs, value in held.items():
+                setattr(self.layer, theirs, value)
 
     def stats(self):
         moved = {ours: theirs for theirs, ours in self.names.items() if theirs.startswith("running")}

@@ -28,6 +28,12 @@ class NnablaBatchNorm:
     def eval(self, x, dy):
         return self._step(x, dy, batch_stat=False)
 
+    def train_double(self, x, dy, *directions):
+        return self._twice(x, dy, directions, batch_stat=True)
+
+    def eval_double(self, x, dy, *directions):
+        return self._twice(x, dy, directions, batch_stat=False)
+
     def stats(self):
         return {name: np.ravel(self.variables[name].d.copy()) for name in NAMES[2:]}
 
@@ -41,3 +47,19 @@ class NnablaBatchNorm:
         y.backward(np.ascontiguousarray(dy))
         gradients = {f"d{name}": inputs[name].g.copy() for name in ("x", "gamma", "beta")}
         return {"y": y.d.copy()} | {name: a if name == "dx" else np.ravel(a) for name, a in gradients.items()}
+
+    def _twice(self, x, dy, directions, batch_stat):
+        """The moving statistics are copies: what is computed in between would move them again."""
+        x, dy = (nn.Variable.from_numpy_array(np.ascontiguousarray(a), need_grad=True) for a in (x, dy))
+        beta, gamma, *moving = (self.variables[name] for name in NAMES)
+        aside = [nn.Variable.from_numpy_array(statistic.d.copy()) for statistic in moving]
+        y = batch_normalization(x, beta, gamma, *aside, batch_stat=batch_stat, **self.settings)
+        first = nn.grad([y], [x, gamma, beta], grad_outputs=[dy])
+        along = [
+            nn.Variable.from_numpy_array(np.ascontiguousarray(a).reshape(gradient.shape))
+            for a, gradient in zip(directions, first, strict=True)
+        ]
+        second = nn.grad(first, [x, dy, gamma], grad_outputs=along)
+        nn.forward_all(second)
+        dx2, ddy, dgamma2 = (gradient.d.copy() for gradient in second)
+        return {"dx2": dx2, "ddy": ddy, "dgamma2": np.ravel(dgamma2)}

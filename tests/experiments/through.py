@@ -125,7 +125,10 @@ def said_of(cell: Cell, plain: Cell) -> str:
         return "unsupported"
     new = [failing for failing in cell.failing if failing not in plain.failing]
     if new:
-        return f"**differs**: {', '.join(cell.mistakes) or cell.verdict}"
+        named = [mistake for mistake in cell.mistakes if mistake != "unexplained"]
+        if cell.verdict == "raised" and not named:
+            return "**raises**"
+        return f"**differs**: {', '.join(named or cell.mistakes) or cell.verdict}"
     partly = ", in part" if cell.unsupported else ""
     return ("differs as it does without" if cell.failing else "agrees") + partly
 
@@ -166,9 +169,12 @@ def why(framework: str, layers: list[str], by_key: dict[tuple[str, str], Cell]) 
                     found.setdefault(reason.removeprefix("NotImplementedError: ")[:200].replace("|", "/"), []).append(
                         layer
                     )
-        if transformation.lacks:
-            lines.append(f"* `{name}`: {transformation.lacks}.")
         lines += [f"* `{name}`, {', '.join(where)}: {reason}" for reason, where in found.items()]
+    lacking: dict[str, list[str]] = {}
+    for name, transformation in of_framework(framework).items():
+        if transformation.lacks:
+            lacking.setdefault(transformation.lacks, []).append(f"`{name}`")
+    lines = [f"* {', '.join(names)}: {reason}." for reason, names in lacking.items()] + lines
     return lines or ["* Everything is."]
 
 

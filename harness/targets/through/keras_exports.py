@@ -13,7 +13,6 @@ import numpy as np
 
 from harness.targets.wrap.keras_layer import BACKEND, tensor, to_numpy
 
-
 ONNX_TYPES = {"float32": "float", "float64": "double"}
 
 
@@ -92,8 +91,8 @@ def exported(model: keras.Model, x: np.ndarray, name: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"model{form.suffix}"
         try:
-            model.export(file, format=form.name, verbose=False, input_signature=signature)
+            model.export(str(file), format=form.name, verbose=False, input_signature=signature)
         except Exception as error:
-            what = f"Keras on {BACKEND} does not export {x.dtype.name} as {form.name}"
-            raise NotImplementedError(f"{what}: {type(error).__name__}: {str(error).strip()[:120]}") from error
+            reason = f"{type(error).__name__}: {str(error).strip()[:120]}"
+            raise NotImplementedError(f"Keras on {BACKEND} does not export it as {form.name}: {reason}") from error
         return tensor(form.run(file, np.ascontiguousarray(x)))
