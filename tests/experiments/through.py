@@ -160,7 +160,7 @@ def in_dtypes(cell: Cell) -> str:
 
 def why(framework: str, layers: list[str], by_key: dict[tuple[str, str], Cell]) -> list[str]:
     lines = []
-    for name, transformation in of_framework(framework).items():
+    for name in of_framework(framework):
         found: dict[str, list[str]] = {}
         for layer in layers:
             cell = by_key.get((layer, name))

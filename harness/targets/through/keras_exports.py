@@ -58,14 +58,6 @@ def by_litert(file: Path, x: np.ndarray) -> np.ndarray:
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
-def by_openvino(file: Path, x: np.ndarray) -> np.ndarray:
-    import openvino
-
-    core = openvino.Core()
-    precise = {"INFERENCE_PRECISION_HINT": "f32"}  # else some processors compute in 16 bits
-    return np.array(core.compile_model(core.read_model(file), "CPU", precise)([x])[0])
-
-
 @dataclass(frozen=True)
 class Format:
     name: str
@@ -79,7 +71,6 @@ FORMATS = {
     "export-torch": Format("torch", ".pt2", by_torch),
     "export-onnx": Format("onnx", ".onnx", by_onnx_runtime),
     "export-litert": Format("litert", ".tflite", by_litert),
-    "export-openvino": Format("openvino", ".xml", by_openvino),
 }
 
 

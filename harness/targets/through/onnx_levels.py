@@ -11,6 +11,13 @@ LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all-optimizations": "ORT_ENABLE_ALL",
 }
+FOLD_LEVELS = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+"""What comes after the name of a fold."""
 FOLDS = {
     "fuse-conv": "after a convolution of all channels",
     "fuse-grouped": "after a convolution in groups of channels",
@@ -42,6 +49,6 @@ ONNX_RUNTIME = (
             lacks="a fold is for prediction, and ONNX has no backward",
         )
         for fold, where in FOLDS.items()
-        for name, level in LEVELS.items()
+        for name, level in FOLD_LEVELS.items()
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.targets.through import onnx_folds
-from harness.targets.through.onnx_levels import FOLDS, LEVELS
+from harness.targets.through.onnx_levels import FOLD_LEVELS, LEVELS
 from harness.targets.through.transformation import Transformation
 
 
@@ -13,5 +13,5 @@ def members(transformation: Transformation) -> dict[str, Any]:
     """What a subclass of the target that runs ONNX Runtime has in place of its own."""
     if transformation.name in LEVELS:
         return {"optimization": LEVELS[transformation.name]}
-    fold, level = next((fold, level) for fold in FOLDS for level in LEVELS if f"{fold}-{level}" == transformation.name)
-    return onnx_folds.members(fold, LEVELS[level])
+    fold, _, level = transformation.name.rpartition("-")
+    return onnx_folds.members(fold, FOLD_LEVELS[level])

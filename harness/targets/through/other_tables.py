@@ -36,7 +36,6 @@ KERAS = (
             ("export-torch", "Model.export to torch.export's program", "torch"),
             ("export-onnx", "Model.export, run in ONNX Runtime", "onnxruntime"),
             ("export-litert", "Model.export, run in LiteRT", "ai_edge_litert"),
-            ("export-openvino", "Model.export, run in OpenVINO", "openvino"),
         )
     ),
 )
