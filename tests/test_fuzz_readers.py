@@ -2,7 +2,9 @@
 
 import json
 import random
+import warnings
 
+import numpy as np
 import pytest
 
 from tests.experiments.fuzz_readers import changed, readers
@@ -71,3 +73,13 @@ def test_an_environment_of_other_types_is_none(known, tmp_path):
     assert known["an environment"].read(path) is True
     path.write_bytes(an_environment())
     assert known["an environment"].read(path) is not True
+
+
+def test_arrays_that_python_2_wrote_are_read_without_a_warning(known, tmp_path):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (4L, 3L), }\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + np.arange(12.0).tobytes()
+    path = tmp_path / "file"
+    path.write_bytes(zipped({"x.npy": content}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert known["--input"].read(path).shape == (4, 3)

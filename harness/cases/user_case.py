@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -92,7 +93,8 @@ def _as_given(x: np.ndarray, _rng: np.random.Generator, _shape: tuple[int, ...])
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, by name. Nothing in it is unpickled."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with warnings.catch_warnings(), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            warnings.simplefilter("ignore", UserWarning)  # that it was written by Python 2
             arrays = {name: _array(archive, name, path) for name in archive.files}
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ class CheckpointFile:
         if self.path is None or not self.path.exists():
             return None
         try:
-            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with warnings.catch_warnings(), self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                warnings.simplefilter("ignore", UserWarning)  # that it was written by Python 2
                 content = json.loads(str(arrays["content"]))
                 recipe = _recipe(content.pop("recipe"))
                 weights = tuple(_weights_of_seed(arrays, k) for k in range(len(recipe.seeds)))
