@@ -59,6 +59,10 @@ class Layer:
         return self.dy.sum()
 
     @cached_property
+    def dy_xh(self) -> Quantity:
+        return self.dy * (self.d_regrouped * self.r)
+
+    @cached_property
     def sum_dy_x(self) -> Quantity:
         return (self.dy * self.x).sum()
 
@@ -73,11 +77,11 @@ class Layer:
         roundings: of a product dy x r. Three: a division within an ulp, and a product.
         """
         r, rounded = self.r, self.r.arithmetic.rounded
-        by_xh = (self.dy * (self.d_regrouped * r)).sum()
         of_x, of_m = self.times_x_and_m(self.dy.exact_product(r), roundings)
+        by_terms = self.dy_xh.or_worse(of_x - of_m).sum()
         sums = self.sum_dy_x.exact_product(r), self.sum_dy.exact_product(self.m.exact_product(r))
         by_sums = rounded(sums[0], roundings - 1) - rounded(sums[1], roundings)
-        return by_xh.or_worse((of_x - of_m).sum()).or_worse(by_sums)
+        return by_terms.or_worse(by_sums)
 
     def times_x_and_m(self, factor: Quantity, roundings: float) -> tuple[Quantity, Quantity]:
         """x and m times a product, each grouped in a way of its own: their roundings do not cancel."""
@@ -133,20 +137,25 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
     per_std: the factor of the third term where eps is outside the root; see `slope_of_root`.
     """
     n = len(layer.x.value)
+    closed = dx_of_declared_sums if layer.r.arithmetic.summation != "any" else dx_of_products_apart
+    return [closed(layer, n, per_std), reverse_mode(layer, n, per_std)]
+
+
+def dx_of_declared_sums(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
+    """The closed form with scale and mean(dy xh) made once for a channel."""
     g, dy, r = layer.gamma, layer.dy, layer.r
     c = layer.dgamma.over(n)  # mean(dy xh)
     if per_std is not None:
         c = c * per_std
     scale = g * r
     xh = layer.d_regrouped * r
-    closed = scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
-    forms = [closed, reverse_mode(layer, n, per_std)]
-    return forms if r.arithmetic.summation != "any" else [*forms, dx_of_products_apart(layer, n, per_std)]
+    return scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
 
 
 def dx_of_products_apart(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
     """The closed form multiplied out, a term for x and another for m, each product grouped in a way of its own.
 
+    Nothing rounds less where scale and mean(dy xh) are made anew for each product:
     gamma dy/std - gamma sum(dy)/std/n - x/std gamma T/std/n + m/std gamma T/std/n, T = sum(dy xh). gamma and 1/n may
     be inside a sum, n may multiply dy. The four terms are added in any order.
     """

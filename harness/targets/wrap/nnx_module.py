@@ -167,8 +167,8 @@ def module_called(layer, x, mode):
 def module_and_gradients(graph, mode, parameters, others, x, dy, mask=None):
     """(y, dx, the gradients of the parameters, what the call made of the layer: (graph, all but the parameters)).
 
-    graph, parameters, others: of `split`. nnx's own transformations, which carry a layer's changes through every
-    call, take three times as long to call, and longer to trace.
+    graph, parameters, others: of `split`. nnx's own transformations carry a layer's changes through every call, which
+    takes longer to trace.
     """
 
     def forward(x, parameters):
