@@ -62,7 +62,7 @@ class Arithmetic:
         if self.summation != "any" and roundings <= 2:
             size = unit_in_first_place((size + SLACK_OF_EVALUATION * result.radius) * (1 + 32 * self.unit))
         share = roundings * self.unit * (1 + roundings * self.unit)
-        rest = result.rest + share * size + np.where(size > 0, max(1.0, roundings) * self.flush, 0.0)
+        rest = result.rest + share * size + max(1.0, roundings) * self.flush * (size > 0)
         if exact is not False:
             rest = np.where(exact, result.rest, rest)
         return Quantity(result.value, self, result.mean, result.scale, rest)
@@ -247,7 +247,7 @@ def added(*terms: Quantity) -> Quantity:
 
 def _rows(a: Any, like: Array | None = None) -> Array:
     """The sum over the rows, also of what is the same in all of them."""
-    return (a if like is None else np.broadcast_to(a, like.shape)).sum(axis=0)
+    return (a if like is None or a.shape == like.shape else np.broadcast_to(a, like.shape)).sum(axis=0)
 
 
 def _filled(a: Any, like: Array) -> Array:
