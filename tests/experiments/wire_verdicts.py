@@ -51,7 +51,7 @@ class Comparison:
 def name_of(target):
     """What the command line calls it."""
     module = "tests.targets.honest" if target in LAYERS else target.__module__
-    return f"{module}:{target.__name__}"
+    return f"{module}:{target.__qualname__}"  # __name__ may say besides how many replicas there are
 
 
 def evenly(targets, count):
