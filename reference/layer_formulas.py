@@ -31,28 +31,34 @@ class Layer:
     r: Quantity
     d: Quantity
     """x - m, as it is computed."""
-    d_regrouped: Quantity
-    """x s - m s over s, whatever s is: its two products are rounded, and what is added to them. Never better than d."""
-    d_apart: Quantity
-    """The same where s is made anew for each product, factor by factor; as in (gamma x/std) T/std/n."""
 
     @classmethod
     def of(cls, arithmetic: Arithmetic, batch: Batch, dy: Array, gamma: Array, beta: Array, root: Array) -> Layer:
-        exact, u = arithmetic.exact, arithmetic.unit
+        exact = arithmetic.exact
         x, r = exact(batch.x), 1 / root
         m = Quantity(batch.mean, arithmetic, mean=np.ones_like(r))
-        of_x, of_m = (1, 2) if arithmetic.summation != "any" else (3, 3)
-
-        def difference(of_x: float, of_m: float) -> Quantity:
-            products = u * (1 + 8 * u) * (of_x * np.abs(batch.x) + of_m * m_size(m))
-            rest = x.rest + products + max(of_x, of_m) * arithmetic.flush
-            return arithmetic.rounded(Quantity(batch.d, arithmetic, mean=-np.ones_like(r), rest=rest))
-
         scale = Quantity(r, arithmetic, scale=r, rest=arithmetic.flush)
-        return cls(
-            x, exact(dy), exact(gamma), exact(beta), m, scale,
-            less_the_mean(batch, arithmetic, x.rest), difference(of_x, of_m), difference(PRODUCTS, PRODUCTS),
-        )  # fmt: skip
+        return cls(x, exact(dy), exact(gamma), exact(beta), m, scale, less_the_mean(batch, arithmetic, x.rest))
+
+    @cached_property
+    def d_regrouped(self) -> Quantity:
+        """x s - m s over s, whatever s is: its two products are rounded, and what is added to them.
+
+        Never better than d.
+        """
+        return self.difference(3.0, 3.0) if self.r.arithmetic.summation == "any" else self.difference(1.0, 2.0)
+
+    @property
+    def d_apart(self) -> Quantity:
+        """The same where s is made anew for each product, factor by factor; as in (gamma x/std) T/std/n."""
+        return self.difference(PRODUCTS, PRODUCTS)
+
+    def difference(self, of_x: float, of_m: float) -> Quantity:
+        """x s - m s over s, by how often each of the two is rounded before they meet."""
+        arithmetic, u = self.r.arithmetic, self.r.arithmetic.unit
+        products = u * (1 + 8 * u) * (of_x * np.abs(self.x.value) + of_m * m_size(self.m))
+        rest = self.x.rest + products + max(of_x, of_m) * arithmetic.flush
+        return arithmetic.rounded(Quantity(self.d.value, arithmetic, mean=self.d.mean, rest=rest))
 
     @cached_property
     def sum_dy(self) -> Quantity:
