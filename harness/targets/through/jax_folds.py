@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from harness.targets.through.mixing import Mixing, reversing, reversing_in_groups
+from harness.targets.through.mixing import Mixing, must_be_finite, reversing, reversing_in_groups
 from harness.targets.wrap.function import Function
 from harness.targets.wrap.jax_array import jax_array
 from impls.jax_flax import fold as ours
@@ -68,8 +68,7 @@ def product(name: str, x: jax.Array, weight: jax.Array, groups: int) -> jax.Arra
 
 def predict(name: str, adapter: Any, x: np.ndarray, dy: np.ndarray) -> dict[str, np.ndarray]:
     """y and dx of the folded layer. Raises NotImplementedError for x that is not finite."""
-    if not np.isfinite(x.astype(np.float64)).all():
-        raise NotImplementedError("0 times what is not finite is not 0: all channels would be spoiled")
+    must_be_finite(np.isfinite(x.astype(np.float64)))
     layer = layer_of(adapter)
     mixing, axis = MIXING[name](layer.num_features), layer.conventions.channel_axis
     dtype = layer.gamma[...].dtype

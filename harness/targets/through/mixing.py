@@ -8,6 +8,7 @@ as all of x is finite.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,12 @@ class Mixing:
         outputs, inputs = self.weight.shape
         grouped = self.weight.reshape(self.groups, outputs // self.groups, inputs)
         return grouped.swapaxes(1, 2).reshape(self.groups * inputs, outputs // self.groups)
+
+
+def must_be_finite(finite: Any) -> None:
+    """finite: of each element of x, by whichever framework. Raises NotImplementedError where one is not."""
+    if not finite.all():
+        raise NotImplementedError("0 times what is not finite is not 0: all channels would be spoiled")
 
 
 def alone(channels: int) -> Mixing:

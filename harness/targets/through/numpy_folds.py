@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.targets.through.mixing import Mixing, reversing, reversing_in_groups
+from harness.targets.through.mixing import Mixing, must_be_finite, reversing, reversing_in_groups
 from harness.targets.through.transformation import Transformation
 from reference import fold as ours
 from reference.batch_norm import BatchNorm
@@ -58,8 +58,7 @@ def predicted(layer: BatchNorm, x: np.ndarray, dy: np.ndarray, linear: Linear) -
     """
     if type(layer) is not Layer:
         raise NotImplementedError(f"`fold` takes our own batch norm, not {type(layer).__name__}")
-    if not np.isfinite(x.astype(np.float64)).all():
-        raise NotImplementedError("0 times what is not finite is not 0: all channels would be spoiled")
+    must_be_finite(np.isfinite(x.astype(np.float64)))
     channels, dtype = len(layer.gamma), layer.gamma.dtype
     mixing = linear.mixing(channels)
     weight, bias = ours.fold(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.targets.through.mixing import Mixing, reversing, reversing_in_groups
+from harness.targets.through.mixing import Mixing, must_be_finite, reversing, reversing_in_groups
 
 BATCH_NORM = "BatchNormalization"
 UNOPTIMIZED = "ORT_DISABLE_ALL"
@@ -83,8 +83,7 @@ def run(model: Any, x: np.ndarray, level: str) -> tuple[np.ndarray, list[str]]:
 
 def predict(adapter: Any, x: np.ndarray, linear: Linear, level: str) -> np.ndarray:
     """y. Raises NotImplementedError for x that is not finite, and where the optimizer leaves the batch norm there."""
-    if not np.isfinite(x).all():
-        raise NotImplementedError("0 times what is not finite is not 0: all channels would be spoiled")
+    must_be_finite(np.isfinite(x))
     mixing = linear.mixing(adapter.channels)
     dense = linear.operator == "MatMul"
     rows = np.moveaxis(x, 1, -1).reshape(-1, adapter.channels) if dense else x if x.ndim > 2 else x[..., None]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.targets.through.mixing import Mixing
+from harness.targets.through.mixing import Mixing, must_be_finite
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -52,8 +52,7 @@ def _with(weight: Tensor, module: Any) -> Any:
 
 def inputs(x: Tensor, mixing: Mixing) -> Tensor:
     """(N, K, ...). Raises NotImplementedError for x that is not finite."""
-    if not torch.isfinite(x).all():
-        raise NotImplementedError("0 times what is not finite is not 0: all channels would be spoiled")
+    must_be_finite(torch.isfinite(x))
     return x.index_select(1, torch.tensor(mixing.order, device=x.device))
 
 
