@@ -30,6 +30,14 @@ DERIVATIVES = (
         script=("train_jvp",),
     ),
     Case(
+        "jvp_rank2",
+        "forward mode at rank 2",
+        OF_JVP,
+        source="no report; rows and images may have kernels of their own",
+        shape=(24, 5),
+        script=("train_jvp",),
+    ),
+    Case(
         "jvp_large_mean",
         "forward mode where the mean is 1,000 standard deviations, and along a tangent that leans towards x",
         OF_JVP,
@@ -67,6 +75,14 @@ DERIVATIVES = (
         OF_DOUBLE,
         ("second_derivative_wrong",),
         shape=(8, 3),
+        script=("train_double",),
+    ),
+    Case(
+        "double_rank3",
+        "second derivatives at rank 3",
+        OF_DOUBLE,
+        ("second_derivative_wrong",),
+        shape=(8, 5, 3),
         script=("train_double",),
     ),
     Case(
@@ -111,5 +127,13 @@ DERIVATIVES = (
         ("second_derivative_wrong",),
         script=("eval_double",),
         quick=True,
+    ),
+    Case(
+        "double_frozen_rank2",
+        "the same at rank 2",
+        ("frozen_as_training", "double_missing_dgamma2", "double_missing_ddy", "double_parameters_ignored"),
+        ("second_derivative_wrong",),
+        shape=(24, 5),
+        script=("eval_double",),
     ),
 )
