@@ -167,3 +167,15 @@ def test_another_recipe_or_a_damaged_file_is_refused(written, content):
     written.path.write_bytes(content)
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
         written.load()
+
+
+def test_a_training_goes_on_by_the_kernels_that_it_began_by(tmp_path, monkeypatch):
+    """They round otherwise than the operations, and may be built while a training is interrupted."""
+    cpp_build = pytest.importorskip("impls.pytorch.cpp_build")
+    pytest.importorskip("torch")
+    monkeypatch.setattr(cpp_build, "is_built", lambda: False)
+    trained = replace(options("torch", tmp_path), epochs=1)
+    run(few(), trained)
+    monkeypatch.setattr(cpp_build, "is_built", lambda: True)
+    with pytest.raises(CheckpointError, match="its kernels is '', this one's is 'batch_norm-"):
+        run(few(), replace(trained, epochs=2))
