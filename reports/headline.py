@@ -90,7 +90,7 @@ def own_faults(
             record = row.record
             lines.append(
                 f"{record.a} and {record.b} part ways in lockstep ({record.tensor} is further apart than "
-                f"{record.allowed:g} times what one ulp grew to)."
+                f"{record.allowed:g} times what relabelling does)."
             )
     for training in trainings:
         if training.out_of_range:

@@ -36,7 +36,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Rung:
-    """A tensor of the ladder: from what one ulp grew to, to what is allowed, and a mark a pair."""
+    """A tensor of the ladder: from what relabelling does to what is allowed, and a mark a pair."""
 
     tensor: str
     y: float
@@ -65,7 +65,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Growth:
-    """The furthest tensor of each pair by step, and what one ulp grew to; both axes logarithmic."""
+    """The furthest tensor of each pair by step, and what relabelling does; both axes logarithmic."""
 
     dtype: str
     frame: Frame
@@ -169,7 +169,7 @@ def _growth(dtype: str, records: Sequence[LockstepRecord]) -> Growth:
     labels = [
         Label(up(values[-1]), pair, pairs.index(pair) % STYLES) for pair, values in zip(pairs, lines, strict=True)
     ]
-    labels += [Label(up(ulp[-1]), "one ulp grew to", None), Label(up(allowed[-1]), "allowed", None)]
+    labels += [Label(up(ulp[-1]), "itself, relabelled", None), Label(up(allowed[-1]), "allowed", None)]
     labels.sort(key=lambda label: label.y)
     heights = apart([label.y for label in labels], LABEL_HEIGHT)
     return Growth(

@@ -33,7 +33,7 @@ def training(result: TrainingResult) -> None:
 
 
 def lockstep(records: Sequence[LockstepRecord]) -> bool:
-    """A line a pair: the tensor that is furthest out, against what one ulp grows to. True if all are within."""
+    """A line a pair: the tensor that is furthest out, against the yardstick. True if all are within."""
     pairs = sorted({(record.a, record.b) for record in records})
     for a, b in pairs:
         of_pair = [record for record in records if (record.a, record.b) == (a, b)]
@@ -42,7 +42,7 @@ def lockstep(records: Sequence[LockstepRecord]) -> bool:
         line(
             f"{a} / {b}: {coloured('differ' if out_of_bounds else 'agree')} after {furthest.steps} steps in "
             f"{furthest.dtype}; furthest {furthest.tensor} at {furthest.distance:.2g} "
-            f"(one ulp grew to {furthest.self_distance:.2g})"
+            f"({furthest.self} from itself, relabelled: {furthest.self_distance:.2g})"
         )
         if out_of_bounds:
             line(f"  first out: {out_of_bounds[0].tensor} at step {out_of_bounds[0].steps}")

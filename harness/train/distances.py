@@ -1,7 +1,9 @@
 """How far the tensors of two trainings are apart, and how far rounding alone may drive them.
 
-The yardstick is measured, not assumed: one framework is trained once more from a start that is perturbed by one unit
-in the last place. Trainings that differ by rounding alone stay within a small multiple of what that grows to.
+The yardstick is measured, not assumed: each framework is trained again with everything relabelled (`relabelled.py`),
+which changes the order of its sums and nothing else. Two honest frameworks are as two such trainings of one are: both
+round each operation, neither as the other does. `tests/experiments/LOCKSTEP.md` has how far they do get, and the
+smallest mistakes that are further out.
 """
 
 from __future__ import annotations
@@ -16,41 +18,30 @@ from harness.train.results import LockstepRecord
 from reference.lenet import Weights
 
 ALLOWED = 10.0
-"""A pair may be this many times as far apart as the perturbed framework is from itself."""
-PERTURBED = "one ulp off"
+"""A pair may be this many times as far apart as a framework is from itself, relabelled."""
 FLOOR = 2 * math.log2(24 * 24 * BATCH_SIZE)
-"""Units of roundoff that the yardstick is at least: what two pairwise sums over a batch's pixels may be apart. A start
-one ulp off says nothing of the rounding within a step, which is all there is in the first few."""
-
-
-def one_ulp_off(weights: Weights, dtype: str, seed: int) -> Weights:
-    """Every weight moved to its neighbour, up or down at random. Moving statistics stay as they are."""
-    rng = np.random.default_rng([seed, 2])
-    moved = {}
-    for name, weight in weights.items():
-        weight = weight.astype(dtype)
-        away = np.where(rng.random(weight.shape) < 0.5, np.inf, -np.inf).astype(dtype)
-        moved[name] = weight if "moving" in name else np.nextafter(weight, away)
-    return moved
+"""Units of roundoff that are allowed at least: what two pairwise sums over a batch's pixels may be apart. What rounds
+the same however it is labelled, as a constant that is rounded once, is within that."""
 
 
 class Yardstick:
-    """Compares trainings after a step, by how far the perturbed one has got from its own so far."""
+    """Compares trainings after a step, by how far frameworks have got from themselves so far."""
 
-    def __init__(self, framework: str, dtype: str) -> None:
-        """framework: the one that is trained from a perturbed start as well, as `PERTURBED`."""
-        self.framework, self.dtype = framework, dtype
-        self.floor = FLOOR * float(np.finfo(dtype).eps) / 2
-        self.furthest: dict[str, float] = {}
-        """By tensor, over all steps so far."""
+    def __init__(self, dtype: str, twins: dict[str, tuple[str, ...]]) -> None:
+        """twins: framework -> the names of its relabelled trainings."""
+        self.dtype, self.twins = dtype, twins
+        self.floor = FLOOR / ALLOWED * float(np.finfo(dtype).eps) / 2
+        self.furthest: dict[str, tuple[float, str]] = {}
+        """Tensor -> (how far, which framework), over all steps so far."""
 
     def compare(self, tensors: dict[str, Weights], steps: int) -> tuple[LockstepRecord, ...]:
-        """A record for each pair of trainings and each tensor. tensors: training -> name -> array."""
-        others = {name: of_training for name, of_training in tensors.items() if name != PERTURBED}
-        perturbed = tensors[PERTURBED]
-        for name, array in perturbed.items():
-            grown = distance(array, others[self.framework][name])
-            self.furthest[name] = max(self.furthest.get(name, 0.0), grown, self.floor)
+        """A record for each pair of trainings and each tensor. tensors: training -> name -> array, in old labels."""
+        all_twins = {twin for twins in self.twins.values() for twin in twins}
+        compared = [name for name in tensors if name not in all_twins]
+        names = tensors[compared[0]]
+        for name in names:
+            before = self.furthest.get(name, (self.floor, next(iter(self.twins))))
+            self.furthest[name] = max(before, self.from_itself(tensors, name))
         return tuple(
             LockstepRecord(
                 a=a,
@@ -58,15 +49,27 @@ class Yardstick:
                 dtype=self.dtype,
                 steps=steps,
                 tensor=name,
-                distance=distance(others[a][name], others[b][name]),
-                self_distance=self.furthest[name],
-                self=self.framework,
+                distance=distance(tensors[a][name], tensors[b][name]),
+                self_distance=self.furthest[name][0],
+                self=self.furthest[name][1],
                 allowed=ALLOWED,
                 last=False,
             )
-            for a, b in combinations(others, 2)
-            for name in perturbed
+            for a, b in combinations(compared, 2)
+            for name in names
         )
+
+    def from_itself(self, tensors: dict[str, Weights], name: str) -> tuple[float, str]:
+        """(how far a framework is from its twins, in the root mean square, which framework): the middle of them.
+
+        Of an even number, the lower of the two in the middle: one framework that sums badly, or does not sum the same
+        twice, must not widen what it is measured by.
+        """
+        apart = []
+        for framework, twins in self.twins.items():
+            squares = [distance(tensors[twin][name], tensors[framework][name]) ** 2 for twin in twins]
+            apart.append((math.sqrt(sum(squares) / len(squares)), framework))
+        return sorted(apart)[(len(apart) - 1) // 2]
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

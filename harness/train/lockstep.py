@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from harness.train.distances import PERTURBED, Yardstick, one_ulp_off
+from harness.train.distances import Yardstick
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.implementations import (
     lockstep_function,
@@ -23,11 +24,13 @@ from harness.train.implementations import (
 )
 from harness.train.options import NO_LOCKSTEP_PROGRESS, LockstepOptions, LockstepProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE, batch_orders
+from harness.train.relabelled import Relabelling, relabelling
 from harness.train.results import LockstepRecord
 from reference.conventions import TrainingSettings
 from reference.lenet import Weights, initial_weights
 
-PREFERRED_YARDSTICK = "torch"
+TWINS = 2
+"""How often each framework is trained relabelled: one may by chance be near where the rounding is not."""
 TEST_IMAGES = 256  # a training evaluates after every chunk; nothing of that is used here
 CANCELLED = ("conv1.bias", "conv2.bias", "dense1.bias", "dense2.bias")
 """Batch norm subtracts the mean, and these with it: their gradients are rounding alone, and have no relative size."""
@@ -45,6 +48,7 @@ class Runner:
 
     name: str
     weights: Weights
+    data: FashionMnist
     train: Callable[..., dict[str, Any]]
     inspect: Callable[..., tuple[Weights, Weights]]
     dtype: str
@@ -52,22 +56,42 @@ class Runner:
     further: dict[str, Any]
     """What `train` and `inspect` take besides: the norm."""
 
-    def advance(self, data: FashionMnist, batches: np.ndarray) -> None:
-        """batches: (n,) indices, consecutive batches of one epoch."""
+    def advance(self, batches: np.ndarray, first: int) -> None:  # noqa: ARG002 - a twin asks which they are
+        """batches: (n,) indices, consecutive batches of one epoch, of which the `first` before were made."""
         settings = TrainingSettings(LEARNING_RATE, BATCH_SIZE, self.dtype, self.device)
-        returned = self.train(data, self.weights, batches[None], settings, **self.further)
+        returned = self.train(self.data, self.weights, batches[None], settings, **self.further)
         self.weights = trained(returned).weights
 
-    def tensors(self, data: FashionMnist, activations: bool) -> Weights:
+    def tensors(self, activations: bool) -> Weights:
         """Weights, moving statistics, and what they give on the first batch of the data in its own order."""
-        images, labels = data.train_images[:BATCH_SIZE], data.train_labels[:BATCH_SIZE]
-        gradients, passed_on = self.inspect(
-            self.weights, images, labels, dtype=self.dtype, device=self.device, **self.further
-        )
-        tensors = self.weights | {f"gradient of {name}": g for name, g in gradients.items() if name not in CANCELLED}
-        if activations:
-            tensors |= {f"activation of {name}": array for name, array in passed_on.items()}
-        return tensors
+        gradients, passed_on = self.inspected(slice(BATCH_SIZE))
+        return self.weights | named(gradients, passed_on if activations else {})
+
+    def inspected(self, examples: slice | np.ndarray) -> tuple[Weights, Weights]:
+        images, labels = self.data.train_images[examples], self.data.train_labels[examples]
+        return self.inspect(self.weights, images, labels, dtype=self.dtype, device=self.device, **self.further)
+
+
+@dataclass
+class Twin(Runner):
+    """A training of relabelled data from relabelled weights, whose tensors are given under their old labels."""
+
+    relabelling: Relabelling
+
+    def advance(self, batches: np.ndarray, first: int) -> None:
+        super().advance(self.relabelling.batches(batches, first), first)
+
+    def tensors(self, activations: bool) -> Weights:
+        gradients, passed_on = self.inspected(self.relabelling.order(min(BATCH_SIZE, len(self.data.train_labels))))
+        back = self.relabelling.inverse()
+        passed_on = self.relabelling.activations_back(passed_on) if activations else {}
+        return back.tensors(self.weights) | named(back.tensors(gradients), passed_on)
+
+
+def named(gradients: Weights, activations: Weights) -> Weights:
+    """By the names of records."""
+    compared = {f"gradient of {name}": array for name, array in gradients.items() if name not in CANCELLED}
+    return compared | {f"activation of {name}": array for name, array in activations.items()}
 
 
 def lockstep(
@@ -88,10 +112,10 @@ class Lockstep:
 
     def __init__(self, data: FashionMnist, options: LockstepOptions, progress: LockstepProgress) -> None:
         few = slice(TEST_IMAGES)
-        self.data = replace(data, test_images=data.test_images[few], test_labels=data.test_labels[few])
+        data = replace(data, test_images=data.test_images[few], test_labels=data.test_labels[few])
         self.options, self.progress = options, progress
-        self.runners = make_runners(options)
-        self.yardstick = Yardstick(yardstick_framework(options), options.dtype)
+        self.runners = make_runners(options, data)
+        self.yardstick = Yardstick(options.dtype, {name: twins_of(name) for name in frameworks(options)})
         self.per_epoch = -(-len(data.train_images) // BATCH_SIZE)
         epochs = -(-options.steps // self.per_epoch)
         self.orders = batch_orders(len(data.train_images), epochs, options.seed)  # (epochs, examples)
@@ -118,10 +142,10 @@ class Lockstep:
         batches = self.orders[epoch, first * BATCH_SIZE : (first + stop - done) * BATCH_SIZE]
         for runner in self.runners:
             self.progress.on_run(runner.name)
-            runner.advance(self.data, batches)
+            runner.advance(batches, done)
 
     def compare(self, steps: int) -> tuple[LockstepRecord, ...]:
-        tensors = {runner.name: runner.tensors(self.data, self.options.activations) for runner in self.runners}
+        tensors = {runner.name: runner.tensors(self.options.activations) for runner in self.runners}
         return self.yardstick.compare(tensors, steps)
 
     def first_step_out(self, done: int, stop: int) -> tuple[LockstepRecord, ...]:
@@ -137,37 +161,47 @@ class Lockstep:
         return compared
 
 
-def yardstick_framework(options: LockstepOptions) -> str:
-    """Which framework is trained once more from a perturbed start."""
-    if options.bn:
-        return "numpy"
-    names = options.implementations
-    return PREFERRED_YARDSTICK if PREFERRED_YARDSTICK in names else names[0]
+def frameworks(options: LockstepOptions) -> tuple[str, ...]:
+    """Those that are trained relabelled as well."""
+    return ("numpy",) if options.bn else options.implementations
 
 
-def make_runners(options: LockstepOptions) -> list[Runner]:
+def twins_of(name: str) -> tuple[str, ...]:
+    return tuple(f"{name} relabelled, {number}" for number in range(TWINS))
+
+
+def make_runners(options: LockstepOptions, data: FashionMnist) -> list[Runner]:
     start = initial_weights(options.seed)
 
-    def runner(implementation: str, name: str, weights: Weights, replicas: int = 1, **further: Any) -> Runner:
+    def parts(implementation: str, replicas: int = 1, **further: Any) -> dict[str, Any]:
+        """What a runner and its twins have in common."""
         device = resolve_device(implementation, options.device)
-        if options.bn:
-            readable = readable_module()
-            return Runner(name, weights, readable.train, readable.inspect, options.dtype, device, further)
-        inspect = training_module(implementation).inspect
-        train = lockstep_function(implementation, replicas)
-        return Runner(name, weights, train, inspect, options.dtype, device, further)
+        module = readable_module() if options.bn else training_module(implementation)
+        train = module.train if options.bn else lockstep_function(implementation, replicas)
+        return {
+            "train": train, "inspect": module.inspect, "dtype": options.dtype, "device": device, "further": further
+        }  # fmt: skip
 
-    names = ("numpy",) if options.bn else options.implementations
-    runners = [runner(name, name, start) for name in names]
+    @cache
+    def relabelled(number: int) -> tuple[Relabelling, FashionMnist]:
+        labels = relabelling(options.seed, number)
+        return labels, labels.data(data)
+
+    def twin(implementation: str, number: int) -> Twin:
+        labels, its_data = relabelled(number)
+        name = twins_of(implementation)[number]
+        return Twin(name, labels.tensors(start), its_data, **parts(implementation), relabelling=labels)
+
+    names = frameworks(options)
+    runners = [Runner(name, start, data, **parts(name)) for name in names]
     if options.replicas > 1:
         of_many = f"over {options.replicas} replicas"
-        runners += [runner(name, f"{name} {of_many}", start, options.replicas) for name in names]
+        runners += [Runner(f"{name} {of_many}", start, data, **parts(name, options.replicas)) for name in names]
     if options.bn:
         from harness.train.target_norm import target_norm
 
-        runners.append(runner("numpy", f"numpy with {options.bn}", start, norm=target_norm(options.bn)))
-    perturbed = one_ulp_off(start, options.dtype, options.seed)
-    return [*runners, runner(yardstick_framework(options), PERTURBED, perturbed)]
+        runners.append(Runner(f"numpy with {options.bn}", start, data, **parts("numpy", norm=target_norm(options.bn))))
+    return [*runners, *(twin(name, number) for name in names for number in range(TWINS))]
 
 
 def mark_last(records: Iterable[LockstepRecord]) -> tuple[LockstepRecord, ...]:

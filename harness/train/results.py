@@ -68,9 +68,9 @@ class LockstepRecord:
     distance: float
     """||a - b|| / ||b|| in the Euclidean norm."""
     self_distance: float
-    """The yardstick: how far `self` has got from its own training whose start was one ulp off."""
+    """The yardstick: how far `self` has got from its own training with everything relabelled."""
     self: str
-    """The framework that was trained from a perturbed start as well."""
+    """The framework whose distance from itself that was: the middle one."""
     allowed: float
     """How many yardsticks the distance may be."""
     last: bool = True

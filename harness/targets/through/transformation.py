@@ -16,8 +16,7 @@ class Transformation:
 
     name: str
     framework: str
-    """Whose layers it transforms: "torch", "jax", "nnx", "linen", "numpy", "keras", "tensorflow" or
-    "onnxruntime"."""
+    """Whose layers it transforms: "torch", "jax", "nnx", "linen", "numpy", "keras" or "onnxruntime"."""
     what: str
     source: str
     """Where it is described, or where its trouble with batch norm is."""

@@ -5,7 +5,6 @@ Nothing in this package knows the project.
 """
 
 from tests.targets.mutants import (
-    branches,
     derivatives,
     forward,
     gradients,
@@ -35,19 +34,7 @@ def _mutants(*modules):
 
 SINGLE = (
     *_mutants(
-        moving,
-        modes,
-        variance,
-        forward,
-        gradients,
-        subtle,
-        sharded,
-        sixteen_bits,
-        stale,
-        powers,
-        options,
-        derivatives,
-        branches,
+        moving, modes, variance, forward, gradients, subtle, sharded, sixteen_bits, stale, powers, options, derivatives
     ),
     replicas.GradientNotReduced,
     replicas.FirstReplicaMoves,
