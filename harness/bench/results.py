@@ -139,6 +139,8 @@ class LayerThroughput:
     peak_bytes: int | None = None
     """Allocated at most in a call, forward and backward, beside x and dy."""
     native_peak_bytes: int | None = None
+    native_is_right: bool = True
+    """Whether native's y and dx are within the tolerance; where ours are not, nothing is decided."""
     bench: Literal["layer"] = "layer"
 
     @property

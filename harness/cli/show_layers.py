@@ -30,6 +30,8 @@ def layers(records: Sequence[LayerThroughput]) -> None:
             line(in_columns(row(record)))
     line("")
     line(LEGEND)
+    if not all(record.native_is_right for record in records):
+        line("*: the framework's own y or dx is wrong by more than the tolerance there.")
 
 
 def group(record: LayerThroughput) -> str:
@@ -44,7 +46,7 @@ def row(record: LayerThroughput) -> Sequence[str]:
         *map(milliseconds, (record.seconds, record.native_seconds, record.small_seconds)),
         spread(record.ratio),
         spread(record.control),
-        record.decision,
+        record.decision if record.native_is_right else f"{record.decision} *",
         *map(percent, (record.single_pass_share, record.two_pass_share)),
         *(arrays(number, record) for number in (record.kept_bytes, record.native_kept_bytes)),
         *(arrays(number, record) for number in (record.peak_bytes, record.native_peak_bytes)),
