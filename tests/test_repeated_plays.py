@@ -23,6 +23,7 @@ SCRIPTS = [prepare(BY_ID[name], "float32", 0, D2L).script for name in ("rank2", 
 CASES = tuple(BY_ID[name] for name in MANY_TIMES)
 PLAYS = len(CASES) * ROUNDS
 LAYER = """
+import numpy as np
 from reference.under_test import NumpyBatchNorm
 
 
@@ -37,6 +38,12 @@ class WrongOnce(NumpyBatchNorm):
     def eval(self, x, dy):
         results = super().eval(x, dy)
         return results | {"dgamma": results["dgamma"] + 1} if self.built == %s else results
+
+
+class OtherwiseOnce(WrongOnce):
+    def eval(self, x, dy):
+        results = NumpyBatchNorm.eval(self, x, dy)
+        return results | {"y": np.nextafter(results["y"], np.float32(9))} if self.built == %s else results
 
 
 class Ends(WrongOnce):
@@ -95,7 +102,8 @@ def test_it_stops_when_its_time_is_over():
     "answer",
     [
         {},
-        {"plays": 0, "given": []},
+        {"plays": 0, "given": [[0, {"unsupported": "no"}]]},
+        {"plays": "9", "given": [[0, {"unsupported": "no"}]]},
         {"plays": 1, "given": []},
         {"plays": 1, "given": [[2, {"steps": []}]]},
         {"plays": 1, "given": [[0, []]]},
@@ -110,7 +118,7 @@ def test_an_answer_of_another_form_is_refused(answer):
 @pytest.mark.parametrize("name", ["WrongOnce", "Ends"])
 def test_what_is_wrong_in_the_last_of_many_plays_is_found(tmp_path, name):
     before = len(CASES) * 2  # each is played twice at first
-    (tmp_path / "layer.py").write_text(LAYER % (before + PLAYS, before + PLAYS))
+    (tmp_path / "layer.py").write_text(LAYER % ((before + PLAYS,) * 3))
     with IsolatedTarget(f"{tmp_path}/layer.py:{name}") as player:
         player.describe()
         assert player.repeats
@@ -124,3 +132,17 @@ def test_what_is_wrong_in_the_last_of_many_plays_is_found(tmp_path, name):
         assert isinstance(player.last_death, Death)
     else:
         assert [finding.id for finding in report.diagnosis] == ["not_deterministic"]
+
+
+def test_after_a_play_that_is_right_in_other_digits_the_rest_is_played(tmp_path):
+    """It ends what the process repeats by itself, and is judged; no play is made twice."""
+    until = 10
+    (tmp_path / "layer.py").write_text(LAYER % ((len(CASES) * 2 + until,) * 3))
+    with IsolatedTarget(f"{tmp_path}/layer.py:OtherwiseOnce") as player:
+        player.describe()
+        asked = []
+        answer = player.play_in_turn
+        player.play_in_turn = lambda *given: asked.append(given[2]) or answer(*given)
+        report = check_target(player, CheckOptions(CASES, again=True))
+    assert asked == [PLAYS, PLAYS - until]
+    assert report.verdict == "agree"

@@ -92,6 +92,42 @@ def test_a_signal_leaves_no_process_and_no_file(tmp_path, number, status):
     assert errors.splitlines() == expected
 
 
+def test_a_path_with_an_end_of_line_is_refused_in_one_line():
+    words = [sys.executable, "-m", "harness.cli", "render", "no\nledger"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+WHILE_NOTHING_CAN_BE_RAISED = """
+import os, signal, time
+from harness.cli import app
+
+
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.%s)
+        time.sleep(0.01)
+
+
+def command(**_):
+    Last()
+    time.sleep(30)
+    print("went on")
+
+
+app.app = command
+app.main()
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_in_a_destructor_ends_the_command(name, status):
+    code = WHILE_NOTHING_CAN_BE_RAISED % name
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"stopped by {name}\n")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_what_a_target_started_does_not_outlive_the_check(tmp_path):
     noted = tmp_path / "processes"

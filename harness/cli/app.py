@@ -99,6 +99,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a lone surrogate in a name must not end the command
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    sys.unraisablehook = _send_again
     os.environ.setdefault("BNPROOF_EXPECTED", "keep")  # see harness.judge.kept_expected
     try:
         try:
@@ -108,7 +109,7 @@ def main() -> None:
     except UsageError as error:
         from harness.cli.output import harmless
 
-        print(harmless(f"error: {error}"), file=sys.stderr)
+        print(harmless(f"error: {error}").replace("\n", " "), file=sys.stderr)  # a path may hold an end of line
         _leave(USAGE)
     except BrokenPipeError:
         _leave(SIGNALLED + signal.SIGPIPE)
@@ -140,6 +141,18 @@ def _stop(number: int, _frame: Any) -> None:
     for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(handled, signal.SIG_IGN)  # once: a second one must not break off the tidying up
     raise Stopped(number)
+
+
+def _send_again(ignored: sys.UnraisableHookArgs) -> None:
+    """A signal that came where Python may raise nothing, as in a `__del__`: it would be printed and forgotten."""
+    if not isinstance(ignored.exc_value, Stopped):
+        sys.__unraisablehook__(ignored)
+        return
+    number = ignored.exc_value.status - SIGNALLED
+    signal.signal(number, _stop)
+    later = threading.Timer(0.01, os.kill, (os.getpid(), number))
+    later.daemon = True
+    later.start()
 
 
 def _numbers(names: tuple[str, ...]) -> set[int]:
