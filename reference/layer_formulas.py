@@ -148,14 +148,20 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
 
 
 def dx_of_declared_sums(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
-    """The closed form with scale and mean(dy xh) made once for a channel."""
-    g, dy, r = layer.gamma, layer.dy, layer.r
+    """The closed form with scale and mean(dy xh) made once for a channel, its three terms added in any order.
+
+    Also (gamma r/n) (n dy - sum(dy) - ...), and a dy + b x + c, where what is added to b x rounds it once more.
+    """
+    g, dy, r, rounded = layer.gamma, layer.dy, layer.r, layer.r.arithmetic.rounded
     c = layer.dgamma.over(n)  # mean(dy xh)
     if per_std is not None:
         c = c * per_std
     scale = g * r
-    xh = layer.d_regrouped * r
-    return scale * dy - scale * layer.sum_dy.over(n) - xh * (scale * c)
+    of_dy, mean = scale * dy, scale * layer.sum_dy.over(n)
+    if n & (n - 1):  # n dy; 1/n within an ulp, and a product with it
+        of_dy = rounded(of_dy, 4.0)
+    third = rounded(layer.difference(2.0, 2.0) * r * (scale * c), 4.0)  # r^2 may be 1/(var + eps)
+    return ((of_dy - mean) - third).or_worse((of_dy - third) - mean).or_worse(of_dy - (mean + third))
 
 
 def dx_of_products_apart(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:

@@ -37,6 +37,9 @@ ROUNDINGS_IN_A_SUM = 12.0
 ROUNDINGS_OF_A_TERM = 24.0
 """What a term of a result takes at most, r^2 being 1/(var + eps) in two places: 10 each, and 4."""
 
+ROUNDINGS_APART = 8.0
+"""What x and the mean take in forward mode, each by itself: four of (gamma/std)/std, two products, two sums."""
+
 
 @dataclass(frozen=True)
 class Directions:
@@ -173,23 +176,29 @@ class Forms:
 
     @cached_property
     def x_hat_by_shift(self) -> Quantity:
-        return by_shift(self.layer) * self.layer.r
+        return x_and_m_apart(self.layer) * self.layer.r
 
     @cached_property
     def h(self) -> tuple[Quantity, Quantity]:
         """mean(ddx xh), and with a' in place of ddx."""
-        of_a = replace(self.layer, dy=self.a).dgamma
+        of_a = replace(self.layer, dy=self.a)
         return self._projected(self.a, of_a), self._projected(self.centred_a)
 
     @cached_property
     def c(self) -> tuple[Quantity, Quantity]:
         """mean(dy xh), and with g' in place of dy."""
-        return self._projected(self.layer.dy, self.layer.dgamma), self._projected(self.centred_g)
+        return self._projected(self.layer.dy, self.layer), self._projected(self.centred_g)
 
-    def _projected(self, rows: Quantity, as_dgamma: Quantity | None = None) -> Quantity:
-        """mean(rows xh), whose terms take more roundings than with all powers of the scale inside the sum."""
-        by_terms = summed(rows * self.x_hat)
-        return (by_terms if as_dgamma is None else by_terms.or_worse(as_dgamma)).over(self.n)
+    def _projected(self, rows: Quantity, layer: Layer | None = None) -> Quantity:
+        """mean(rows xh), whose terms take more roundings than with all powers of the scale inside the sum.
+
+        layer: one whose dy are these rows, where x and the mean may be multiplied by them apart, as in its dgamma.
+        """
+        whole = summed(rows * self.x_hat)
+        if layer is not None:
+            any_order = layer.r.arithmetic.summation == "any"
+            whole = whole.or_worse(layer.projection(ROUNDINGS_IN_A_SUM) if any_order else layer.dgamma)
+        return whole.over(self.n)
 
     @cached_property
     def both(self) -> Quantity:
@@ -295,6 +304,15 @@ def by_shift(layer: Layer) -> Quantity:
     arithmetic = d.arithmetic
     once_more = arithmetic.unit * (np.abs(x.value) + x.radius + 2 * m_size(m)) + 2 * arithmetic.flush
     return Quantity(d.value, arithmetic, d.mean, d.scale, d.rest * (1 + 8 * arithmetic.unit) + once_more)
+
+
+def x_and_m_apart(layer: Layer) -> Quantity:
+    """The same where s may be made anew for each, as in a derivative of (gamma/std) x + (beta - gamma m/std).
+
+    A layer that declares its sums makes it once.
+    """
+    declared = layer.r.arithmetic.summation != "any"
+    return by_shift(layer) if declared else layer.difference(ROUNDINGS_APART, ROUNDINGS_APART)
 
 
 def loose(term: Quantity, roundings: float = ROUNDINGS_OF_A_TERM) -> Quantity:

@@ -97,13 +97,13 @@ class Algorithm:
         self, x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float, eps_at: str
     ) -> Saved:  # fmt: skip
         T, outside = x.dtype.type, eps_at == "outside_sqrt"
+        under_root = var if outside else var + T(eps)
         if outside:
             std = self.roots.root(var) + T(eps)
             r = self.roots.divide(T(1), std)
         else:
-            under_root = var + T(eps)
             std, r = self.roots.root(under_root), self.roots.reciprocal_root(under_root)
-        return Saved(x, gamma, beta, mean, var, std, r, outside, self.add, self.roots)
+        return Saved(x, gamma, beta, mean, var, std, r, under_root, outside, self.add, self.roots)
 
 
 def stored(value: Array, dtype: np.dtype) -> Array:

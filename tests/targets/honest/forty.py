@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.targets.honest import averages, gradients, quotients, roots, statistics
+from tests.targets.honest import averages, gradients, quotients, roots, statistics, textbooks
 from tests.targets.honest.adding import (
     along_axis_0,
     backward,
@@ -143,7 +143,17 @@ DIVIDED_FIRST = (
               quotients.quotients_with_gamma, quotients.of_quotients, quotients.of_means_of_quotients),
 )  # fmt: skip
 
+TEXTBOOKS = (
+    Algorithm("TextbookGraph", roots=roots.SCATTERED, output=gradients.divided_by_std, dgamma=gradients.of_quotient,
+              dx=textbooks.computational_graph),
+    Algorithm("TextbookSimplified", roots=roots.SCATTERED, dx=textbooks.simplified),
+    Algorithm("TensorFlowCpu", statistics.two_pass, pairwise, roots.SCATTERED, gradients.scaled_deviation,
+              gradients.of_deviation, textbooks.as_tensorflow),
+    Algorithm("Caffe2", add=backward, roots=roots.SCATTERED, output=gradients.scale_and_shift,
+              dgamma=gradients.regrouped, dx=textbooks.as_caffe2),
+)  # fmt: skip
+
 ALGORITHMS = ORDERS + SUMS + TWO_PASSES + WELFORD + CUDA + ROOTS + REVERSE_MODE + FLUSHING
-ALGORITHMS += PRODUCTS_APART + DIVIDED_FIRST
+ALGORITHMS += PRODUCTS_APART + DIVIDED_FIRST + TEXTBOOKS
 BY_NAME = {algorithm.name: algorithm for algorithm in ALGORITHMS}
 LOOP_FORWARD, PAIRWISE = BY_NAME["LoopForward"], BY_NAME["Pairwise"]

@@ -23,6 +23,8 @@ class Saved:
     var: Array
     std: Array
     r: Array
+    under_root: Array
+    """var + eps, or var where `outside`."""
     outside: bool
     """eps is added outside the root."""
     add: Sum
@@ -39,6 +41,11 @@ class Saved:
     @property
     def xh(self) -> Array:
         return self.d * self.r
+
+    @property
+    def square(self) -> Array:
+        """1/r^2, before a root is taken where eps is inside it."""
+        return self.std * self.std if self.outside else self.under_root
 
     @property
     def root_of_var(self) -> Array:

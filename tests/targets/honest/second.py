@@ -119,6 +119,20 @@ def by_scale_and_shift(x: Number, gamma: Number, beta: Number, scale: Scale, of:
     return x * factor.spread() + (beta - mean * factor).spread()
 
 
+def by_quotients_apart(x: Number, gamma: Number, beta: Number, scale: Scale, of: Callable = composed) -> Number:
+    """Ioffe and Szegedy 2015, algorithm 2, read literally: (gamma/std) x + (beta - gamma mean/std)."""
+    mean, _, var = of(x, scale)
+    std = scale.std(var)
+    return (gamma / std).spread() * x + (beta - gamma * mean / std).spread()
+
+
+def by_quotients_of_rows(x: Number, gamma: Number, beta: Number, scale: Scale, of: Callable = composed) -> Number:
+    """gamma x/std - gamma mean/std + beta: a quotient for each value."""
+    mean, _, var = of(x, scale)
+    std = scale.std(var)
+    return gamma.spread() * x / std.spread() - (gamma * mean / std).spread() + beta.spread()
+
+
 # --- backward in closed form: x, dy, gamma -> dx, dgamma, dbeta ---
 
 
@@ -376,6 +390,8 @@ FORWARDS: Mapping[str, Forward] = MappingProxyType(
         "product of two nodes": partial(by_product, of=two_nodes),
         "scale": partial(by_scale, of=written_out),
         "scale and shift": by_scale_and_shift,
+        "quotients apart": by_quotients_apart,
+        "quotients of rows": by_quotients_of_rows,
     }
 )
 
@@ -406,6 +422,12 @@ AUTODIFF = tuple(
         (reverse_over_forward, "scale", "CudaChannelsLast", PYTORCH),
         (reverse_over_forward, "scale and shift", "LoopInterleaved", RESULT),
         (reverse_over_forward, "product", "FlushesToZero", PYTORCH),
+        (reverse_over_reverse, "quotients apart", "QuotientsApart", PYTORCH),
+        (forward_over_reverse, "quotients apart", "QuotientsAdded", PYTORCH),
+        (reverse_over_forward, "quotients apart", "AllRoundedUp", JAX),
+        (reverse_over_reverse, "quotients of rows", "QuotientsOfXFirst", JAX),
+        (forward_over_reverse, "quotients of rows", "QuotientsAddedInPairs", RESULT),
+        (reverse_over_forward, "quotients of rows", "AllRoundedDown", PYTORCH),
     )
 )
 
