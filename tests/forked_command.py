@@ -1,9 +1,10 @@
 """The command line in a process of its own, forked from one that has imported it already: half a second less each.
 
+So are pytest, and scripts that begin with the import of a framework, which takes a second and more.
+
 A process that has nothing but the command imported waits for requests, a JSON line each, and forks for every one of
 them; what is forked becomes `python -m harness.cli` in all respects but its start. (The tests' own process may not be
-forked: it has threads.) test_robustness.py and test_installed.py start the command anew. pytest has a process of the
-same kind.
+forked: it has threads.) test_robustness.py and test_installed.py start the command anew.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 COMMAND, PYTEST = "harness.cli", "pytest"
+FRAMEWORKS = ("torch", "flax")
 IMPORTED = {
     COMMAND: ("harness.cli.app", "harness.cli.show", "harness.api", "harness.check", "harness.record.checked"),
     PYTEST: ("pytest", "_pytest.junitxml", "_pytest.pastebin", "harness.pytest_reports", "harness.pytest_options"),
+    "torch": ("torch", "torch._dynamo"),
+    "flax": ("flax.linen", "flax.nnx"),
 }
 """What is imported before, by what is run. Not test files and conftest.py, which pytest rewrites as it imports them."""
 SECONDS = 120
@@ -37,8 +41,15 @@ def bnproof(*arguments: object, cwd: Path | str | None = None) -> subprocess.Com
     return forked(COMMAND, *arguments, cwd=cwd)
 
 
+def run_script(command: list[str], cwd: Path | str, **_: object) -> subprocess.CompletedProcess[str]:
+    """`subprocess.run([PYTHON, SCRIPT], ...)`, text captured, for a script whose name begins with a framework's."""
+    _, script = command
+    framework = Path(script).name.partition("_")[0]
+    return forked(framework, script, cwd=cwd)
+
+
 def forked(module: str, *arguments: object, cwd: Path | str | None = None) -> subprocess.CompletedProcess[str]:
-    """What `python -m MODULE ARGUMENTS` gives, for COMMAND or PYTEST."""
+    """What `python -m MODULE ARGUMENTS` gives, for COMMAND or PYTEST; `python SCRIPT` for a framework."""
     words = [*map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         request = {"arguments": words, "cwd": str(cwd or Path.cwd()), "folder": folder}
@@ -91,6 +102,11 @@ def _become(module: str, request: dict[str, Any]) -> None:
         os.dup2(opened, number)
         os.close(opened)
     os.chdir(request["cwd"])
+    if module in FRAMEWORKS:
+        sys.argv[:] = request["arguments"]
+        sys.path[0] = str(Path(sys.argv[0]).parent)
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        return
     sys.path[0] = request["cwd"]
     sys.argv[1:] = request["arguments"]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

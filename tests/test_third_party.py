@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from harness.targets.device import CUDA, split_device
 from harness.targets.left_out import LEFT_OUT
 from harness.targets.replicas.targets import REPLICATED
 from reports.matrix import render
+from tests.forked_command import FRAMEWORKS, run_script
 
 ROOT = Path(__file__).parent.parent
 CASES = tuple(BY_ID[name] for name in ("rank4", "five_steps"))
@@ -146,15 +148,18 @@ def test_a_snippet_prints_what_it_claims(path):
         need(names[0])
     if path.suffix == ".cpp" and find(built_from(path)) is None:
         pytest.skip(f"{path.name} has not been built: bnproof matrix {names[0]}")  # a compiler takes ten seconds
-    result = run_snippet(path)
+    begins_with_a_framework = path.suffix == ".py" and path.name.partition("_")[0] in FRAMEWORKS
+    result = run_snippet(path, run=run_script if begins_with_a_framework else subprocess.run)
     assert result.reproduced, result
 
 
-def test_a_snippet_that_shows_nothing_is_not_published(tmp_path):
-    path = tmp_path / "quiet.py"
-    for body in ("print('all is well')", "print('FINDING')\nraise SystemExit(1)"):
+@pytest.mark.parametrize("run", [subprocess.run, run_script])
+def test_a_snippet_that_shows_nothing_is_not_published(tmp_path, run):
+    pytest.importorskip("torch")
+    path = tmp_path / "torch_quiet.py"
+    for body in ("print('all is well')", "print('FINDING')\nraise SystemExit(1)", "print('FINDING')\n1 / 0"):
         path.write_text(f"# targets: numpy\n# title: t\n# documented: no\n{body}\n")
-        assert not run_snippet(path).reproduced
+        assert not run_snippet(path, run=run).reproduced
 
 
 def test_the_pages_come_from_the_ledger_alone(tmp_path):

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,7 +56,11 @@ def code(path: Path) -> str:
     return "\n".join(path.read_text(encoding="utf-8").splitlines()[3:])
 
 
-def run_snippet(path: Path, python: str = sys.executable) -> LibraryFinding:
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""As `subprocess.run`."""
+
+
+def run_snippet(path: Path, python: str = sys.executable, run: Run = subprocess.run) -> LibraryFinding:
     """Run a snippet in an empty folder; in Python, by this interpreter.
 
     It must end well and print a line that starts with FINDING. Raises NotInstallableError where it cannot be built.
@@ -65,7 +69,7 @@ def run_snippet(path: Path, python: str = sys.executable) -> LibraryFinding:
     command, extra = how_to_run(path, python)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            run = subprocess.run(
+            done = run(
                 command,
                 cwd=folder,
                 capture_output=True,
@@ -74,7 +78,7 @@ def run_snippet(path: Path, python: str = sys.executable) -> LibraryFinding:
                 check=False,
                 env=os.environ | extra,
             )
-            output, status = run.stdout.splitlines(), run.returncode
+            output, status = done.stdout.splitlines(), done.returncode
         except subprocess.TimeoutExpired:
             output, status = [], -1
     reproduced = status == 0 and any(line.startswith("FINDING") for line in output)
