@@ -182,9 +182,7 @@ def parse(line: str, place: str, is_first: bool) -> tuple[str, dict[str, Any]]:
     try:
         record = loads(line)
     except (ValueError, RecursionError) as error:
-        what = (
-            "no ledger of bnproof, which has a record a line" if is_first else "the ledger was cut off or damaged there"
-        )
+        what = "no ledger of bnproof" if is_first else "the ledger was cut off or damaged there"
         raise LedgerError(f"{place} is not JSON: {what}; {AGAIN}") from error
     if not isinstance(record, dict) or not isinstance(record.get("type"), str):
         raise LedgerError(f'{place} is no record, which is an object with a "type"; {AGAIN}')

@@ -233,8 +233,9 @@ trains well and predicts badly, or the other way round.
 ![Loss and test accuracy, with batch norm and without](with-and-without.svg)
 
 With batch norm the loss falls {loss}, and {accuracies[0]} of the test images are classified correctly.
-Without it, at the same learning rate, it goes {loss_without}, and {accuracies[1]} are. That is the point of the layer: each sigmoid gets
-numbers of a size that it can work on, whatever the layers before it do, and so such a learning rate can be used.
+Without it, at the same learning rate, it goes {loss_without}, and {accuracies[1]} are.
+That is the point of the layer: each sigmoid gets numbers of a size that it can work on, whatever the layers before
+it do, and so such a learning rate can be used.
 
 gamma and beta give the scale back where it is wanted. They start at 1 and 0 and are learned: after this training the
 first layer's gamma is {gammas}.
