@@ -17,6 +17,7 @@ from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import prepare
 from harness.judge.report import PlayedCase, TargetReport, failing
 from harness.probe.probe import probe
+from harness.stopwatch import part
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 from harness.targets.load import TargetError
 from harness.targets.player import Death, Description, Player
@@ -89,8 +90,10 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
     """Judge one target. A target that cannot be loaded is a report as well."""
     report = TargetReport(player.name)
     try:
-        player.describe()
-        report.description = settle(player, report, options.as_preset)
+        with part("start"):
+            player.describe()
+        with part("settle"):
+            report.description = settle(player, report, options.as_preset)
     except (TargetError, ValueError) as error:
         report.load_error = str(error)
         return report
@@ -105,13 +108,16 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
         if options.on_case:
             options.on_case(player.name, f"{case.id} {dtype}")
         report.judgements += check_case(player, case, dtype, options.seed, report)
-    by_chance = again.play_again(player, report) if options.again and not player.given_up else []
+    with part("again"):
+        by_chance = again.play_again(player, report) if options.again and not player.given_up else []
     if options.diagnosed and failing(report.judgements):
         from harness.diagnose.diagnose import diagnose  # hundreds of mistakes: a tenth of a second
 
         found = [again.finding_of(by_chance)] if by_chance else []
-        report.diagnosis = found + diagnose(again.without(report, by_chance) if by_chance else report)
-    report.notes += [*notes_on(report), *player.notes()]
+        with part("diagnose"):
+            report.diagnosis = found + diagnose(again.without(report, by_chance) if by_chance else report)
+    with part("notes"):
+        report.notes += [*notes_on(report), *player.notes()]
     return report
 
 
@@ -169,13 +175,16 @@ def check_case(player: Player, case: Case, dtype: str, seed: int, report: Target
         return [place.judgement(Verdict.not_run, Reason.given_up, message)]
     try:
         description = report.description
-        prepared = prepare(case, dtype, seed, report.conventions, description.summation, description.folded)
+        with part("expect"):
+            prepared = prepare(case, dtype, seed, report.conventions, description.summation, description.folded)
     except NoOracleError as error:
         return [place.judgement(Verdict.not_run, Reason.no_oracle, str(error))]
-    answer = player.play(prepared.script, report.conventions.channel_axis)
+    with part("play"):
+        answer = player.play(prepared.script, report.conventions.channel_axis)
     if isinstance(answer, Death):
         return [place.judgement(Verdict(answer.cause.value), Reason.died, answer.message)]
-    judgements = judge(case, prepared.script, prepared.expected, answer)
+    with part("judge"):
+        judgements = judge(case, prepared.script, prepared.expected, answer)
     report.played.append(PlayedCase(case, dtype, prepared.script, prepared.expected, answer, judgements))
     return judgements
 

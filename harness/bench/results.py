@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -159,6 +159,8 @@ class SuiteTiming:
     rounds: tuple[float, ...]
     comparisons: int
     comparisons_per_second: float
+    parts: dict[str, float] = field(default_factory=dict)
+    """Seconds of each part of the work, by the names of `harness.bench.suite.PARTS`; the medians of the rounds."""
     bench: Literal["suite"] = "suite"
 
 

@@ -9,7 +9,20 @@ from time import perf_counter
 from harness.bench.results import SuiteTiming
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check
+from harness.stopwatch import timed
 from harness.targets.built_in import BUILT_IN, is_installed
+
+PARTS = {
+    "start": "its process starts, and its framework is imported",
+    "settle": "tried on small inputs, and its conventions probed",
+    "expect": "the oracle's values and their bounds, from the store where they are there",
+    "play": "its own calls, compilation included",
+    "judge": "compared",
+    "again": "failures, or one play, repeated",
+    "diagnose": "mistakes replayed",
+    "notes": "what is no verdict",
+}
+"""What a check does, in this order: `harness.check` names these parts."""
 
 
 def measure(
@@ -18,13 +31,15 @@ def measure(
     """A timing for each of `targets`, or of the installed built-in ones. on_round: called before each, from 1."""
     cases = suite(suite_name)
     for name in targets or [name for name in BUILT_IN if is_installed(name)]:
-        seconds, comparisons = [], 0
+        seconds, comparisons, parts = [], 0, []
         for number in range(1, rounds + 1):
             if on_round:
                 on_round(number, name)
             started = perf_counter()
-            (report,) = check([name], CheckOptions(cases))
+            with timed() as of_round:
+                (report,) = check([name], CheckOptions(cases, again=True))
             seconds.append(perf_counter() - started)
+            parts.append(of_round)
             comparisons = len(report.judgements)
         median = statistics.median(seconds)
         yield SuiteTiming(
@@ -34,4 +49,5 @@ def measure(
             rounds=tuple(seconds),
             comparisons=comparisons,
             comparisons_per_second=comparisons / median,
+            parts={part: statistics.median(of_round.get(part, 0.0) for of_round in parts) for part in PARTS},
         )

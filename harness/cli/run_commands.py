@@ -220,7 +220,9 @@ def bench_suite(targets: list[str], suite_name: str, rounds: int, json_file: Pat
             targets, suite_name, rounds, lambda number, name: update(description=f"{name}, round {number}")
         ):
             records.append(record)
-            out.print(f"{record.name}: {record.seconds:.1f} s, {record.comparisons:,} comparisons", highlight=False)
+            where = ", ".join(f"{part} {seconds:.2f}" for part, seconds in record.parts.items())
+            line = f"{record.name}: {record.seconds:.1f} s, {record.comparisons:,} comparisons ({where})"
+            out.print(line, highlight=False, soft_wrap=True)
     write_json(json_file, head() | {"records": as_dicts(records)})
     return AGREED
 
