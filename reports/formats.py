@@ -21,7 +21,7 @@ def short(value: float | None) -> str:
         return "0"
     if 0.9 < abs(value) < 1.1:
         digits = next((d for d in range(4, 17) if value == 1 or float(f"{value:.{d}g}") != 1), 17)
-        return with_minus(f"{value:.{digits}g}")
+        return with_minus(f"{value:.0f}" if abs(value) == 1 else f"{value:#.{digits}g}")
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     power = int(exponent)
     if -4 < power < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Point = tuple[float, float]
@@ -43,6 +43,12 @@ def linear_ticks(values: Sequence[float], wanted: int = 5) -> list[float]:
     magnitude = 10.0 ** math.floor(math.log10(rough))
     step = next(magnitude * factor for factor in (1, 2, 2.5, 5, 10) if magnitude * factor >= rough * 0.999)
     return [round(k * step, 12) for k in range(math.floor(low / step), math.ceil(high / step) + 1)]
+
+
+def with_labels(ticks: Sequence[float], up: Callable[[float], float]) -> tuple[Tick, ...]:
+    """Where each of the `linear_ticks` is, and its number: all with the decimals that one of them needs."""
+    decimals = max(len(f"{value:.6g}".partition(".")[2]) for value in ticks)
+    return tuple((up(value), f"{value:.{decimals}f}") for value in ticks)
 
 
 def epoch_ticks(longest: int) -> list[int]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from harness.record.kinds import PublishedFigures, TrainingResult
 from reports.curves import MEASURES, implementations
-from reports.geometry import STYLES, Frame, Point, Tick, epoch_ticks, finite_pieces, linear_ticks
+from reports.geometry import STYLES, Frame, Point, Tick, epoch_ticks, finite_pieces, linear_ticks, with_labels
 from reports.training import LAST_EPOCH, RANGED
 
 MARKED = 2
@@ -94,7 +94,6 @@ def _panel(
     limits: tuple[float, float] | None = getattr(published, f"{measure}_range") if measure in RANGED else None
     finite = [value for run in runs for value in measured(run, measure) if math.isfinite(value)]
     ticks = linear_ticks([*finite, value_published, *(limits or ())])
-    decimals = max(len(f"{value:.6g}".partition(".")[2]) for value in ticks)
     own = [run for run in runs if run.implementation == name]
 
     def across(epoch: int) -> float:
@@ -114,7 +113,7 @@ def _panel(
         title=title,
         frame=frame,
         x_ticks=tuple((across(epoch), epoch) for epoch in epoch_ticks(longest)),
-        y_ticks=tuple((up(value), f"{value:.{decimals}f}") for value in ticks),
+        y_ticks=with_labels(ticks, up),
         series=drawn,
         behind=tuple(series(run) for run in runs if run.implementation != name),
         missing=sum(not math.isfinite(value) for run in own for value in measured(run, measure)),

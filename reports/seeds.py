@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.record.kinds import AccuracyRecord, EquivalenceRecord
 from harness.record.read import Records
-from reports.geometry import Frame, Point, Tick
+from reports.geometry import Frame, Point, Tick, linear_ticks, with_labels
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _band(record: AccuracyRecord) -> Band:
     frame = Frame(width=320, height=190, left=40, right=306, top=12, base=156)
     published = record.published.value
     values = [value for row in record.band for value in (row.low, row.high) if math.isfinite(value)]
-    low = math.floor(10 * min([*values, published])) / 10
+    ticks = linear_ticks([*values, published, 1.0])
     last = record.band[-1].epoch
 
     def across(epoch: int) -> float:
@@ -53,7 +53,7 @@ def _band(record: AccuracyRecord) -> Band:
 
     def up(value: float) -> float:
         """What is not finite sits at the lower edge."""
-        return frame.up((value - low) / (1 - low) if math.isfinite(value) else 0.0)
+        return frame.up((value - ticks[0]) / (ticks[-1] - ticks[0]) if math.isfinite(value) else 0.0)
 
     highest = [(across(row.epoch), up(row.high)) for row in record.band]
     lowest = [(across(row.epoch), up(row.low)) for row in record.band]
@@ -65,5 +65,5 @@ def _band(record: AccuracyRecord) -> Band:
         published=up(published),
         published_text=f"{published:g}",
         x_ticks=tuple((across(epoch), epoch) for epoch in range(1, last + 1) if epoch == 1 or epoch % 2 == 0),
-        y_ticks=((up(low), f"{low:.1f}"), (up((low + 1) / 2), f"{(low + 1) / 2:.2f}"), (up(1), "1.0")),
+        y_ticks=with_labels(ticks, up),
     )

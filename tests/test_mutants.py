@@ -46,6 +46,13 @@ def test_a_mutant_is_flagged_by_its_case_and_named_truly(mutant):
     assert seconds < SECONDS
 
 
+@named([mutant for mutant in SINGLE if hasattr(mutant, "condition")])
+def test_the_branch_that_is_wrong_is_named(mutant):
+    report, _ = diagnosed(mutant)
+    assert {finding.condition for finding in report.diagnosis} == {mutant.condition}
+    assert all(finding.text.endswith(f"; {mutant.condition}") for finding in report.diagnosis)
+
+
 PLAYED_ON_LESS = [mutant for mutant in SINGLE if cases_for(mutant) == FEW_VALUES and mutant.expected != "unexplained"]
 ONE_OF_EACH_KIND = [*{mutant.__module__: mutant for mutant in reversed(PLAYED_ON_LESS)}.values(), PAIRS[-1]]
 """The first of each file; of the unexplained it is said in how many cases they are wrong."""

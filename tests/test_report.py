@@ -18,7 +18,7 @@ from harness.record.ledger import LedgerError
 from harness.record.read import converter
 from reports.curves import curves
 from reports.formats import fixed, markdown_text, short
-from reports.geometry import linear_ticks
+from reports.geometry import linear_ticks, with_labels
 from reports.render import render
 from tests import ledger_sample as sample
 
@@ -89,7 +89,7 @@ def test_numbers_are_those_of_the_ledger(tmp_path):
     records["training"][1] |= {"loss": 0.2876, "step_examples_per_second": 54321.0, "beta": [-9.87] * 6}
     page, text = made(tmp_path, records)
     for output in (Page(page).text, text.replace("\\", "")):
-        for expected in ("0.68", "0.288", "54,321", "9,876", "−9.87", "18,366.4", "6,514", "0.264", "0.903", "2.37"):
+        for expected in ("0.68", "0.288", "54,321", "9,876", "−9.87", "18,366", "6,514", "0.264", "0.903", "2.37"):
             assert expected in output
     for expected in ("one_of_a_kind", "1.4×10⁻⁷", "2.0×10⁻⁷"):
         assert expected in Page(page).text
@@ -335,10 +335,22 @@ def test_verdicts_have_signs_and_words(tmp_path):
         *((0.0486, "0.049"), (1.00042, "1.0004"), (1, "1"), (4535.1, "4,500"), (7.03e15, "7.0×10¹⁵"), (0, "0")),
         *((9.53e-17, "9.5×10⁻¹⁷"), (-0.25, "−0.25"), (INF, "∞"), (-INF, "−∞"), (float("nan"), "NaN"), (None, "–")),
         *((0.99999, "0.99999"), (3.14, "3.1"), (99999, "1.0×10⁵"), (0.00012, "1.2×10⁻⁴"), (12.4, "12")),
+        *((0.95, "0.9500"), (0.999, "0.9990"), (-1, "−1")),
     ],
 )
 def test_short_numbers(value, expected):
     assert short(value) == expected
+
+
+def test_an_axis_writes_all_its_numbers_with_the_same_decimals():
+    assert with_labels([0.0, 0.25, 0.5], lambda value: value) == ((0.0, "0.00"), (0.25, "0.25"), (0.5, "0.50"))
+
+
+def test_the_baseline_is_no_claim_about_itself(tmp_path):
+    records = sample.records() | {"throughput": [sample.throughput("torch", against="torch")]}
+    for output in made(tmp_path, records):
+        assert "the baseline" in output
+        assert "faster" not in output
 
 
 def test_fixed_and_markdown_text():

@@ -167,3 +167,17 @@ def test_another_recipe_or_a_damaged_file_is_refused(written, content):
     written.path.write_bytes(content)
     with pytest.raises(CheckpointError, match="is not a checkpoint"):
         written.load()
+
+
+def test_a_training_goes_on_by_the_kernels_that_it_began_by(written, monkeypatch):
+    """They round otherwise than the operations, and may be built while a training is interrupted."""
+    pytest.importorskip("torch")
+    from impls.pytorch import cpp_build
+
+    began = recipe_of(options("torch", None), (SEED,), "cpu", few())
+    monkeypatch.setattr(cpp_build, "is_built", lambda: not began.kernels)
+    goes_on = recipe_of(options("torch", None), (SEED,), "cpu", few())
+    file = replace(written, recipe=began)
+    file.save(Checkpoint(((EPOCH,),), ({},), "cpu", "float32"))
+    with pytest.raises(CheckpointError, match="is of another training: its kernels is"):
+        replace(file, recipe=goes_on).load()

@@ -30,6 +30,7 @@ MUTANTS = (
     ("vmap-axis-name", "syncs_unasked", ""),
     ("x32", "needs_float64", ""),
     ("reverse-over-forward", "stops_in_its_rule", "double_var_constant"),
+    ("forward-over-forward", "stops_in_its_rule", "double_var_constant"),
 )
 """Transformation, the function that it breaks, and the mistake that is named where the list of mistakes has it."""
 

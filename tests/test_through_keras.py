@@ -1,6 +1,7 @@
 """Keras layers through Model.export, each format: a right one agrees, and one that is wrong when exported does not."""
 
 import importlib.util
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,17 @@ LAYERS = str(Path(__file__).parent / "targets" / "through_keras.py")
 CASE = replace(BY_ID["rank4"], dtypes=("float32",))
 EXPORTS = [name for name in of_framework("keras") if name.startswith("export")]
 NOT_OF = {
-    "torch": {"export": "torch_xla", "export-litert": "litert"},
+    "torch": {"export": "torch_xla"},
     "jax": {"export-torch": "PyTorch backend", "export-litert": "TensorFlow or PyTorch backend"},
     "tensorflow": {"export-torch": "PyTorch backend"},
 }
 """What Keras does not export on a backend, and a word of its reason."""
+CONVERTERS = {
+    ("tensorflow", "export-onnx"): "tf2onnx",
+    ("jax", "export-onnx"): "jax2onnx",
+    ("torch", "export-litert"): "litert_torch",
+}
+"""What Keras asks for besides, on a backend."""
 
 
 def backend():
@@ -34,13 +41,16 @@ def backend():
 
 
 def checked(name, transformation=""):
-    return check_target(
-        InProcessTarget(load(f"{LAYERS}:{name}", "", transformation)), CheckOptions((CASE,), diagnosed=False)
-    )
+    with warnings.catch_warnings(action="ignore"):  # TensorFlow's tensors have NumPy 1's __array__
+        player = InProcessTarget(load(f"{LAYERS}:{name}", "", transformation))
+        return check_target(player, CheckOptions((CASE,), diagnosed=False))
 
 
 def needed(transformation):
     missing = missing_needs(of_framework("keras")[transformation])
+    converter = CONVERTERS.get((backend(), transformation))
+    if converter and importlib.util.find_spec(converter) is None:
+        missing.append(converter)
     if missing:
         pytest.skip(f"{transformation} needs {missing[0]}: not installed")
 

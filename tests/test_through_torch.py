@@ -64,6 +64,33 @@ def test_a_wrong_one_is_flagged(transformation, layer, mistake):
         assert mistake in [finding.id for finding in report.diagnosis]
 
 
+ORDERS = {
+    "forward-over-reverse": "",
+    "reverse-over-forward": "double_statistics_constant",
+    "forward-over-forward": "double_statistics_constant",
+}
+"""Of second derivatives, and what is wrong with PyTorch's own layer in them: pytorch issue 196699."""
+
+
+def second_derivatives(layer, order):
+    cases = tuple(replace(BY_ID[name], dtypes=("float32",)) for name in ("double", "double_frozen"))
+    return checked(layer, order, cases, diagnosed=True)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_plain_formula_agrees_in_every_order(order):
+    report = second_derivatives("Formula", order)
+    assert [judgement.message for judgement in report.judgements if judgement.counts_against] == []
+    assert [judgement.verdict for judgement in report.judgements] == [Verdict.agree] * 6  # dx2, ddy, dgamma2, twice
+
+
+@pytest.mark.parametrize(("order", "mistake"), ORDERS.items())
+def test_what_pytorch_takes_for_a_constant_is_named(order, mistake):
+    report = second_derivatives("BatchNorm2d", order)
+    assert [finding.id for finding in report.diagnosis] == ([mistake] if mistake else [])
+    assert {j.observable for j in report.judgements if j.counts_against} == ({"dx2"} if mistake else set())
+
+
 @pytest.mark.parametrize("layer", sorted({layer for _, layer, _ in MUTANTS}))
 def test_as_it_is_each_agrees(layer):
     if layer != "TwiceInParallel":  # processes may be started already

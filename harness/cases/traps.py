@@ -279,10 +279,12 @@ TRAPS: tuple[Trap, ...] = (
         cases=(
             "double",
             "double_rank2",
+            "double_rank3",
             "double_large_mean",
             "double_small_variance",
             "double_two_values",
             "double_frozen",
+            "double_frozen_rank2",
         ),
     ),
     # --- shapes and memory ---

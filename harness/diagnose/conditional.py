@@ -19,17 +19,24 @@ def by_condition(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
     """What explains everything under the first condition that serves: on whole cases first, then on steps."""
     explaining = [suspect for suspect in singles if explains_failures(suspect, evidence)]
     candidates = simplest(explaining, singles) or with_a_number(evidence)
-    if candidates:
-        for condition in conditions_of(evidence):
-            under = {single: replace(single, condition=condition.text, holds=condition.holds) for single in candidates}
-            explaining = [
-                with_reserve(under[single], single, evidence)
-                for single in candidates
-                if evidence.explained_by(under[single])
-            ]
-            if explaining:
-                return explaining
-    return in_some_steps(singles, evidence)
+    return in_some_cases(candidates, evidence) or in_some_steps(singles, evidence)
+
+
+def in_some_cases(candidates: list[Suspect], evidence: Evidence) -> list[Suspect]:
+    """Those that explain everything under the first condition on whole cases that serves; [] where none does.
+
+    candidates: what explains each failing case.
+    """
+    for condition in conditions_of(evidence) if candidates else ():
+        under = {single: replace(single, condition=condition.text, holds=condition.holds) for single in candidates}
+        explaining = [
+            with_reserve(under[single], single, evidence)
+            for single in candidates
+            if evidence.explained_by(under[single])
+        ]
+        if explaining:
+            return explaining
+    return []
 
 
 def with_reserve(under: Suspect, unconditional: Suspect, evidence: Evidence) -> Suspect:

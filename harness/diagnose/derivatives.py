@@ -6,6 +6,7 @@ derivatives are wrong the second ones follow from them, and nothing is said.
 
 from __future__ import annotations
 
+from harness.diagnose.conditional import explains_failures, in_some_cases
 from harness.diagnose.envelopes import fast_variance
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
@@ -31,6 +32,11 @@ def by_fast_variance(evidence: Evidence) -> list[Suspect]:
     suspect = Suspect(fast.ids, (OracleLayer,), fast.detail, fast)
     is_far = all(map(is_far_from_zero, evidence.failing))
     return [suspect] if is_far and evidence.explained_by(suspect) else []
+
+
+def under_a_condition(suspects: list[Suspect], evidence: Evidence) -> list[Suspect]:
+    """A mistake in one branch of an operation: at one rank, in one type, above a size."""
+    return in_some_cases([suspect for suspect in suspects if explains_failures(suspect, evidence)], evidence)
 
 
 def derives(played: PlayedCase) -> bool:
@@ -67,5 +73,6 @@ def explained(
             cases = [case for case in played if any(step.op == op for step in case.script.steps)]
             evidence = InOneMode(cases, conventions)
             explaining = [suspect for suspect in suspects if evidence.explained_by(suspect)]
-            found.append((explaining or by_fast_variance(evidence), failures))
+            explaining = explaining or by_fast_variance(evidence) or under_a_condition(suspects, evidence)
+            found.append((explaining, failures))
     return found

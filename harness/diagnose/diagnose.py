@@ -51,9 +51,12 @@ def findings_of_derivatives(report: TargetReport, failed: list[Judgement]) -> li
     findings: list[Finding] = []
     for suspects, failures in derivatives.explained(report.played, failed, report.conventions):
         played = [case for case in report.played if any(step.op == failures[0].op for step in case.script.steps)]
-        ids = distinct([identity for suspect in suspects for identity in suspect.ids])
-        named = [finding(identity, failures) for identity in ids] or [unexplained(failures, played)]
-        findings = merged(findings, named)
+        named = [
+            finding(identity, failures, suspect.detail, suspect.condition)
+            for suspect in suspects
+            for identity in suspect.ids
+        ]
+        findings = merged(findings, named or [unexplained(failures, played)])
     return findings
 
 

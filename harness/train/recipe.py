@@ -31,6 +31,8 @@ class Recipe:
     batch_size: int = BATCH_SIZE
     learning_rate: float = LEARNING_RATE
     replicas: int = 1
+    kernels: str = ""
+    """The library of C++ kernels that steps run by; "" where framework operations do."""
 
 
 def recipe_of(options: TrainingOptions, seeds: tuple[int, ...], device: str, data: FashionMnist) -> Recipe:
@@ -44,7 +46,17 @@ def recipe_of(options: TrainingOptions, seeds: tuple[int, ...], device: str, dat
         compiled=options.compiled and options.implementation == "torch",
         data=digest(data),
         replicas=options.replicas,
+        kernels=kernels(options, device),
     )
+
+
+def kernels(options: TrainingOptions, device: str) -> str:
+    """PyTorch's steps on a CPU run by kernels once these are built, which may be between two parts of a training."""
+    if options.implementation != "torch" or device != "cpu" or options.compiled:
+        return ""
+    from impls.pytorch import cpp_build
+
+    return cpp_build.library().name if cpp_build.is_built() else ""
 
 
 def batch_orders(examples: int, epochs: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ class Fused(TwiceDifferentiable):
     conventions = {"preset": "torch", "channel_axis": -1, "single_value": "any"}
     dtypes: tuple[str, ...] = ("float32", "bfloat16", "float16")
     ranks: tuple[int, ...] = (4,)
+    transformed_as = "tensorflow"
 
     def __init__(self, setup):
         self.eps = 1e-4 if setup.eps is None else setup.eps
@@ -56,6 +57,7 @@ class Xla(Fused):
     """The fused kernel's operator compiled by XLA, which has an arithmetic of its own for it."""
 
     dtypes = ("float32", "bfloat16")  # each dtype and shape is compiled anew
+    transformed_as = ""
 
     def _step(self, x, dy, training):
         arrays = tf.constant(x), tf.constant(dy), self.gamma, self.beta, self.mean, self.var

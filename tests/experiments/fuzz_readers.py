@@ -66,14 +66,16 @@ class Limits:
     files: float = math.inf
 
 
-def fuzz(name: str, reader: Reader, limits: Limits, seed: int, folder: Path) -> Counter[str]:
-    """How many files were read, refused, or ended in something else, which is printed."""
+def fuzz(name: str, reader: Reader, limits: Limits, seed: int, folder: Path) -> tuple[Counter[str], int]:
+    """How many files were read, refused, or ended in something else, which is printed; how many were different ones."""
     rng, outcomes, path = random.Random(f"{name}{seed}"), Counter[str](), folder / "file"
+    different = set()
     ends = time.monotonic() + limits.seconds
     path.write_bytes(reader.good)
     assert reader.read(path) is not None
     while time.monotonic() < ends and outcomes.total() < limits.files:
         data = changed(rng, reader)
+        different.add(hash(data))
         path.write_bytes(data)
         try:
             reader.read(path)
@@ -85,7 +87,7 @@ def fuzz(name: str, reader: Reader, limits: Limits, seed: int, folder: Path) -> 
             if outcomes["an exception"] <= 3:
                 Path(tempfile.gettempdir(), f"fuzzed-{seed}-{outcomes['an exception']}").write_bytes(data)
                 traceback.print_exc()
-    return outcomes
+    return outcomes, len(different)
 
 
 def fuzzed(name: str, limits: Limits, seed: int) -> str:
@@ -93,8 +95,9 @@ def fuzzed(name: str, limits: Limits, seed: int) -> str:
     warnings.simplefilter("error")
     started = time.process_time()
     with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        outcomes = fuzz(name, readers()[name], limits, seed, Path(folder))
-    return f"| {name} | {outcomes.total():,} | {dict(outcomes)} | {time.process_time() - started:.0f} s |"
+        outcomes, different = fuzz(name, readers()[name], limits, seed, Path(folder))
+    took = time.process_time() - started
+    return f"| {name} | {outcomes.total():,} | {different:,} different | {dict(outcomes)} | {took:.0f} s |"
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ def is_traced(x):
     if keras.config.backend() == "torch":
         import torch
 
-        return torch.compiler.is_exporting()
+        return torch.compiler.is_exporting() or torch.jit.is_tracing()  # ONNX of the older kind is traced
     if keras.config.backend() == "jax":
         import jax
 

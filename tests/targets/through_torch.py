@@ -12,6 +12,18 @@ class BatchNorm2d(nn.BatchNorm2d):
     ranks = (4,)
 
 
+class Formula(BatchNorm2d):
+    """The plain formula, which PyTorch differentiates by the chain rule."""
+
+    def forward(self, x):
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+        wide = (slice(None), None, None)
+        scaled = (x - mean[wide]) / torch.sqrt(var[wide] + self.eps)
+        return self.weight[wide] * scaled + self.bias[wide]
+
+
 def in_backward():
     return torch._C._current_graph_task_id() != -1
 

@@ -77,8 +77,14 @@ DOUBLE_STATISTICS = (
     with_factors("DoubleBackwardOfConstants", **NOTHING_BY_X, by_dgamma=0.0),
     with_factors("DoubleDxOfConstants", **NOTHING_BY_X),
     with_factors("DoubleDxByDgammaOfConstants", **NOTHING_BY_X, centred_grad=0.0, by_dgamma_var=0.0),
+    with_factors("DoubleOfJvp", moves_term=0.0, curvature_term=0.0, centred_grad=0.0, by_dgamma_var=0.0),
+    with_factors("DoubleOfJvpInReverse", both_term=0.0, curvature_term=0.0, centred_grad=0.0, by_dgamma_var=0.0),
 )
-"""Backward's x_hat and scale are constants when it is differentiated: dx2 is 0, or what comes through dgamma alone."""
+"""Backward's x_hat and scale are constants when it is differentiated: dx2 is 0, or what comes through dgamma alone.
+
+The last two: forward mode's mean and scale are, when it is differentiated in forward or in reverse mode, and x_hat
+moves by x alone. PyTorch has both.
+"""
 
 
 class DoubleOfDetached(OracleLayer):
@@ -113,9 +119,11 @@ DOUBLE_MEAN = (
 DOUBLE_VAR = (
     DoubleScaleConstant,
     with_factors("DoubleScaleSaved", curvature_term=2 / 3, both_term=0.0),
+    with_factors("DoubleScaleOfJvp", curvature_term=2 / 3, moves_term=0.0),
     with_factors("DoubleXhatConstant", moves_term=0.0, grad_term=0.0, by_dgamma=0.0),
 )
-"""The scale alone is a constant in backward, and x_hat moves by the mean; or x_hat moves as it must; or it does not."""
+"""The scale alone is a constant in backward, and x_hat moves by the mean; or x_hat moves as it must; or so in forward
+mode, differentiated in forward mode again; or x_hat does not move."""
 
 DOUBLE_TERM = (
     with_factors("DoubleWithoutCovariance", both_term=0.0),

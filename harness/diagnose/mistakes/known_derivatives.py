@@ -28,7 +28,7 @@ OF_DERIVATIVES: tuple[Known, ...] = (
     ),
     Known(
         "double_statistics_constant",
-        "backward's x_hat and scale are constants when it is differentiated: they are functions of x",
+        "the batch's statistics are constants when a derivative is differentiated again: they are functions of x",
         (*derivatives.DOUBLE_STATISTICS, derivatives.DoubleOfDetached),
     ),
     Known(

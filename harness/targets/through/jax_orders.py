@@ -1,4 +1,4 @@
-"""Second derivatives of JAX's layers in the other orders: what jax.hessian takes, and a gradient of a jvp."""
+"""Second derivatives of JAX's layers in the other orders: what jax.hessian takes, a gradient of a jvp, jvp of jvp."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from harness.targets.wrap import jax_derivatives
 ORDERS = {
     "forward-over-reverse": jax_derivatives.forward_over_reverse,
     "reverse-over-forward": jax_derivatives.reverse_over_forward,
+    "forward-over-forward": jax_derivatives.forward_over_forward,
 }
 
 

@@ -22,6 +22,7 @@ OF_JAX = (
 ORDERS = (
     ("forward-over-reverse", "second derivatives by jvp of vjp", f"{DOCS}/_autosummary/jax.hessian.html"),
     ("reverse-over-forward", "second derivatives by vjp of jvp", f"{DOCS}/advanced-autodiff.html"),
+    ("forward-over-forward", "second derivatives by jvp of jvp", f"{DOCS}/_autosummary/jax.jvp.html"),
 )
 NEEDS = {"export": ("flatbuffers",)}
 FRAMEWORKS = ("jax", "linen", "nnx")

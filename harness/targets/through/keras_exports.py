@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from harness.targets.through import litert
 from harness.targets.wrap.keras_layer import BACKEND, tensor, to_numpy
 
 ONNX_TYPES = {"float32": "float", "float64": "double"}
@@ -44,18 +45,7 @@ def by_onnx_runtime(file: Path, x: np.ndarray) -> np.ndarray:
 
 
 def by_litert(file: Path, x: np.ndarray) -> np.ndarray:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(file), num_threads=1)
-    place = interpreter.get_input_details()[0]["index"]
-    try:
-        interpreter.resize_tensor_input(place, x.shape)
-        interpreter.allocate_tensors()
-    except Exception as error:
-        raise NotImplementedError(f"LiteRT refuses the model: {str(error).strip()[:120]}") from error
-    interpreter.set_tensor(place, x)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    return litert.run(file.read_bytes(), x)[0]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from harness.targets.through import keras_folds
 from harness.targets.through.keras_exports import FORMATS, exported
 from harness.targets.through.transformation import GRADIENTS, Transformation
 from harness.targets.wrap.keras_layer import KerasLayer, tensor, to_numpy
@@ -89,6 +90,9 @@ def prediction(name: str) -> Callable[..., dict[str, np.ndarray]]:
 
 def members(transformation: Transformation) -> dict[str, Any]:
     """What a subclass of KerasLayer has in place of its own."""
+    fold, _, by = transformation.name.rpartition("-")
+    if by in keras_folds.BY and fold in keras_folds.LINEAR:
+        return keras_folds.members(fold, by)
     if GRADIENTS not in transformation.keeps:
         return {"_step": prediction(transformation.name)}
     before = BEFORE[transformation.name]

@@ -1,4 +1,5 @@
-"""The transformations of our NumPy layer (numpy_folds.py) and of Keras layers (functions in keras_layer.py)."""
+"""The transformations of our NumPy layer (numpy_folds.py), of Keras layers (functions in keras_layer.py and
+keras_folds.py) and of TensorFlow's functions (tensorflow_folds.py)."""
 
 from __future__ import annotations
 
@@ -7,6 +8,46 @@ from harness.targets.through.transformation import PREDICTION, Transformation
 
 DOCS = "https://keras.io"
 NO_BACKWARD = "predict has no training step and no backward"
+
+KERAS_FOLDS = {
+    "fuse-conv": "after a convolution of all channels",
+    "fuse-grouped": "after a convolution in groups of channels",
+    "fuse-transposed": "after a transposed convolution",
+    "fuse-depthwise": "after a depthwise convolution",
+    "fuse-dense": "after a dense layer",
+}
+FOLDED_BY = (
+    (
+        "litert",
+        "TensorFlow's converter to LiteRT",
+        "https://ai.google.dev/edge/litert/models/convert_tf",
+        ("tensorflow", "ai_edge_litert"),
+    ),
+    (
+        "grappler",
+        "TensorFlow's graph optimizer",
+        "https://www.tensorflow.org/guide/graph_optimization",
+        ("tensorflow",),
+    ),
+)
+"""What comes after the name of a fold, who that is, where it is described, the modules that it needs."""
+
+
+def folded_by(framework: str, folds: tuple[str, ...]) -> tuple[Transformation, ...]:
+    return tuple(
+        Transformation(
+            f"{fold}-{by}",
+            framework,
+            f"{KERAS_FOLDS[fold]}, folded by {whose}",
+            source,
+            (PREDICTION,),
+            needs,
+            lacks="a fold is for prediction, and the folded model has no backward",
+        )
+        for by, whose, source, needs in FOLDED_BY
+        for fold in folds
+    )
+
 
 NUMPY = own_folds("numpy")
 KERAS = (
@@ -38,4 +79,6 @@ KERAS = (
             ("export-litert", "Model.export, run in LiteRT", "ai_edge_litert"),
         )
     ),
+    *folded_by("keras", tuple(KERAS_FOLDS)),
 )
+TENSORFLOW = folded_by("tensorflow", ("fuse-conv",))

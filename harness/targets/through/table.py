@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from harness.targets.through.jax_table import JAX
 from harness.targets.through.onnx_levels import ONNX_RUNTIME
-from harness.targets.through.other_tables import KERAS, NUMPY
+from harness.targets.through.other_tables import KERAS, NUMPY, TENSORFLOW
 from harness.targets.through.torch_table import TORCH
 from harness.targets.through.transformation import Transformation
 
-TABLE: tuple[Transformation, ...] = (*TORCH, *JAX, *NUMPY, *KERAS, *ONNX_RUNTIME)
+TABLE: tuple[Transformation, ...] = (*TORCH, *JAX, *NUMPY, *KERAS, *TENSORFLOW, *ONNX_RUNTIME)
 
 
 def of_framework(framework: str) -> dict[str, Transformation]:

@@ -22,6 +22,7 @@ ROOMS = {
     "numpy": "numpy_folds",
     "keras": "keras_layer",
     "onnxruntime": "onnx_runtime",
+    "tensorflow": "tensorflow_folds",
 }
 """Framework -> the module here that has `through(factory, transformation)` for its layers."""
 WRAPPERS = {

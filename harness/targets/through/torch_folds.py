@@ -26,7 +26,7 @@ from harness.targets.wrap.torch_module import TorchModule
 def fuse(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:  # noqa: ARG001 - prediction only
     """fuse_conv_bn_eval with a 1x1 convolution of weight 1, a group for each channel."""
     module = convolution(x, alone(x.shape[1]))
-    return convolved(fuse_conv_bn_eval(module, _constants(adapter, x)), x)
+    return convolved(fuse_conv_bn_eval(module, constants(adapter, x)), x)
 
 
 def fuse_conv(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:  # noqa: ARG001
@@ -53,7 +53,7 @@ def fuse_dense(adapter: TorchModule, x: Tensor, training: bool) -> Tensor:  # no
     """fuse_linear_bn_eval with a product that reverses the channels, which come last in it."""
     mixing = reversing(x.shape[1])
     mixed = inputs(x, mixing)
-    return multiplied(fuse_linear_bn_eval(dense(x, mixing), _constants(adapter, x)), mixed)
+    return multiplied(fuse_linear_bn_eval(dense(x, mixing), constants(adapter, x)), mixed)
 
 
 def _convolved(
@@ -65,10 +65,10 @@ def _convolved(
     transpose: bool = False,
 ) -> Tensor:
     mixed = inputs(x, mixing)
-    return convolved(fuse_conv_bn_eval(make(x, mixing), _constants(adapter, x), transpose), mixed)
+    return convolved(fuse_conv_bn_eval(make(x, mixing), constants(adapter, x), transpose), mixed)
 
 
-def _constants(adapter: TorchModule, x: Tensor) -> Any:
+def constants(adapter: TorchModule, x: Tensor) -> Any:
     """A copy of the layer in prediction mode. Raises NotImplementedError for what PyTorch does not fold."""
     if not isinstance(adapter.layer, nn.modules.batchnorm._BatchNorm):
         raise NotImplementedError(f"fuse_conv_bn_eval takes torch's batch norms, not {type(adapter.layer).__name__}")

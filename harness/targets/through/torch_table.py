@@ -1,5 +1,5 @@
-"""The transformations of torch modules: each a function in torch_calls.py, torch_programs.py, torch_folds.py or
-torch_own_folds.py."""
+"""The transformations of torch modules: each a function in torch_calls.py, torch_programs.py, torch_folds.py,
+torch_own_folds.py or torch_litert.py."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from harness.targets.through.own_folds import NO_PARAMETERS, own_folds
 from harness.targets.through.transformation import (
     GRADIENTS,
     PREDICTION,
+    SECOND,
     STATISTICS,
     TRAINING,
     Transformation,
@@ -15,6 +16,7 @@ from harness.targets.through.transformation import (
 DOCS = "https://docs.pytorch.org/docs/stable"
 FORWARD = (TRAINING, PREDICTION, STATISTICS)
 NO_BACKWARD = "no gradient is taken through it"
+NO_ORDER = "only second derivatives have an order"
 FUSION = f"{DOCS}/generated/torch.nn.utils.fusion"
 
 
@@ -58,6 +60,31 @@ TORCH = (
         )
     ),
     *own_folds("torch"),
+    *(
+        _torch(
+            name,
+            f"litert-torch, run in LiteRT{where}",
+            "https://github.com/google-ai-edge/litert-torch",
+            (PREDICTION,),
+            needs=("litert_torch", "ai_edge_litert"),
+            lacks="LiteRT is given the exported prediction; it has no backward",
+        )
+        for name, where in (
+            ("litert", ""),
+            ("fuse-conv-litert", ", after a convolution of all channels"),
+            ("fuse-grouped-litert", ", after a convolution in groups of channels"),
+            ("fuse-transposed-litert", ", after a transposed convolution"),
+            ("fuse-dense-litert", ", after a dense layer"),
+        )
+    ),
+    *(
+        _torch(name, what, f"{DOCS}/generated/torch.func.{of}.html", (SECOND,), lacks=NO_ORDER)
+        for name, what, of in (
+            ("forward-over-reverse", "second derivatives by torch.func, jvp of vjp", "hessian"),
+            ("reverse-over-forward", "second derivatives by torch.func, vjp of jvp", "vjp"),
+            ("forward-over-forward", "second derivatives by torch.func, jvp of jvp", "jvp"),
+        )
+    ),
     _torch("ddp", "DistributedDataParallel, one process", f"{DOCS}/notes/ddp.html"),
     _torch("accumulate", "other batches forward and back between", f"{DOCS}/notes/amp_examples.html"),
     _torch("no-grad", "forward under torch.no_grad", f"{DOCS}/notes/autograd.html", FORWARD, lacks=NO_BACKWARD),

@@ -16,7 +16,8 @@ class Transformation:
 
     name: str
     framework: str
-    """Whose layers it transforms: "torch", "jax", "nnx", "linen", "numpy", "keras" or "onnxruntime"."""
+    """Whose layers it transforms: "torch", "jax", "nnx", "linen", "numpy", "keras", "tensorflow" or
+    "onnxruntime"."""
     what: str
     source: str
     """Where it is described, or where its trouble with batch norm is."""

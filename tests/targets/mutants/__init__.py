@@ -5,6 +5,7 @@ Nothing in this package knows the project.
 """
 
 from tests.targets.mutants import (
+    branches,
     derivatives,
     forward,
     gradients,
@@ -34,7 +35,19 @@ def _mutants(*modules):
 
 SINGLE = (
     *_mutants(
-        moving, modes, variance, forward, gradients, subtle, sharded, sixteen_bits, stale, powers, options, derivatives
+        moving,
+        modes,
+        variance,
+        forward,
+        gradients,
+        subtle,
+        sharded,
+        sixteen_bits,
+        stale,
+        powers,
+        options,
+        derivatives,
+        branches,
     ),
     replicas.GradientNotReduced,
     replicas.FirstReplicaMoves,

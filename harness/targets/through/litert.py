@@ -1,0 +1,34 @@
+"""A model of LiteRT (TensorFlow Lite), run by its interpreter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def run(model: bytes, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """(y, the operators of the model). The model has one input and one output, and any batch size.
+
+    Raises NotImplementedError, with its reason, for a model that the interpreter does not take.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter: Any = Interpreter(model_content=model, num_threads=1)
+    place = interpreter.get_input_details()[0]["index"]
+    try:
+        interpreter.resize_tensor_input(place, x.shape)
+        interpreter.allocate_tensors()
+    except Exception as error:
+        raise NotImplementedError(f"LiteRT refuses the model: {str(error).strip()[:120]}") from error
+    interpreter.set_tensor(place, np.ascontiguousarray(x))
+    interpreter.invoke()
+    operators = [operator["op_name"] for operator in interpreter._get_ops_details()]
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), operators
+
+
+def must_be_folded(operators: list[str], into: str) -> None:
+    """Raises NotImplementedError where a scale is left beside what it was to be folded into."""
+    left = [operator for operator in operators if operator in ("MUL", "DIV", "RSQRT", "SUB")]
+    if left:
+        raise NotImplementedError(f"the converter folds no batch norm into {into}: {', '.join(left)} is left")
