@@ -89,7 +89,8 @@ def main() -> None:
     options = parser.parse_args()
     read = [json.loads(path.read_text(encoding="utf-8")) for path in options.files]
     records = [record for one in read for record in one["records"]]
-    options.out.write_text(page(records, read[0]["environment"], options.kernels), encoding="utf-8")
+    about = max((one["environment"] for one in read), key=lambda environment: environment["cores"])  # some run on one
+    options.out.write_text(page(records, about, options.kernels), encoding="utf-8")
 
 
 if __name__ == "__main__":
