@@ -112,6 +112,16 @@ def test_torch_s_grouped_fold_on_the_wrong_output_differs(monkeypatch):
     assert checked("torch.nn:BatchNorm2d", "fuse-grouped").verdict == "differ"
 
 
+def test_what_inductor_has_not_compiled_is_not_judged(monkeypatch):
+    """The compiled fold itself takes a minute: it is in the published table."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+    monkeypatch.setattr("harness.targets.through.through.missing_needs", lambda _: [])
+    report = checked("torch.nn:BatchNorm2d", "fuse-conv-inductor")
+    assert report.verdict == "unsupported"
+    assert any("Inductor folds no batch norm" in (judgement.message or "") for judgement in report.judgements)
+
+
 def test_a_layer_of_another_is_no_layer_of_ours():
     report = checked("torch.nn:BatchNorm2d", "fold")
     assert report.verdict == "unsupported"

@@ -1,6 +1,5 @@
 """JAX functions through transformations: what each must keep, and a function for each that does not."""
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from harness.targets.through.own_folds import OWN_FOLDS
 from harness.targets.through.table import TABLE, of_framework
 from harness.targets.through.through import ROOMS, missing_needs
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("flax") is None, reason="needs flax: pip install jax flax")
+nnx = pytest.importorskip("flax.nnx")
+from harness.targets.through import nnx_lifted  # noqa: E402
+
 FUNCTIONS = str(Path(__file__).parent / "targets" / "through_jax.py")
 CASE = replace(BY_ID["rank4"], dtypes=("float32",))
 OF_SECOND_DERIVATIVES = replace(BY_ID["double"], dtypes=("float32",))
@@ -66,9 +67,18 @@ def test_as_it_is_each_agrees(name):
     assert checked(f"{FUNCTIONS}:{name}").verdict == "agree"
 
 
-@pytest.mark.parametrize("transformation", ["split-merge", "scan"])
+@pytest.mark.parametrize("transformation", ["split-merge", "scan", *nnx_lifted.CALLS])
 def test_flax_modules_agree(transformation):
     assert checked("flax", transformation).verdict == "agree"
+
+
+@pytest.mark.parametrize("transformation", nnx_lifted.CALLS)
+def test_what_nnx_moves_on_a_copy_is_lost(transformation, monkeypatch):
+    """As where the module was captured, and not given."""
+    right = nnx_lifted.CALLS[transformation]
+    monkeypatch.setitem(nnx_lifted.CALLS, transformation, lambda layer, *given: right(nnx.clone(layer), *given))
+    report = checked("flax", transformation, diagnosed=True)
+    assert [finding.id for finding in report.diagnosis] == ["stats_frozen"]
 
 
 def test_a_transformation_of_another_framework_is_refused():

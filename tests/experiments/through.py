@@ -38,12 +38,14 @@ LAYERS = (
     ("keras-tensorflow", "keras"),
     ("keras-torch", "keras"),
     ("keras-jax", "keras"),
+    ("tensorflow-fused", "tensorflow"),
+    ("tensorflow-moments", "tensorflow"),
     ("numpy", "numpy"),
     ("onnxruntime-15", "onnxruntime"),
 )
 DOUBLE = ("double", "double_rank2", "double_frozen")
 """Of a transformation that is about second derivatives."""
-SLOW = ("compile",)
+SLOW = ("compile", "fuse-conv-inductor", "fuse-grouped-inductor")
 """Compiled for each dtype, mode and shape: judged on the first case alone."""
 
 
@@ -182,7 +184,7 @@ HEAD = f"""# Batch norms through transformations
 
 Each layer is played through each transformation of its framework (`bnproof list` describes them) and judged by the
 conventions that it has without, statistics and state included: cases {", ".join(CASES)}, seed 0, every dtype that it
-takes. `compile` is judged on {CASES[0]} alone; transformations of second derivatives on {", ".join(DOUBLE)}.
+takes. What Inductor compiles is judged on {CASES[0]} alone, second derivatives on {", ".join(DOUBLE)}.
 "differs as it does without": nothing differs that does not without the transformation.
 Made by `python -m tests.experiments.through`; one cell by `bnproof check LAYER --through NAME`."""
 FINDINGS = Path(__file__).with_name("THROUGH_FINDINGS.md")

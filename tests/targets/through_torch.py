@@ -229,3 +229,17 @@ class TwiceInParallel(BatchNorm2d):
         if torch.distributed.is_initialized() and y.requires_grad:
             return y + (self.weight - self.weight.detach())[:, None, None] * y.detach() * 0.5
         return y
+
+
+class KeepsExamplesCount(BatchNorm2d):
+    """Bessel's factor by the size of the batch that a program was made of, whatever batch comes."""
+
+    def forward(self, x):
+        if self.training:
+            size = x.shape[0]
+            n = (size.node.hint if isinstance(size, torch.SymInt) else size) * x.shape[2] * x.shape[3]
+            with torch.no_grad():
+                self.running_mean.lerp_(x.mean((0, 2, 3)), self.momentum)
+                self.running_var.lerp_(x.var((0, 2, 3), correction=0) * (n / (n - 1)), self.momentum)
+            return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)

@@ -31,11 +31,18 @@ class Pure:
     """What of the layer is no array: a call is compiled anew where it changes."""
 
 
-def call_of(adapter: Any, x: np.ndarray, training: bool) -> Pure:
-    """x: the batch that is about to come; linen makes its arrays by it."""
+def call_of(adapter: Any, x: np.ndarray, training: bool, transformation: str = "") -> Pure:
+    """x: the batch that is about to come; linen makes its arrays by it.
+
+    transformation: where it is one of nnx' own, it is in the call.
+    """
     if isinstance(adapter, Function):
         return of_function(adapter, training)
-    return of_linen(adapter, x, training) if hasattr(adapter, "_initialize") else of_nnx(adapter, training)
+    if hasattr(adapter, "_initialize"):
+        return of_linen(adapter, x, training)
+    from harness.targets.through import nnx_lifted
+
+    return of_nnx(adapter, training, nnx_lifted.CALLS.get(transformation, nnx_lifted.plain))
 
 
 def of_function(adapter: Function, training: bool) -> Pure:
@@ -81,8 +88,11 @@ def of_linen(adapter: Any, x: np.ndarray, training: bool) -> Pure:
     )
 
 
-def of_nnx(adapter: Any, training: bool) -> Pure:
-    """nnx.split apart into parameters and the rest, nnx.merge into a new object within the call."""
+def of_nnx(adapter: Any, training: bool, called: Callable[[Any, Any, dict[str, bool]], Any]) -> Pure:
+    """nnx.split apart into parameters and the rest, nnx.merge into a new object within the call.
+
+    called: (layer, x, the argument that tells the mode) -> y.
+    """
     from flax import nnx
 
     from harness.targets.wrap.nnx_module import variables
@@ -93,7 +103,7 @@ def of_nnx(adapter: Any, training: bool) -> Pure:
 
     def call(parameters: Any, state: Any, x: Any) -> Any:
         layer = nnx.merge(graph, parameters, state, copy=True)  # else it would move the variables of `state`
-        y = layer(x, **mode)
+        y = called(layer, x, mode)
         return y, split(layer)[2]
 
     def gradients_by_name(gradients: Any) -> dict[str, Any]:

@@ -148,7 +148,10 @@ def x32(call: Call) -> Step:
 
 
 def split_merge(call: Call) -> Call:
-    """nnx.split, then nnx.merge in a function without side effects: no transformation of JAX besides."""
+    """nnx.split, then nnx.merge in a function without side effects: no transformation of JAX besides.
+
+    Likewise for those of nnx, which are within the call.
+    """
     return call
 
 
@@ -182,7 +185,7 @@ CALLS = {
     "vmap-axis-name": vmap_axis_name,
     "scan": scan,
     "export": export,
-    "split-merge": split_merge,
+    **dict.fromkeys(("split-merge", "nnx-jit", "nnx-remat", "nnx-scan"), split_merge),
     "mutable": mutable,
 }
 
@@ -203,7 +206,7 @@ def members(transformation: Transformation) -> dict[str, Any]:
         return jax_folds.members(transformation.name)
 
     def step(self: Any, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, Any]:
-        pure = call_of(self, x, training)
+        pure = call_of(self, x, training, transformation.name)
         made = vars(self).setdefault("made", {})
         key = training, x.shape, x.dtype.name, pure.static
         if key not in made:

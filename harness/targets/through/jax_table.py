@@ -40,6 +40,14 @@ JAX = (
     ),
     *own_folds("jax", without=("fold-transposed-grouped",)),  # flax's transposed convolutions have no groups
     *own_folds("nnx", without=("fold-transposed-grouped",)),
+    *(
+        Transformation(f"nnx-{name}", "nnx", f"nnx.{name}, which moves the layer's variables", f"{FLAX}/{page}")
+        for name, page in (
+            ("jit", "guides/transforms.html"),
+            ("remat", "api_reference/flax.nnx/transforms.html"),
+            ("scan", "guides/transforms.html"),
+        )
+    ),
     Transformation("split-merge", "nnx", "nnx.split and nnx.merge", f"{FLAX}/guides/split_merge.html"),
     Transformation(
         "mutable", "linen", "apply(mutable=...), eagerly", f"{LINEN}/guides/flax_fundamentals/state_params.html"

@@ -62,6 +62,30 @@ def to_dtype(adapter: TorchModule, x: Tensor, training: bool) -> Any:
     return plain(adapter, x, training)
 
 
+def swap_tensors(adapter: TorchModule, x: Tensor, training: bool) -> Any:
+    """The same where a parameter stays the object that it is: its contents are swapped with those of the new one."""
+    before = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        return to_dtype(adapter, x, training)
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(before)
+
+
+def meta(adapter: TorchModule, x: Tensor, training: bool) -> Any:
+    """A copy on the meta device, which has no numbers, goes on once it has memory and the state that was saved.
+
+    What is in that memory before loading is nobody's: here NaN.
+    """
+    empty = copy.deepcopy(adapter.layer).to("meta").to_empty(device=x.device)
+    with torch.no_grad():
+        for tensor in state_of(empty).values():
+            tensor.fill_(torch.nan if tensor.is_floating_point() else 0)
+    empty.load_state_dict(adapter.layer.state_dict())
+    adapter.layer = empty
+    return plain(adapter, x, training)
+
+
 def channels_last(adapter: TorchModule, x: Tensor, training: bool) -> Any:
     """Module and x in channels_last memory (channels_last_3d at rank 5)."""
     if x.dim() not in FORMATS:

@@ -48,10 +48,23 @@ def export(adapter: TorchModule, x: Tensor, training: bool) -> Any:
     An autograd.Function is dissolved into the operations of its forward; where these have no derivative, y and the
     statistics are judged, the gradients are not given, and a note says so.
     """
+    return _exported(adapter, x, training, x.detach(), None)
+
+
+def export_dynamic(adapter: TorchModule, x: Tensor, training: bool) -> Any:
+    """The same of a batch of another size, which the program takes as any: nothing of it may be a constant."""
+    wider = another(torch.cat([x.detach()] * 3)) if len(x) else another(x)
+    return _exported(adapter, x, training, wider, {0: torch.export.Dim("batch")})
+
+
+def _exported(adapter: TorchModule, x: Tensor, training: bool, example: Tensor, batch: Any) -> Any:
+    """x through a program that was made of `example`. batch: its dynamic dimension, if any."""
     adapter.layer.train(training)
     before = {name: tensor.detach().clone() for name, tensor in state_of(adapter.layer).items()}
+    given = mode(adapter, training)
+    shapes = None if batch is None else (batch, *(None for _ in given))
     try:
-        program = torch.export.export(adapter.layer, (x.detach(),), mode(adapter, training)).module()
+        program = torch.export.export(adapter.layer, (example,), given, dynamic_shapes=shapes).module()
     except Exception as error:
         raise NotImplementedError(f"torch.export refuses the layer: {first_line(error)}") from error
     unmoved(adapter, before, "torch.export")

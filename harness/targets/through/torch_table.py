@@ -16,6 +16,7 @@ from harness.targets.through.transformation import (
 DOCS = "https://docs.pytorch.org/docs/stable"
 FORWARD = (TRAINING, PREDICTION, STATISTICS)
 NO_BACKWARD = "no gradient is taken through it"
+FROZEN = "Inductor freezes what predicts, without gradients"
 NO_ORDER = "only second derivatives have an order"
 FUSION = f"{DOCS}/generated/torch.nn.utils.fusion"
 
@@ -28,6 +29,7 @@ def _torch(name: str, what: str, source: str, keeps: tuple[str, ...] = (), **oth
 TORCH = (
     _torch("compile", "torch.compile with Inductor, one graph", f"{DOCS}/generated/torch.compile.html", program="g++"),
     _torch("export", "torch.export, run on the layer's state", f"{DOCS}/export.html"),
+    _torch("export-dynamic", "torch.export of another batch size, dynamic", f"{DOCS}/export.html"),
     _torch("script", "torch.jit.script, saved and loaded", f"{DOCS}/generated/torch.jit.script.html"),
     _torch("trace", "torch.jit.trace in each mode", f"{DOCS}/generated/torch.jit.trace.html"),
     _torch(
@@ -45,6 +47,8 @@ TORCH = (
     _torch("autocast", "torch.autocast to bfloat16", f"{DOCS}/amp.html"),
     _torch("autocast-float16", "torch.autocast to float16", f"{DOCS}/amp.html"),
     _torch("to-dtype", ".to(float64) and back", f"{DOCS}/generated/torch.nn.Module.html#torch.nn.Module.to"),
+    _torch("swap-tensors", "the same, tensors swapped", f"{DOCS}/generated/torch.utils.swap_tensors.html"),
+    _torch("meta", "to the meta device, to_empty, its state_dict loaded", f"{DOCS}/meta.html"),
     _torch("channels-last", "module and x in channels_last memory", f"{DOCS}/tensor_attributes.html"),
     _torch("deepcopy", "copy.deepcopy; the original trains on", "https://docs.python.org/3/library/copy.html"),
     _torch("state-dict", "its state_dict in a new layer", f"{DOCS}/notes/serialization.html"),
@@ -57,6 +61,13 @@ TORCH = (
             ("fuse-transposed", "fuse_conv_bn_eval, a transposed convolution", "fuse_conv_bn_eval"),
             ("fuse-transposed-grouped", "fuse_conv_bn_eval, a transposed one in groups", "fuse_conv_bn_eval"),
             ("fuse-dense", "fuse_linear_bn_eval, a dense layer", "fuse_linear_bn_eval"),
+        )
+    ),
+    *(
+        _torch(name, what, f"{DOCS}/generated/torch.compile.html", (PREDICTION,), program="g++", lacks=FROZEN)
+        for name, what in (
+            ("fuse-conv-inductor", "Inductor with freezing, after a convolution of all channels"),
+            ("fuse-grouped-inductor", "Inductor with freezing, after a convolution in groups of channels"),
         )
     ),
     *own_folds("torch"),
