@@ -5,6 +5,7 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,3 +186,21 @@ def test_all_are_judged_as_folds():
         table = of_framework("torch")
         assert all(torch_module.members(table[name])["folded"] for name in TORCH)
         assert "folded" not in torch_module.members(table["litert"])
+
+
+class OfFloat32:
+    """A LiteRT interpreter of a model that takes float32."""
+
+    def __init__(self, **_):
+        pass
+
+    def get_input_details(self):
+        return [{"index": 0, "dtype": np.float32}]
+
+
+def test_a_model_of_another_type_is_not_judged(monkeypatch):
+    """litert-torch makes a float32 model of our own layer in float64."""
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", SimpleNamespace(Interpreter=OfFloat32))
+    with pytest.raises(NotImplementedError, match="the converted model takes float32, not float64"):
+        litert.run(b"", np.zeros((2, 3)))

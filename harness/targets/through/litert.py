@@ -15,7 +15,10 @@ def run(model: bytes, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter: Any = Interpreter(model_content=model, num_threads=1)
-    place = interpreter.get_input_details()[0]["index"]
+    asked = interpreter.get_input_details()[0]
+    place, kind = asked["index"], np.dtype(asked["dtype"])
+    if kind != x.dtype:
+        raise NotImplementedError(f"the converted model takes {kind.name}, not {x.dtype.name}")
     try:
         interpreter.resize_tensor_input(place, x.shape)
         interpreter.allocate_tensors()
