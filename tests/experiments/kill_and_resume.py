@@ -1,6 +1,6 @@
 """A command is killed at random moments and resumed: the records are those of an undisturbed run.
 
-python -m tests.experiments.kill_and_resume check 100          # or: report 20, small-report 20, matrix 20
+python -m tests.experiments.kill_and_resume check 100          # or: report, few-images, small-report, matrix 20
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ def report(folder: Path) -> tuple[list[str], Path]:
     return ["report", "--quick", "--steps", "2", "--out", str(folder)], folder / "ledger.jsonl"
 
 
-SMALL = """
-import sys
+FEW_IMAGES = """
 from dataclasses import replace
 from harness.cli import full_report, report_runs, run_commands
 from harness.cli.app import main
@@ -54,15 +53,18 @@ data = load_sample()
 names = ("train_images", "train_labels", "test_images", "test_labels")
 few = replace(data, **{name: getattr(data, name)[:600] for name in names})
 run_commands.load_data = lambda _: few
+report_runs.find_spec = lambda _: None
+"""
+"""The report on 600 images and without throughput: every other part is the real one."""
+ONE_TARGET = """
 full_report.BUILT_IN = {"numpy": BUILT_IN["numpy"]}
 report_runs.installed = lambda: ("numpy",)
-report_runs.find_spec = lambda _: None
-main()
 """
-"""The report of one target, on 600 images and without throughput: every other part is the real one."""
+PROGRAMS = {"few-images": FEW_IMAGES + "main()", "small-report": FEW_IMAGES + ONE_TARGET + "main()"}
+"""Of the commands that are not bnproof's own."""
 
 
-def small_report(folder: Path) -> tuple[list[str], Path]:
+def two_seeds(folder: Path) -> tuple[list[str], Path]:
     return ["report", "--quick", "--steps", "2", "--seeds", "2", "--out", str(folder)], folder / "ledger.jsonl"
 
 
@@ -70,19 +72,20 @@ COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {
     "check": check,
     "matrix": matrix,
     "report": report,
-    "small-report": small_report,
+    "few-images": report,
+    "small-report": two_seeds,
 }
 
 
-def start(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    program = ["-c", SMALL] if "--seeds" in words else ["-m", "harness.cli"]
+def start(name: str, words: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    program = ["-c", PROGRAMS[name]] if name in PROGRAMS else ["-m", "harness.cli"]
     command = [sys.executable, *program, *words, "--resume", str(folder / "kept")]
     nothing = subprocess.DEVNULL
     return subprocess.Popen(command, cwd=ROOT, stdout=nothing, stderr=subprocess.PIPE)
 
 
-def finish(words: list[str], folder: Path) -> None:
-    process = start(words, folder)
+def finish(name: str, words: list[str], folder: Path) -> None:
+    process = start(name, words, folder)
     _, errors = process.communicate()
     if process.returncode not in (0, 1):
         raise SystemExit(f"status {process.returncode} after a resume: {errors.decode()}")
@@ -108,7 +111,7 @@ def main(name: str, kills: int, seed: int) -> None:
         whole = Path(temporary, "whole")
         words, result = COMMANDS[name](whole)
         started = time.monotonic()
-        finish(words, whole)
+        finish(name, words, whole)
         lasts = time.monotonic() - started
         expected = records(result)
         print(f"undisturbed: {lasts:.1f} s, {len(expected)} records", flush=True)
@@ -119,7 +122,7 @@ def main(name: str, kills: int, seed: int) -> None:
             words, result = COMMANDS[name](folder)
             of_this_run = 0
             while done < kills and of_this_run < 3:  # several deaths of one run
-                process = start(words, folder)
+                process = start(name, words, folder)
                 try:
                     process.communicate(timeout=rng.uniform(0.0, lasts))
                     break  # it was faster than the kill
@@ -127,7 +130,7 @@ def main(name: str, kills: int, seed: int) -> None:
                     process.send_signal(signal.SIGKILL)
                     process.communicate()
                     done, of_this_run = done + 1, of_this_run + 1
-            finish(words, folder)
+            finish(name, words, folder)
             if records(result) != expected:
                 shutil.copy(result, ROOT / "different.json")
                 raise SystemExit(f"after {of_this_run} kills the records differ: different.json")
