@@ -209,6 +209,11 @@ def test_numbers_that_are_equal_in_float64_are_not_shown_twice():
     assert distinct(0.1, 0.1) == ("0.10000000000000001", "quite that")
 
 
+def test_what_is_a_little_within_its_bound_is_not_shown_as_1():
+    done = bnproof("check", "numpy", "--case", "two_values")
+    assert "dbeta 0.999" in done.stdout
+
+
 def test_a_failure_says_how_many_elements_and_how_far():
     assert failure_line(judgement(0.5, 0.25)) == (
         "rank4 in float32, step 1 (train): dx(0, 2) is 0.5, not 0.25: 3.25 bounds away; "

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.experiments.fuzz_readers import changed, readers
-from tests.experiments.outside_readers import an_environment, index_page, under_a_checksum, zipped
+from tests.experiments.outside_readers import an_environment, expected_of_a_script, index_page, under_a_checksum, zipped
 
 FILES = 40
 
@@ -36,6 +36,15 @@ def test_every_reader_reads_what_is_right_and_refuses_the_rest_in_one_line(known
 
 BEFORE_CALENDARS = b'{"type":"header","made":"0001-01-01T00:00:00+14:00"}\n'
 HEADER_IS_NO_PYTHON = {"x.npy": b"\x93NUMPY\x01\x00\x06\x00{'a':\n"}
+
+
+def of_other_arrays(dtype):
+    def change(content):
+        return content.replace(b"<f8", dtype.encode())
+
+    return under_a_checksum(expected_of_a_script(), change, random.Random(0))
+
+
 ENVIRONMENT = json.loads(an_environment())
 
 
@@ -53,6 +62,8 @@ ENVIRONMENT = json.loads(an_environment())
         ("package index", index_page().replace(b"2024-06", b"2024-96")),
         ("package index", index_page().replace(b'">=3.9"', b"39")),
         ("expected values kept", under_a_checksum(b"0000[]\n", bytes, random.Random(0))),
+        ("expected values kept", of_other_arrays("<4a")),  # read with a warning of NumPy's
+        ("expected values kept", of_other_arrays("<i8")),
     ],
 )
 def test_what_was_once_a_traceback(name, content, known, tmp_path):

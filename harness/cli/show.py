@@ -12,6 +12,7 @@ from harness.judge.coverage import not_judged
 from harness.judge.judgement import Judgement, Kind, Verdict, counts
 from harness.judge.report import TargetReport
 from harness.observables import column
+from reports.formats import short
 
 
 def report(report: TargetReport, request: CheckRequest) -> None:
@@ -29,7 +30,7 @@ def report(report: TargetReport, request: CheckRequest) -> None:
     out.print(f"  conventions ({escape(report.source)}): {conventions_line(report)}", highlight=False, soft_wrap=True)
     worst = worst_ratios(report.judgements)
     if worst:
-        pieces = [f"{name} {ratio:.2g}" for name, ratio in worst.items()]
+        pieces = [f"{name} {short(ratio)}" for name, ratio in worst.items()]
         out.print("  largest error/bound: " + ", ".join(pieces), highlight=False, soft_wrap=True)
     for finding in report.diagnosis:
         out.print(f"  [red]{finding.id}[/]: {escape(finding.text)}", soft_wrap=True)

@@ -10,7 +10,7 @@ from harness.judge.basis import basis
 from harness.judge.coverage import not_judged
 from harness.judge.judgement import counts
 from harness.judge.report import TargetReport, worst_of_each_case
-from reports.formats import markdown_text
+from reports.formats import markdown_text, short
 
 FAILURES_SHOWN = 10
 MARKS = {"agree": "✓", "known": "✓"}
@@ -32,7 +32,7 @@ def summary(reports: Sequence[TargetReport], outdated: Sequence[str]) -> str:
 
 def row(report: TargetReport) -> str:
     compared = ", ".join(f"{count} {verdict}" for verdict, count in counts(report.judgements).items() if count)
-    worst = ", ".join(f"{name} {ratio:.2g}" for name, ratio in worst_ratios(report.judgements).items())
+    worst = ", ".join(f"{name} {short(ratio)}" for name, ratio in worst_ratios(report.judgements).items())
     verdict = ", ".join(filter(None, [report.verdict, basis(report), not_judged(report)]))
     mark = MARKS.get(report.verdict, "✗")
     return f"| {markdown_text(report.target)} | {mark} {markdown_text(verdict)} | {compared} | {markdown_text(worst)} |"

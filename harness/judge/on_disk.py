@@ -23,6 +23,7 @@ NAMES = [field.name for field in fields(Expected)]
 
 FLOATS = (np.float16, np.float32, np.float64, np.longdouble)
 """What can be read again by its name; a subclass of np.floating, such as quadruple precision, need not be."""
+DTYPES = [np.dtype(kind).str for kind in FLOATS]
 
 
 class NotKeptError(Exception):
@@ -117,6 +118,8 @@ class _Reader:
         return Shares(*(self.get(each) for each in content))
 
     def _array(self, dtype: str, shape: list[int], order: list[int], start: int) -> np.ndarray:
+        if dtype not in DTYPES:
+            raise ValueError(f"its arrays are no {dtype}")
         which = f"{dtype} {shape} {order} {start}"
         if which not in self._arrays:
             count = math.prod(shape)
