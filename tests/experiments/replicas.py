@@ -103,8 +103,8 @@ def lockstep_lines(summaries: list[dict[str, Any]]) -> list[str]:
         "## Data-parallel training in lockstep with one device",
         "",
         "`bnproof lockstep --replicas 4 --steps 235`: LeNet on Fashion-MNIST in float64, one epoch, the same batches. "
-        "The yardstick is how far the framework's own training gets from itself after a start one ulp off; a tensor "
-        "may be 10 times as far apart.",
+        "The yardstick is how far PyTorch's or JAX's training, the nearer one, gets from itself with everything "
+        "relabelled; a tensor may be 10 times as far apart.",
         "",
         "| trainings | steps | tensors | furthest | apart | yardstick | of what is allowed | comparisons out |",
         "|---|---|---|---|---|---|---|---|",
