@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from reference import layer_formulas, second_derivative_bounds
+from reference.error_bounds import moving_bound, precision_of
 from reference.layer_formulas import Layer
 from tests.experiments.every_rounding import ATTACKED, ROOTS, WEIGHTED, OfDerivatives, OfLayers, evolved
 from tests.experiments.evolve.directed import Directed
@@ -134,3 +135,35 @@ def test_forward_mode_of_quotients_apart(monkeypatch):
     monkeypatch.setattr(Layer, "projection", lambda layer, _: projection(layer, 3.0))
     monkeypatch.setattr(second_derivative_bounds, "x_and_m_apart", second_derivative_bounds.by_shift)
     assert greatest_ratio(FAR_FROM_ZERO_AND_NARROW, "ty", second.by_quotients_apart) > 1
+
+
+def averages(old: Any, new: Any, keep: Any, weight: Any, one: Any) -> list[Any]:
+    """keep and weight: each rounded once; or the other is taken from 1."""
+    return [
+        keep * old + (one - keep) * new, (one - weight) * old + weight * new, keep * old + weight * new,
+        old + weight * (new - old), old + (one - keep) * (new - old), old - (old - new) * weight,
+        new - keep * (new - old), new - (one - weight) * (new - old),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("n", [None, 2, 3, 7])
+def test_no_form_of_a_moving_average_is_beyond_its_bound_and_one_attains_it(n):
+    """n: with Bessel's factor, of the variance or of its weight."""
+    rng, greatest = np.random.default_rng(1), 0.0
+    for keep in (0.9, 0.5, 0.001, 0.999, 0.99999):
+        new = rng.normal(size=400) * 10.0 ** rng.uniform(-3, 3, 400)
+        old = np.where(rng.random(400) < 0.5, new * (1 + 1e-3 * rng.normal(size=400)), rng.normal(size=400))
+        old = np.where(rng.random(400) < 0.2, 0.0, old)
+        of = Roundings()
+        k, w = (of.result(np.full(400, a), [], 1.0) for a in (keep, 1 - keep))
+        a, b, one = of.number(old), of.number(new), of.number(np.ones(400))
+        if n is None:
+            factor, of_var, forms = 1.0, 0.0, averages(a, b, k, w, one)
+        else:
+            factor, of_var = n / (n - 1), 4 * UNIT * np.abs(new) * n / (n - 1)  # LayerBounds._carry
+            above, below = (of.number(np.full(400, float(count))) for count in (n, n - 1))
+            forms = averages(a, b * (above / below), k, w, one) + averages(a, b * above / below, k, w, one)
+            forms += [(one - w) * a + (w * above / below) * b, k * a + ((one - k) * (above / below)) * b]
+        bound = moving_bound(0.0, old, new * factor, of_var, keep, 1 - keep, precision_of("float32"))
+        greatest = max(greatest, *(float((form.greatest_error / bound).max()) for form in forms))
+    assert 0.99 < greatest <= 1
