@@ -22,6 +22,12 @@ ALLOWED = 10.0
 FLOOR = 2 * math.log2(24 * 24 * BATCH_SIZE)
 """Units of roundoff that are allowed at least: what two pairwise sums over a batch's pixels may be apart. What rounds
 the same however it is labelled, as a constant that is rounded once, is within that."""
+TWO_MAY_DIFFER = 3.0
+"""Where two frameworks are compared, PyTorch's operations and NumPy: without it they were up to 9 times the yardstick
+apart, over ten seeds in float32."""
+
+CANCELLED = ("conv1.bias", "conv2.bias", "dense1.bias", "dense2.bias")
+"""Batch norm subtracts the mean, and these with it: their gradients are rounding alone, and have no relative size."""
 
 
 class Yardstick:
@@ -62,14 +68,20 @@ class Yardstick:
     def from_itself(self, tensors: dict[str, Weights], name: str) -> tuple[float, str]:
         """(how far a framework is from its twins, in the root mean square, which framework): the middle of them.
 
-        Of an even number, the lower of the two in the middle: one framework that sums badly, or does not sum the same
-        twice, must not widen what it is measured by.
+        One that sums badly, or does not sum the same twice, must not widen what it is measured by. Nothing says which
+        of two that is: the further one counts, but no more than TWO_MAY_DIFFER times the nearer. Where rounding alone
+        moves a tensor, the framework counts that it moves furthest.
         """
         apart = []
         for framework, twins in self.twins.items():
             squares = [distance(tensors[twin][name], tensors[framework][name]) ** 2 for twin in twins]
             apart.append((math.sqrt(sum(squares) / len(squares)), framework))
-        return sorted(apart)[(len(apart) - 1) // 2]
+        if name in CANCELLED:
+            return max(apart)
+        apart.sort()
+        if len(apart) == 2:
+            return min(apart[1], (TWO_MAY_DIFFER * apart[0][0], apart[0][1]))
+        return apart[(len(apart) - 1) // 2]
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

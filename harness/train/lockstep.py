@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.train.distances import Yardstick
+from harness.train.distances import CANCELLED, Yardstick
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.implementations import (
     lockstep_function,
@@ -32,8 +32,6 @@ from reference.lenet import Weights, initial_weights
 TWINS = 2
 """How often each framework is trained relabelled: one may by chance be near where the rounding is not."""
 TEST_IMAGES = 256  # a training evaluates after every chunk; nothing of that is used here
-CANCELLED = ("conv1.bias", "conv2.bias", "dense1.bias", "dense2.bias")
-"""Batch norm subtracts the mean, and these with it: their gradients are rounding alone, and have no relative size."""
 
 
 def comparison_steps(steps: int, per_epoch: int) -> list[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.train.distances import ALLOWED
+from harness.train.distances import ALLOWED, TWO_MAY_DIFFER
 from harness.train.fashion_mnist import FashionMnist, load
 from harness.train.implementations import installed
 from harness.train.lockstep import TWINS, Lockstep, lockstep
@@ -176,6 +176,9 @@ images and kernels turned or mirrored, the examples within each batch in another
 same training; only its sums are added in another order. Of the frameworks' distances from themselves (root mean square
 over the {TWINS}, furthest step so far) the middle one is the yardstick, and two frameworks may be {ALLOWED:g} times as
 far apart.
+
+Where two are compared, the further of the two distances counts, but no more than {TWO_MAY_DIFFER:g} times the
+nearer; of a bias before batch norm, which rounding alone moves, the furthest.
 
 Why {ALLOWED:g}: two honest frameworks are about as far apart as one is from itself, relabelled, but a distance is
 sometimes of a few numbers that err together, one of {TWINS} twins may by chance be near, and one framework may add in
