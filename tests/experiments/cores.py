@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import place
-from harness.bench.figures import FLOP_PER_EXAMPLE, spread
+from harness.bench.figures import spread
 from harness.bench.options import ThroughputOptions
 from harness.bench.throughput import IMAGES, ask, data_file, images, worker
-from harness.bench.worker import MATMUL, WorkerSpec
+from harness.bench.worker import WorkerSpec
 from harness.record.environment import environment
 from harness.train.fashion_mnist import load
 from harness.train.implementations import MODULES, installed
@@ -40,17 +40,15 @@ def kept_to(cores: int) -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = variable
 
 
-def measure(rounds: int) -> tuple[dict[str, dict[int, list[dict[str, Any]]]], dict[int, float], int]:
-    """(framework -> cores -> its rounds, cores -> FLOP/s of a matrix product, examples in a round)."""
+def measure(rounds: int) -> tuple[dict[str, dict[int, list[dict[str, Any]]]], int]:
+    """(framework -> cores -> its rounds, examples in a round)."""
     data = load()
     options = ThroughputOptions(rounds)
     with ExitStack() as stack:
         path = str(stack.enter_context(data_file(data, options)))
-        processes, rates = {}, {}
+        processes = {}
         for cores in CORES:
             with kept_to(cores):
-                instrument = stack.enter_context(worker(WorkerSpec(MATMUL, "cpu", path)))
-                rates[cores] = ask(instrument, 0, MATMUL)["flops"]
                 for name in installed():
                     module = place.module(MODULES[name])
                     processes[name, cores] = stack.enter_context(worker(WorkerSpec(module, "cpu", path)))
@@ -60,10 +58,10 @@ def measure(rounds: int) -> tuple[dict[str, dict[int, list[dict[str, Any]]]], di
         for number in range(rounds + 1):
             for name, cores in processes if number % 2 else reversed(processes):
                 found[name][cores].append(ask(processes[name, cores], number, name))
-    return found, rates, images(IMAGES, data.train_images, "cpu")
+    return found, images(IMAGES, data.train_images, "cpu")
 
 
-def page(found: dict[str, dict[int, list[dict[str, Any]]]], rates: dict[int, float], examples: int) -> str:
+def page(found: dict[str, dict[int, list[dict[str, Any]]]], examples: int) -> str:
     rounds = len(next(iter(found.values()))[1]) - 1
     lines = [
         "# A second core",
@@ -71,20 +69,18 @@ def page(found: dict[str, dict[int, list[dict[str, Any]]]], rates: dict[int, flo
         f"Made by `python -m tests.experiments.cores` on {environment().processor}: epochs of {examples:,} images,",
         f"{rounds} rounds of a process on one core and one on two, in turn. Ratio: one core's time / two's, median",
         "and quartiles. Distant cores gain less from each other: `bnproof bench training` says how far they are.",
-        "Share: of the rate at which so many cores multiply large matrices.",
         "",
-        "| framework | how a step ran | clock | examples/s, 1 core | 2 cores | ratio | share, 1 core | 2 cores |",
-        "|---|---|---|---:|---:|---:|---:|---:|",
+        "| framework | how a step ran | clock | examples/s, 1 core | 2 cores | ratio |",
+        "|---|---|---|---:|---:|---:|",
     ]
     for name, of_cores in found.items():
         for clock, field in (("step", "step_seconds"), ("end to end", "seconds")):
             taken = {cores: [r[field] for r in rounds[1:]] for cores, rounds in of_cores.items()}
             speed = {cores: examples / spread(seconds).median for cores, seconds in taken.items()}
             ratio = spread([one / two for one, two in zip(taken[1], taken[2], strict=True)])
-            share = {cores: speed[cores] * FLOP_PER_EXAMPLE / rates[cores] for cores in CORES}
             lines.append(
                 f"| {name} | {of_cores[2][-1]['how']} | {clock} | {speed[1]:,.0f} | {speed[2]:,.0f} | "
-                f"**{ratio.median:.2f}** ({ratio.low:.2f} to {ratio.high:.2f}) | {share[1]:.0%} | {share[2]:.0%} |"
+                f"**{ratio.median:.2f}** ({ratio.low:.2f} to {ratio.high:.2f}) |"
             )
     return "\n".join(lines) + "\n"
 
