@@ -70,7 +70,7 @@ class LockstepRecord:
     self_distance: float
     """The yardstick: how far `self` has got from its own training with everything relabelled."""
     self: str
-    """The framework whose distance from itself that was: the middle one."""
+    """The framework whose distance from itself that was: which one counts, `Yardstick.from_itself` says."""
     allowed: float
     """How many yardsticks the distance may be."""
     last: bool = True
