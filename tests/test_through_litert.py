@@ -16,6 +16,7 @@ from harness.judge.judgement import Verdict
 from harness.targets.in_process import InProcessTarget
 from harness.targets.load import load
 from harness.targets.through import litert
+from harness.targets.through.mixing import must_be_folded
 from harness.targets.through.other_tables import KERAS_FOLDS
 from harness.targets.through.table import of_framework
 from harness.targets.through.through import missing_needs
@@ -169,10 +170,16 @@ def test_a_wrong_fold_of_tensorflow_differs(name, layer):
 # --- what is not folded ---
 
 
-def test_a_scale_that_is_left_is_told():
-    litert.must_be_folded(["TRANSPOSE", "CONV_2D", "DELEGATE"], "Conv2D")
-    with pytest.raises(NotImplementedError, match="folds no batch norm into Conv3D: MUL is left"):
-        litert.must_be_folded(["CONV_3D", "MUL", "ADD"], "Conv3D")
+FOLDED = (["TRANSPOSE", "CONV_2D", "DELEGATE"], ["Placeholder", "Const", "Conv2D", "BiasAdd", "Identity"])
+"""By LiteRT's names, and by TensorFlow's."""
+
+
+@pytest.mark.parametrize("operators", FOLDED)
+def test_a_scale_that_is_left_is_told(operators):
+    must_be_folded(operators, "Conv3D", "Grappler")
+    for left in ("MUL", "DIV", "RSQRT", "SUB", "Mul", "RealDiv", "Rsqrt", "Sub", "FusedBatchNormV3"):
+        with pytest.raises(NotImplementedError, match=f"^Grappler folds no batch norm into Conv3D: {left} is left"):
+            must_be_folded([*operators, left], "Conv3D", "Grappler")
 
 
 def test_all_are_judged_as_folds():

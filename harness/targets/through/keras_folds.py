@@ -13,7 +13,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from harness.targets.through import litert
 from harness.targets.through.mixing import Mixing, alone, must_be_finite, reversing, reversing_in_groups
 from harness.targets.wrap.keras_layer import BACKEND, KerasLayer
 
@@ -91,28 +90,20 @@ def model_of(adapter: KerasLayer, x: np.ndarray, linear: Linear, mixing: Mixing)
 
 
 def by_litert(model: Any, x: np.ndarray, into: str) -> np.ndarray:
-    """TensorFlow's converter to LiteRT, whose interpreter runs what it has left."""
     import tensorflow as tf
 
-    try:
-        converted = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    except Exception as error:
-        raise NotImplementedError(f"LiteRT's converter refuses {x.dtype.name}: {type(error).__name__}") from error
-    y, operators = litert.run(converted, x)
-    litert.must_be_folded(operators, into)
-    return y
+    from harness.targets.through import tensorflow_folds
+
+    return tensorflow_folds.by_converter(tf.lite.TFLiteConverter.from_keras_model(model), x, into)
 
 
 def by_grappler(model: Any, x: np.ndarray, into: str) -> np.ndarray:
-    """The optimizer that is behind tf.function, on the graph with its variables frozen."""
     import tensorflow as tf
 
-    from harness.targets.through import tensorflow_graph
+    from harness.targets.through import tensorflow_folds
 
     shape = tf.TensorSpec((None, *x.shape[1:]), x.dtype.name)
-    y, operators = tensorflow_graph.optimized(tf.function(lambda x: model(x, training=False)), shape, x)
-    tensorflow_graph.must_be_folded(operators, into)
-    return y
+    return tensorflow_folds.by_grappler(tf.function(lambda x: model(x, training=False)), shape, x, into)
 
 
 BY = {"litert": by_litert, "grappler": by_grappler}

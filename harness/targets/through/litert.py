@@ -28,10 +28,3 @@ def run(model: bytes, x: np.ndarray) -> tuple[np.ndarray, list[str]]:
     interpreter.invoke()
     operators = [operator["op_name"] for operator in interpreter._get_ops_details()]
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), operators
-
-
-def must_be_folded(operators: list[str], into: str) -> None:
-    """Raises NotImplementedError where a scale is left beside what it was to be folded into."""
-    left = [operator for operator in operators if operator in ("MUL", "DIV", "RSQRT", "SUB")]
-    if left:
-        raise NotImplementedError(f"the converter folds no batch norm into {into}: {', '.join(left)} is left")

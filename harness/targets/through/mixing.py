@@ -7,10 +7,14 @@ as all of x is finite.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+SCALES = ("mul", "div", "realdiv", "rsqrt", "sub")
+"""Operators that a batch norm has and a folded one has not, as TensorFlow and LiteRT call them, in small letters."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,16 @@ def must_be_finite(finite: Any) -> None:
     """finite: of each element of x, by whichever framework. Raises NotImplementedError where one is not."""
     if not finite.all():
         raise NotImplementedError("0 times what is not finite is not 0: all channels would be spoiled")
+
+
+def must_be_folded(operators: Sequence[str], into: str, by: str) -> None:
+    """operators: what `by`, a converter or optimizer, has left of a layer with a batch norm after it.
+
+    Raises NotImplementedError where a scale is among them: then it has not been folded.
+    """
+    left = [name for name in operators if name.lower() in SCALES or "batchnorm" in name.lower()]
+    if left:
+        raise NotImplementedError(f"{by} folds no batch norm into {into}: {', '.join(left)} is left")
 
 
 def alone(channels: int) -> Mixing:

@@ -12,25 +12,30 @@ import numpy as np
 import tensorflow as tf
 
 from harness.targets.through import litert, tensorflow_graph
-from harness.targets.through.mixing import must_be_finite, reversing
+from harness.targets.through.mixing import must_be_finite, must_be_folded, reversing
 from harness.targets.through.transformation import Transformation
 
 
 def by_grappler(function: Any, shape: Any, x: np.ndarray, into: str) -> np.ndarray:
+    """The optimizer that is behind tf.function, on its graph with the variables frozen."""
     y, operators = tensorflow_graph.optimized(function, shape, x)
-    tensorflow_graph.must_be_folded(operators, into)
+    must_be_folded(operators, into, "Grappler")
     return y
 
 
 def by_litert(function: Any, shape: Any, x: np.ndarray, into: str) -> np.ndarray:
-    """Raises NotImplementedError for what LiteRT's converter does not take."""
     concrete = function.get_concrete_function(shape)
+    return by_converter(tf.lite.TFLiteConverter.from_concrete_functions([concrete], function), x, into)
+
+
+def by_converter(converter: Any, x: np.ndarray, into: str) -> np.ndarray:
+    """y by LiteRT's interpreter. Raises NotImplementedError for what TensorFlow's converter to it does not take."""
     try:
-        converted = tf.lite.TFLiteConverter.from_concrete_functions([concrete], function).convert()
+        converted = converter.convert()
     except Exception as error:
         raise NotImplementedError(f"LiteRT's converter refuses {x.dtype.name}: {type(error).__name__}") from error
     y, operators = litert.run(converted, x)
-    litert.must_be_folded(operators, into)
+    must_be_folded(operators, into, "LiteRT's converter")
     return y
 
 

@@ -35,10 +35,3 @@ def optimize(graph: Any, fetched: list[str]) -> Any:
     outputs.node_list.value.extend(fetched)
     meta.collection_def["train_op"].CopyFrom(outputs)
     return tf_optimizer.OptimizeGraph(config, meta)
-
-
-def must_be_folded(operators: list[str], into: str) -> None:
-    """Raises NotImplementedError where a scale is left beside what it was to be folded into."""
-    left = [name for name in operators if name in ("Mul", "RealDiv", "Rsqrt", "Sub") or "BatchNorm" in name]
-    if left:
-        raise NotImplementedError(f"Grappler folds no batch norm into {into}: {', '.join(left)} is left")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.targets.through import litert as runtime
-from harness.targets.through.mixing import Mixing, reversing, reversing_in_groups
+from harness.targets.through.mixing import Mixing, must_be_folded, reversing, reversing_in_groups
 from harness.targets.through.torch_convolutions import computed_in, convolution, convolved, dense, inputs, transposed
 from harness.targets.through.torch_folds import constants
 from harness.targets.through.torch_layer import first_line
@@ -80,5 +80,5 @@ class _Converted:
             raise NotImplementedError(f"litert-torch refuses {x.dtype}: {reason}") from error
         y, operators = runtime.run(content, x.numpy())
         if self.folded_into:
-            runtime.must_be_folded(operators, self.folded_into)
+            must_be_folded(operators, self.folded_into, "litert-torch")
         return torch.from_numpy(y)
