@@ -53,6 +53,13 @@ class Layer:
         """The same where s is made anew for each product, factor by factor; as in (gamma x/std) T/std/n."""
         return self.difference(PRODUCTS, PRODUCTS)
 
+    def difference_of_sums(self, additions: int) -> Quantity:
+        """The same where x s and m s are products of one s, each added to so many things, two at most, before they
+        meet. Of sums in any order d_regrouped has as many roundings."""
+        if self.r.arithmetic.summation == "any":
+            return self.d_regrouped
+        return self.difference(1.0 + additions, 1.0 + additions)
+
     def difference(self, of_x: float, of_m: float) -> Quantity:
         """x s - m s over s, by how often each of the two is rounded before they meet."""
         arithmetic, u = self.r.arithmetic, self.r.arithmetic.unit

@@ -175,6 +175,17 @@ class Forms:
         return self.layer.d_regrouped * self.layer.r
 
     @cached_property
+    def x_hat_along_gamma(self) -> Quantity:
+        """The same where x s and m s are each added to something before they meet: x scale + shift in forward over
+        forward, along gamma."""
+        return self.layer.difference_of_sums(1) * self.layer.r
+
+    @cached_property
+    def x_hat_along_x(self) -> Quantity:
+        """The same along x: they are added to two things."""
+        return self.layer.difference_of_sums(2) * self.layer.r
+
+    @cached_property
     def x_hat_by_shift(self) -> Quantity:
         return x_and_m_apart(self.layer) * self.layer.r
 
@@ -253,7 +264,7 @@ class Forms:
         """sum(rows r (of - mean - xh f projection))."""
         r = self.layer.r
         for factor, projection in product((rows, centred), projections):
-            terms = (of * r, -(mean * r), -(self.x_hat * (projection * self.f * r)))
+            terms = (of * r, -(mean * r), -(self.x_hat_along_gamma * (projection * self.f * r)))
             yield added(*(loose(factor * term) for term in terms)).sum()
 
     @cached_property
@@ -266,7 +277,7 @@ class Forms:
 
     def _closed(self, h: Quantity, c: Quantity) -> Quantity:
         """gamma r^2 (xh ((2 f^2 + f^3) h c - f T) - f (a' c + g' h)) + ddgamma r (g' - xh f c), multiplied out."""
-        r, f, x_hat = self.layer.r, self.f, self.x_hat
+        r, f, x_hat = self.layer.r, self.f, self.x_hat_along_x
         square, slope = self.layer.gamma * r * r, self.ddgamma * r
         factors = (
             (x_hat, square * self.curvature * h * c),

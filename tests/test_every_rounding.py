@@ -46,8 +46,8 @@ def test_no_formula_is_beyond_its_bound(title):
     for seed in range(2):
         best = evolved(ATTACKED[title], seed, 2 + seed, generations=2, channels=32)
         assert max(greatest.ratio for greatest in best.values()) <= 1
-        if title != "Forward mode and second derivatives":
-            assert max(greatest.ratio for (name, _), greatest in best.items() if name == "y") > 0.99
+        of_layers = [greatest.ratio for (name, _), greatest in best.items() if name == "y"]
+        assert max(of_layers, default=1.0) > 0.99
 
 
 # --- what the bounds lacked ---
@@ -113,28 +113,68 @@ FAR_FROM_ZERO_AND_NARROW = {
 }  # fmt: skip
 
 
-def greatest_ratio(channel: dict[str, Any], observable: str, forward: second.Forward) -> float:
+def greatest_ratio(
+    channel: dict[str, Any], observable: str, way: second.Way, summation: str = "any", of_batch: Any = WEIGHTED
+) -> float:
     directed = Directed(**{name: np.float32(a)[..., None] for name, a in channel.items()})
-    way, roots = second.reverse_over_forward(forward), ROOTS["reciprocal root"]
-    of = OfDerivatives().ratios_of(directed, Setting(1e-5, INSIDE, 0.1, True), way, second.RESULT, WEIGHTED, roots)
-    return float(of[observable].max())
+    setting, roots = Setting(1e-5, INSIDE, 0.1, True), ROOTS["reciprocal root"]
+    ratios = OfDerivatives(summation).ratios_of(directed, setting, way, second.RESULT, of_batch, roots)
+    return float(ratios[observable].max())
 
 
 @pytest.mark.parametrize("forward", [second.by_quotients_apart, second.by_quotients_of_rows])
 def test_second_derivatives_of_quotients_apart(monkeypatch, forward):
     """x/std and mean/std round apart in y, and in what is derived from it."""
-    assert greatest_ratio(FAR_FROM_ZERO, "dgamma2", forward) <= 1
+    assert greatest_ratio(FAR_FROM_ZERO, "dgamma2", second.reverse_over_forward(forward)) <= 1
     projection = Layer.projection
     monkeypatch.setattr(Layer, "projection", lambda layer, _: projection(layer, 3.0))
-    assert greatest_ratio(FAR_FROM_ZERO, "dgamma2", forward) > 1.1
+    assert greatest_ratio(FAR_FROM_ZERO, "dgamma2", second.reverse_over_forward(forward)) > 1.1
 
 
 def test_forward_mode_of_quotients_apart(monkeypatch):
-    assert greatest_ratio(FAR_FROM_ZERO_AND_NARROW, "ty", second.by_quotients_apart) <= 1
+    way = second.reverse_over_forward(second.by_quotients_apart)
+    assert greatest_ratio(FAR_FROM_ZERO_AND_NARROW, "ty", way) <= 1
     projection = Layer.projection
     monkeypatch.setattr(Layer, "projection", lambda layer, _: projection(layer, 3.0))
     monkeypatch.setattr(second_derivative_bounds, "x_and_m_apart", second_derivative_bounds.by_shift)
-    assert greatest_ratio(FAR_FROM_ZERO_AND_NARROW, "ty", second.by_quotients_apart) > 1
+    assert greatest_ratio(FAR_FROM_ZERO_AND_NARROW, "ty", way) > 1
+
+
+FAR_AND_WIDE = {
+    "x": [-135073.375, -134903.34375, -134732.5625],
+    "dy": [0.001032368279993534, 0.001032328582368791, -1.5346861559351055e-09],
+    "gamma": -3.3316948413848877, "beta": 22.11525535583496, "moving_mean": 0.0, "moving_var": 1.0,
+    "ddx": [0.06594064086675644, 0.06559155881404877, 0.06559153646230698],
+    "ddgamma": 11.020706176757812, "ddbeta": 0.08883502334356308,
+}  # fmt: skip
+
+
+def test_scale_and_shift_of_declared_sums_in_forward_over_forward(monkeypatch):
+    """x s'' is added to two things before it meets m s''."""
+    of = (
+        second.forward_over_forward(second.by_scale_and_shift),
+        "pairwise_in_order",
+        statistics.two_pass_reciprocal_count,
+    )
+    assert 0.5 < greatest_ratio(FAR_AND_WIDE, "dx2", *of) <= 1
+    monkeypatch.setattr(Layer, "difference_of_sums", lambda layer, _: layer.d_regrouped)
+    assert greatest_ratio(FAR_AND_WIDE, "dx2", *of) > 1.3
+
+
+NEAR = {
+    "x": [48.242923736572266, 48.03085708618164, 47.431278228759766, 47.22519302368164, 46.248172760009766],
+    "dy": [867.6356811523438, 162.54078674316406, -12.098896980285645, -423.7243347167969, -592.3419189453125],
+    "gamma": 126.83000183105469, "beta": 0.0, "moving_mean": 0.0, "moving_var": 1.0,
+    "ddx": [0.001996874576434493, 0.0003901532618328929, -1.6519733359032784e-09, -1.851212516612577e-09,
+            0.00039086141623556614],
+    "ddgamma": -76.18106079101562, "ddbeta": -2.80214524269104,
+}  # fmt: skip
+
+
+def test_quotients_apart_in_forward_over_forward_are_not_covered():
+    """As ERROR_BOUNDS.md says: s'' is made anew for x and for m, each time of a dozen roundings."""
+    way = second.forward_over_forward(second.by_quotients_apart)
+    assert greatest_ratio(NEAR, "dx2", way, of_batch=statistics.two_pass_reciprocal_count) > 1.1
 
 
 def averages(old: Any, new: Any, keep: Any, weight: Any, one: Any) -> list[Any]:

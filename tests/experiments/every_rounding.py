@@ -131,19 +131,24 @@ def _over(error: Array, bound: Array, valid: Array) -> Array:
     return np.where(valid & np.isfinite(ratio), ratio, 0.0)
 
 
+@dataclass(frozen=True)
 class OfDerivatives:
     """Forward mode and second derivatives, in training and in prediction."""
+
+    summation: str = "any"
 
     def drawn(self, rng: mutate.Rng, n: int, channels: int) -> tuple[directed.Directed, list[str]]:
         return directed.drawn(rng, n, "float32", channels)
 
     def ratios(self, p: directed.Directed, s: Setting, rng: mutate.Rng) -> Ratios:
-        chosen = rng.choice(len(second.SECOND_ORDER), 4, replace=False)
-        of_batch, roots = OF_ANY_SUMS[rng.integers(len(OF_ANY_SUMS))], ROOTS[str(rng.choice(list(ROOTS)))]
-        ways = {second.SECOND_ORDER[k].name.rpartition(",")[0] or second.SECOND_ORDER[k].name: k for k in chosen}
+        of_any = self.summation == "any"
+        statistics, algorithms = (OF_ANY_SUMS, second.SECOND_ORDER) if of_any else (STATISTICS, second.OF_DECLARED_SUMS)
+        chosen = rng.choice(len(algorithms), 4, replace=False)
+        of_batch, roots = statistics[rng.integers(len(statistics))], ROOTS[str(rng.choice(list(ROOTS)))]
+        ways = {algorithms[k].name.rpartition(",")[0] or algorithms[k].name: k for k in chosen}
         result: Ratios = {}
         for name, k in ways.items():
-            algorithm = second.SECOND_ORDER[k]
+            algorithm = algorithms[k]
             for observable, ratio in self.ratios_of(p, s, algorithm.way, algorithm.rules, of_batch, roots).items():
                 result[observable, name] = ratio
         return result
@@ -153,12 +158,13 @@ class OfDerivatives:
         self, p: directed.Directed, s: Setting, way: second.Way, rules: autodiff.Rules,
         of_batch: statistics.Statistics, roots: Roots,
     ) -> dict[str, Array]:  # fmt: skip
-        want, bound = directed.exact_derivatives(p, s, "float32")
+        want, bound = directed.exact_derivatives(p, s, "float32", self.summation)
         valid = directed.in_range(p, s, want, bound, "float32")
         arrays, result = p.arrays(), {}
         for prefix in ("", "eval_"):
-            of = Roundings()
-            base = Algorithm("any", of_batch, in_turn, roots, arithmetic=of.number)  # type: ignore[arg-type]
+            of = Roundings(of_first_place=self.summation != "any")
+            add = in_turn if self.summation == "any" else in_pairs
+            base = Algorithm("any", of_batch, add, roots, arithmetic=of.number)  # type: ignore[arg-type]
             calculus = autodiff.Calculus(base, p.x, rules)
             at = second.At(**{name: calculus.number(arrays[name]) for name in directed.GIVEN})
             given = (calculus.number(p.moving_mean), calculus.number(p.moving_var)) if prefix else None
@@ -204,6 +210,7 @@ ATTACKED: Mapping[str, Any] = MappingProxyType(
         "Sums in any order": OfLayers(),
         'Sums declared "pairwise_in_order"': OfLayers("pairwise_in_order"),
         "Forward mode and second derivatives": OfDerivatives(),
+        'The same of sums declared "pairwise_in_order"': OfDerivatives("pairwise_in_order"),
     }
 )
 

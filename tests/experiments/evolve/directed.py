@@ -75,7 +75,7 @@ def exchanged(p: Directed) -> Directed:
 # --- what is expected, and the bounds ---
 
 
-def exact_derivatives(p: Directed, s: Setting, dtype: str) -> tuple[Named, Named]:
+def exact_derivatives(p: Directed, s: Setting, dtype: str, summation: str = "any") -> tuple[Named, Named]:
     """Expected values and bounds of a training step and of a prediction with statistics that are given."""
     E = WIDER[p.dtype]
     x, dy, gamma, beta, mm, mv, ddx, ddgamma, ddbeta = (a.astype(E) for a in p.arrays().values())
@@ -83,8 +83,8 @@ def exact_derivatives(p: Directed, s: Setting, dtype: str) -> tuple[Named, Named
     layer.gamma, layer.beta, layer.average_mean, layer.average_var = gamma, beta, mm, mv
     point, directions = Point(x, dy, gamma, beta, s.eps, s.eps_at), Directions(ddx, ddgamma, ddbeta)
     want, precision = {}, precision_of(dtype)
-    bound = dict(train_derivative_bounds(point, directions, precision))
-    given = eval_derivative_bounds(point, directions, (mm, mv), (0.0, 0.0), precision)
+    bound = dict(train_derivative_bounds(point, directions, precision, summation=summation))
+    given = eval_derivative_bounds(point, directions, (mm, mv), (0.0, 0.0), precision, summation)
     bound |= {f"eval_{name}": value for name, value in given.items()}
     for prefix, derive in (("", layer.train_double), ("eval_", layer.eval_double)):
         dx2, ddy, dgamma2 = derive(x, dy, ddx, ddgamma, ddbeta)

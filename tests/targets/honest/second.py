@@ -209,6 +209,21 @@ def reverse_over_forward(forward: Forward) -> Way:
     return way
 
 
+def forward_over_forward(forward: Forward) -> Way:
+    """dx2 along (dy, 0, 0), since dy/dx is symmetric; dgamma2 is the sum of dy times the same along gamma."""
+
+    def way(c: Calculus, at: At, scale: Scale) -> Numbers:
+        def along(x: Number, gamma: Number) -> list[Number]:
+            function = lambda x, gamma, beta: [forward(x, gamma, beta, scale)]  # noqa: E731
+            return c.jvp(function, [x, gamma, at.beta], at.ways)
+
+        (dx2,) = c.jvp(along, [at.x, at.gamma], [at.dy, None])
+        (by_gamma,) = c.jvp(along, [at.x, at.gamma], [None, c.constant(1.0)])
+        return {"ty": along(at.x, at.gamma)[0], "dx2": dx2, "dgamma2": (at.dy * by_gamma).total()}
+
+    return way
+
+
 Backward = Callable[[Number, Number, Number, Scale], Sequence[Number]]
 
 
@@ -428,6 +443,13 @@ AUTODIFF = tuple(
         (reverse_over_reverse, "quotients of rows", "QuotientsOfXFirst", JAX),
         (forward_over_reverse, "quotients of rows", "QuotientsAddedInPairs", RESULT),
         (reverse_over_forward, "quotients of rows", "AllRoundedDown", PYTORCH),
+        (forward_over_forward, "quotient", "LoopForward", JAX),
+        (forward_over_forward, "quotient written out", "FlushesToZero", RESULT),
+        (forward_over_forward, "product of two nodes", "AllRoundedUp", PYTORCH),
+        (forward_over_forward, "scale", "Welford", JAX),
+        (forward_over_forward, "scale and shift", "LoopForward", PYTORCH),
+        (forward_over_forward, "scale and shift", "FlushesToZero", JAX),
+        (forward_over_forward, "scale and shift", "RootDownDivisionUp", RESULT),
     )
 )
 
@@ -448,3 +470,10 @@ OF_BACKWARD = tuple(
 )  # fmt: skip
 
 SECOND_ORDER = CLOSED + AUTODIFF + OF_BACKWARD
+
+OF_DECLARED_SUMS = tuple(
+    algorithm
+    for algorithm in SECOND_ORDER
+    if not ("reverse" in algorithm.name and ("shift" in algorithm.name or "quotients" in algorithm.name))
+)
+"""Without those whose reverse mode adds up dy x, as none does that declares sums (ERROR_BOUNDS.md, section 2)."""
