@@ -60,9 +60,9 @@ REPLICATED = (Replicas(1), Replicas(2, "uneven"), Replicas(3), Replicas(3, "empt
 
 def variants() -> Iterator[tuple[str, type[OracleLayer]]]:
     """(id, variant) of all that there are, with modules imported anew: many are made when that is done."""
-    known, derived, numbered, replicas = map(
+    known, derived, numbered, replicas, transformed = map(
         importlib.import_module,
-        (f"{PACKAGE}.{name}" for name in ("known", "known_derivatives", "numbered", "replicas")),
+        (f"{PACKAGE}.{name}" for name in ("known", "known_derivatives", "numbered", "replicas", "transformed")),
     )
     for mistake in known.KNOWN + derived.OF_DERIVATIVES:
         yield from ((mistake.id, variant) for variant in mistake.variants)
@@ -70,6 +70,8 @@ def variants() -> Iterator[tuple[str, type[OracleLayer]]]:
         yield f"{family.id} numbered", family.make(NUMBER)
     for spread in REPLICATED:
         yield from ((f"{identity} replicas", variant) for identity, variant in replicas.of_replicas(spread))
+    for name, mistakes in transformed.BY_TRANSFORMATION.items():
+        yield from ((f"{identity} through {name}", variant) for identity, variant, _ in mistakes)
 
 
 def lines() -> list[str]:

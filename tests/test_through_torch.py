@@ -9,9 +9,11 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
+from harness.diagnose.mistakes.transformed import BY_TRANSFORMATION, of_transformation
 from harness.judge.judgement import Verdict
 from harness.targets.in_process import InProcessTarget
 from harness.targets.load import load
+from harness.targets.through.table import of_framework
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch: pip install torch")
 LAYERS = str(Path(__file__).parent / "targets" / "through_torch.py")
@@ -22,27 +24,27 @@ RIGHT = {"script": "BatchNorm2d", **dict.fromkeys(FOLDS, "BatchNorm2d")}
 MUTANTS = (
     ("checkpoint", "BatchNorm2d", "stats_updated_twice"),
     ("checkpoint-reentrant", "BatchNorm2d", ""),
-    ("deepcopy", "SharesBuffers", ""),
-    ("state-dict", "LosesVariance", ""),
+    ("deepcopy", "SharesBuffers", "state_shared"),
+    ("state-dict", "LosesVariance", "state_not_saved"),
     ("script", "ModeInPython", ""),
     ("trace", "MeansAsNumbers", ""),
     ("vmap", "MixesCopies", ""),
     ("autocast", "MeansByMatmul", ""),
     ("autocast-float16", "MeansByMatmul", ""),
-    ("to-dtype", "HoldsBuffers", ""),
-    ("swap-tensors", "HoldsBuffers", ""),
-    ("meta", "LosesVariance", ""),
-    ("export-dynamic", "KeepsExamplesCount", ""),
+    ("to-dtype", "HoldsBuffers", "state_not_saved"),
+    ("swap-tensors", "HoldsBuffers", "state_not_saved"),
+    ("meta", "LosesVariance", "state_not_saved"),
+    ("export-dynamic", "KeepsExamplesCount", "bessel_wrong"),
     ("functional-call", "HoldsBuffers", ""),
     ("channels-last", "ReadsMemory", ""),
     ("export", "OtherWhenCompiled", ""),
     ("accumulate", "KeepsOnItself", ""),
-    ("no-grad", "ModeFollowsGrad", "stats_frozen"),
+    ("no-grad", "ModeFollowsGrad", "train_uses_moving_stats stats_frozen"),
     ("inference-mode", "ModeFollowsGrad", ""),
     *((fold, "EpsOutside", "") for fold in FOLDS),
     ("ddp", "TwiceInParallel", ""),
 )
-"""Transformation, the layer that it breaks, and the mistake that is named where the list of mistakes has it."""
+"""Transformation, the layer that it breaks, and the mistakes that are named where the list has them."""
 
 
 def checked(name, transformation="", cases=CASES[:1], diagnosed=False):
@@ -64,7 +66,14 @@ def test_a_wrong_one_is_flagged(transformation, layer, mistake):
     report = checked(layer, transformation, CASES if mistake else CASES[:1], bool(mistake))
     assert report.verdict in (Verdict.differ, Verdict.raised), report.load_error
     if mistake:
-        assert mistake in [finding.id for finding in report.diagnosis]
+        assert [finding.id for finding in report.diagnosis] == mistake.split()
+
+
+def test_what_is_known_of_a_transformation_is_of_one_that_there_is():
+    assert {*BY_TRANSFORMATION} <= {*of_framework("torch")}
+    named = {(transformation, mistake) for transformation, _, mistake in MUTANTS}
+    assert {(name, of[0][0]) for name, of in BY_TRANSFORMATION.items()} <= named
+    assert of_transformation("compile") == of_transformation("") == []
 
 
 ORDERS = {

@@ -16,7 +16,7 @@ from harness.diagnose.explanation import Explanation, only_in
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
 from harness.diagnose.of_options import mistakes_with_options, of_the_ordinary_layer
 from harness.diagnose.search import search
-from harness.diagnose.suspects import Suspect, replica_suspects
+from harness.diagnose.suspects import Suspect, replica_suspects, transformed_suspects
 from harness.diagnose.where import where
 from harness.findings import Finding
 from harness.judge.judgement import WRONG_FORM, Judgement, Reason, Verdict
@@ -68,7 +68,7 @@ def findings_of_ordinary_steps(
         return findings
     assert report.conventions is not None
     settled = {case for finding in findings for case in finding.cases}
-    suspects = replica_suspects(split_device(report.target)[0])
+    suspects = replica_suspects(split_device(report.target)[0]) + transformed_suspects(report.target)
     for sixteen_bits in (False, True):  # what 16 bits do to a sum is another matter than what a formula does
         failed_here = [judgement for judgement in failed if (judgement.dtype in SIXTEEN_BITS) is sixteen_bits]
         played_here = [case for case in played if (case.dtype in SIXTEEN_BITS) is sixteen_bits]

@@ -10,9 +10,11 @@ from functools import cached_property
 from harness.diagnose.envelopes import Envelope
 from harness.diagnose.mistakes.known import KNOWN
 from harness.diagnose.mistakes.replicas import of_replicas
+from harness.diagnose.mistakes.transformed import of_transformation
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
 from harness.targets.replicas.targets import replicas_of
+from harness.targets.through.names import split_through
 from reference.conventions import Conventions
 
 
@@ -46,6 +48,12 @@ def replica_suspects(target: str) -> list[Suspect]:
     """What may go wrong between the replicas by which a target is played, as its name says."""
     replicas = replicas_of(target)
     return [Suspect((identity,), (layer,)) for identity, layer in of_replicas(replicas)] if replicas else []
+
+
+def transformed_suspects(target: str) -> list[Suspect]:
+    """What may go wrong in the transformation through which a target is played, as its name says."""
+    of_name = of_transformation(split_through(target)[1])
+    return [Suspect((identity,), (layer,), detail) for identity, layer, detail in of_name]
 
 
 def stacked(a: Suspect, b: Suspect) -> Suspect | None:

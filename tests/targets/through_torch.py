@@ -151,7 +151,12 @@ class HoldsBuffers(BatchNorm2d):
 
     def forward(self, x):
         mean, var = self.held
-        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training, self.momentum, self.eps)
+        momentum = self.momentum
+        if momentum is None and self.training:
+            self.num_batches_tracked.add_(1)
+            momentum = 1 / self.num_batches_tracked.item()
+        training = self.training or mean is None
+        return F.batch_norm(x, mean, var, self.weight, self.bias, training, momentum or 0.0, self.eps)
 
 
 class ReadsMemory(BatchNorm2d):
