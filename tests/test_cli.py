@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from harness.check import check
 from harness.cli import output
+from harness.cli.app import app
 from harness.cli.check import check_options, chosen_cases
 from harness.cli.failures import distinct, failure_line, failure_lines
+from harness.cli.list_ import as_dict, show
 from harness.cli.request import CheckRequest
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.report import TargetReport
@@ -329,6 +332,30 @@ def test_list_names_targets_and_cases(tmp_path):
     content = json.loads((tmp_path / "l.json").read_text())
     assert {"numpy", "torch", "jax", "flax", "tutorial"} <= {target["target"] for target in content["targets"]}
     assert len({case["case"] for case in content["cases"]}) == len(content["cases"]) >= 40
+
+
+def test_a_list_that_no_terminal_shows_has_a_whole_line_for_each_name(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    content = as_dict()
+    lines = CliRunner().invoke(app, ["list"]).output.splitlines()
+    for kind, name, last in (("targets", "target", "what"), ("cases", "case", "why")):
+        for each in content[kind]:
+            assert [line for line in lines if line.split()[:1] == [each[name]] and line.rstrip().endswith(each[last])]
+
+
+def test_what_is_said_of_a_path_can_be_copied(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    path = "/a [bold]folder[/] with [/brackets]/" + "and a long name/" * 5 + "index.html"
+    output.say(f"page: {path}")
+    assert capsys.readouterr().out == f"page: {path}\n"
+
+
+def test_a_list_on_a_narrow_terminal_cuts_no_name(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(output, "out", output.BesideBar(file=stream, force_terminal=True, width=50, color_system=None))
+    show(as_dict())
+    assert "…" not in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= 50
 
 
 def test_probe_tells_the_presets_fields(tmp_path):

@@ -1,6 +1,7 @@
 """Notes: behaviour in which honest layers differ, told by a few arrays."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -178,6 +179,19 @@ def test_how_much_two_plays_differ():
     ((share, text),) = differences_of(lacking)
     assert share == np.inf
     assert text == "what is returned or raised, in by_hand, float32"
+
+
+@pytest.mark.parametrize("place", ["error", "unsupported"])
+def test_the_words_of_an_exception_are_no_result(place):
+    """Perl's end with the line of the input that it reads, others with an address."""
+    as_written = {"error": partial(Failure, "ValueError"), "unsupported": str}[place]
+    made = twice(X, X)
+    made.observation.steps[0] = StepResult("train", 0, **{place: as_written("no, <STDIN> line 87.")})
+    made.observation.first.steps[0] = StepResult("train", 0, **{place: as_written("no, <STDIN> line 86.")})
+    assert list(differences_of(made)) == []
+    made.observation.first.steps[0] = StepResult("train", 0)
+    ((share, _),) = differences_of(made)
+    assert share == np.inf
 
 
 def test_the_greatest_difference_is_noted():

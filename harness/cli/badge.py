@@ -26,14 +26,14 @@ def badge(
     ] = "",
 ) -> None:
     """A local SVG with the verdict and the version that it holds for."""
-    from harness.cli.output import out as console
+    from harness.cli.output import say
     from harness.record.files import write_whole
     from reports.badge import badge as make_badge
     from reports.badge import chosen, subjects_in
 
     subjects = chosen(subjects_in(results), target, results)
     write_whole(out, make_badge(subjects, version))
-    console.print(f"badge: {out}", markup=False, highlight=False, soft_wrap=True)
+    say(f"badge: {out}")
 
 
 def badge_of(reports: Sequence[TargetReport]) -> str:

@@ -15,9 +15,7 @@ MIB = 2**20
 @envs.command("list")
 def list_(json_file: Json = None) -> None:
     """What is there: requirements, size, place. `alone`: what removing it would free; the rest is shared."""
-    from rich.table import Table
-
-    from harness.cli.output import out, write_json
+    from harness.cli.output import out, print_table, table, write_json
     from harness.environments import environments
     from harness.environments.disk_use import disk_use
 
@@ -37,15 +35,13 @@ def list_(json_file: Json = None) -> None:
     ]
     folder = {"folder": str(environments.root()), "bytes_on_disk": use.total}
     write_json(json_file, folder | {"environments": content})
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("key", "MiB", "alone", "made", "requirements"):
-        table.add_column(heading, no_wrap=heading != "requirements")
+    rows = table(None, ("key", "MiB", "alone", "made", "requirements"))
     for environment, whole, alone in zip(there, use.whole, use.alone, strict=True):
         requirements = str(environment.requirements)
         sizes = f"{whole / MIB:,.0f}", f"{alone / MIB:,.0f}"
-        table.add_row(environment.folder.name, *sizes, environment.made[:10], requirements)
+        rows.add_row(environment.folder.name, *sizes, environment.made[:10], requirements)
     if there:
-        out.print(table)
+        print_table(rows)
     total = f"{len(there)} environments, {use.total / MIB:,.0f} MiB on the disk, in {environments.root()}"
     if sum(use.whole) > use.total:
         total += f"; {sum(use.whole) / MIB:,.0f} MiB if they shared no files"

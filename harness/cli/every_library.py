@@ -25,7 +25,7 @@ from harness.cli.library_jobs import (
     not_judged,
     show_finding,
 )
-from harness.cli.output import AGREED, FAULTY, coloured
+from harness.cli.output import AGREED, FAULTY, coloured, say
 from harness.cli.output import out as console
 from harness.cli.snippets import heading, snippets
 from harness.errors import UsageError
@@ -96,7 +96,7 @@ def make(options: MatrixOptions) -> int:
     ledger.close()
     if options.resume:
         forget(options.resume, options.targets)
-    console.print(f"matrix: {render(ledger.path, options.out)}", highlight=False, soft_wrap=True)
+    say(f"matrix: {render(ledger.path, options.out)}")
     return FAULTY if any(entry.report.load_error for entry in entries) else AGREED
 
 
@@ -105,9 +105,7 @@ def status_of_finished(options: MatrixOptions, ledger: Path, earlier: Kept) -> i
     from reports.matrix import render
 
     page = render(ledger, options.out)
-    console.print(
-        f"matrix: {page}, finished before; without {options.resume} it is made anew", highlight=False, soft_wrap=True
-    )
+    say(f"matrix: {page}, finished before; without {options.resume} it is made anew")
     return FAULTY if any(records[0]["error"] for records in earlier.targets.values()) else AGREED
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check
 from harness.cli.ledgers import open_ledger
-from harness.cli.output import bar, coloured, err
+from harness.cli.output import bar, coloured, err, say
 from harness.cli.output import out as console
 from harness.cli.report_runs import Extent, add_runs
 from harness.judge.judgement import Verdict
@@ -51,7 +51,7 @@ def make(out: Path, *, extent: Extent, device: str, data: FashionMnist, seed: in
     if extent.resume:
         forget(extent.resume, [report.target for report in reports])
     page = make_page(ledger.path, out) if can_make_pages() else ledger.path
-    console.print(f"report: {page}", highlight=False, soft_wrap=True)
+    say(f"report: {page}")
     wrong = [report.target for report in reports if report.target in own and report.verdict != Verdict.agree]
     return page, 1 if wrong or apart else 0
 

@@ -71,34 +71,27 @@ def as_dict() -> dict[str, Any]:
 
 def show(content: dict[str, Any]) -> None:
     """Three tables."""
-    from rich.table import Table
+    from rich.markup import escape
 
-    from harness.cli.output import out
+    from harness.cli.output import out, print_table, table
     from harness.targets.through.transformation import EVERYTHING
 
-    targets = Table(title="targets", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for heading in ("target", "installed", "what"):
-        targets.add_column(heading, no_wrap=heading != "what")
+    targets = table("targets", ("target", "installed", "what"))
     for target in content["targets"]:
-        mark = "[green]yes[/]" if target["installed"] else f"[yellow]no[/]: {target['install']}"
-        targets.add_row(target["target"], mark, target["what"])
-    out.print(targets)
+        mark = "[green]yes[/]" if target["installed"] else f"[yellow]no[/]: {escape(target['install'])}"
+        targets.add_row(target["target"], mark, escape(target["what"]))
+    print_table(targets)
     out.print("any other: module:attr or file.py:attr\n")
-    through = Table(title="transformations, for --through", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for heading in ("framework", "name", "keeps", "what"):
-        through.add_column(heading, no_wrap=heading in ("framework", "name"))
+    through = table("transformations, for --through", ("framework", "name", "keeps", "what"))
     for transformation in content["transformations"]:
         keeps = "all" if len(transformation["keeps"]) == len(EVERYTHING) else ", ".join(transformation["keeps"])
         needs = f" (needs {', '.join(transformation['needs'])})" if transformation["needs"] else ""
-        through.add_row(
-            transformation["framework"], transformation["transformation"], keeps, transformation["what"] + needs
-        )
-    out.print(through)
+        what = escape(transformation["what"] + needs)
+        through.add_row(transformation["framework"], transformation["transformation"], keeps, what)
+    print_table(through)
     out.print()
-    cases = Table(title=f"{len(content['cases'])} cases", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for heading in ("case", "suite", "kind", "why"):
-        cases.add_column(heading, no_wrap=heading != "why")
+    cases = table(f"{len(content['cases'])} cases", ("case", "suite", "kind", "why"))
     for case in content["cases"]:
         suite, kind = "quick" if case["quick"] else "full", "policy" if case["policy"] else "law"
-        cases.add_row(case["case"], suite, kind, case["why"])
-    out.print(cases)
+        cases.add_row(case["case"], suite, kind, escape(case["why"]))
+    print_table(cases)

@@ -7,13 +7,14 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from harness.errors import UsageError
 from harness.record.files import write_whole
@@ -59,9 +60,30 @@ def coloured(verdict: str) -> str:
     return f"[{COLOURS.get(verdict, 'red')}]{verdict}[/]"
 
 
+WIDTH_OF_NO_TERMINAL = 10_000
+
 out = BesideBar()
 err = BesideBar(stderr=True)
 bar_console = Console(stderr=True)
+
+
+def say(text: str, style: str | None = None) -> None:
+    """One line as it is: brackets in a path are no markup, and no width breaks it, so that it can be copied."""
+    out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def table(title: str | None, headings: Sequence[str]) -> Table:
+    """A table without lines. On a narrow terminal words go on below: no name is cut, and all can be copied."""
+    made = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
+def print_table(made: Table) -> None:
+    """One line a row where no terminal sets the width, as for `| grep`."""
+    console = out if out.is_terminal else BesideBar(width=WIDTH_OF_NO_TERMINAL)
+    console.print(made)
 
 
 class Update(Protocol):

@@ -16,7 +16,7 @@ from harness.check import CheckOptions, check_target, opened
 from harness.cli.every_library import header
 from harness.cli.jobs import done_behind_a_bar, show_failure
 from harness.cli.ledgers import open_ledger
-from harness.cli.output import AGREED, FAULTY, NOTHING_JUDGED, coloured, write_json
+from harness.cli.output import AGREED, FAULTY, NOTHING_JUDGED, coloured, say, write_json
 from harness.cli.output import out as console
 from harness.environments.environments import make as make_environment
 from harness.environments.interpreters import available
@@ -88,7 +88,7 @@ def make(distribution: str, words: list[str], options: HistoryOptions) -> int:
         from reports.render import render
 
         page = render(out / "ledger.jsonl", out, companion_of=of_records)
-        console.print(f"page: {page}", highlight=False, soft_wrap=True)
+        say(f"page: {page}")
     return status([record for record in records if record.version == plan.releases[-1].version])
 
 

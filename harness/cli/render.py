@@ -15,7 +15,7 @@ def render(
     ] = None,
 ) -> None:
     """The pages of a ledger: index.html, and report.md or matrix.md."""
-    from harness.cli.output import out as console
+    from harness.cli.output import say
     from harness.errors import ensure_installed
     from harness.record.read import PAGES
 
@@ -24,4 +24,4 @@ def render(
     from reports.render import render as make_pages
 
     page = make_pages(ledger, out or ledger.parent, companion_of=of_records)
-    console.print(f"page: {page}", highlight=False, soft_wrap=True)
+    say(f"page: {page}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +27,7 @@ def reproduce(
 ) -> None:
     """Write a script that shows a failure without bnproof. Larger arrays go into an .npz beside it."""
     from harness.api import check
-    from harness.cli.output import AGREED, FAULTY
-    from harness.cli.output import out as console
+    from harness.cli.output import AGREED, FAULTY, say
     from harness.cli.standalone.script import saved, stand_alone
     from harness.errors import UsageError
     from harness.record.files import ensure_writable, write_whole, write_whole_bytes
@@ -38,7 +38,7 @@ def reproduce(
         raise UsageError(checked.error)
     failing = [each for each in checked.cases if each.counts_against and dtype in (None, each.dtype)]
     if not failing:
-        console.print(f"{target} does not differ in {case}: there is nothing to show", markup=False, highlight=False)
+        say(f"{target} does not differ in {case}: there is nothing to show")
         raise typer.Exit(AGREED)
     assert checked.conventions is not None
     arrays_file = out.with_suffix(".npz")
@@ -49,7 +49,7 @@ def reproduce(
     write_whole(out, made.text)
     if made.arrays:
         write_whole_bytes(arrays_file, saved(made.arrays))
-    console.print(f"python {out}", markup=False, highlight=False)
+    say(f"python {shlex.quote(str(out))}")
     raise typer.Exit(FAULTY)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli import show_layers, show_runs
-from harness.cli.output import AGREED, FAULTY, bar, out, prepare_folder, write_json
+from harness.cli.output import AGREED, FAULTY, bar, prepare_folder, say, write_json
 from harness.errors import UsageError, ensure_installed
 from harness.jobs.engines import IN_TURN, Workers
 from harness.record.environment import environment
@@ -43,7 +43,7 @@ def load_data(data: Path | None) -> FashionMnist:
 
     examples = load(data)
     style = "bold red" if examples.is_sample else "dim"
-    out.print(f"data: {examples.source}", style=style, highlight=False, soft_wrap=True)
+    say(f"data: {examples.source}", style)
     return examples
 
 
@@ -95,7 +95,7 @@ def train(options: TrainingOptions, request: TrainRequest) -> int:
     runs = [replace(options, implementation=name) for name in names]
     results = [result for of_one in run_trainings(examples, runs, request.seeds, request.workers) for result in of_one]
     curves(results, picture, examples.is_sample)
-    out.print(f"curves: {picture}", highlight=False)
+    say(f"curves: {picture}")
     content = head() | {"data": examples.source, "trainings": as_dicts(results)}
     if request.seeds == 1:
         write_json(request.json_file, content)
@@ -222,7 +222,7 @@ def bench_suite(targets: list[str], suite_name: str, rounds: int, json_file: Pat
             records.append(record)
             where = ", ".join(f"{part} {seconds:.2f}" for part, seconds in record.parts.items())
             line = f"{record.name}: {record.seconds:.1f} s, {record.comparisons:,} comparisons ({where})"
-            out.print(line, highlight=False, soft_wrap=True)
+            say(line)
     write_json(json_file, head() | {"records": as_dicts(records)})
     return AGREED
 

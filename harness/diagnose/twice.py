@@ -57,12 +57,15 @@ def differences_of(played: PlayedCase) -> Iterator[tuple[float, str]]:
 
 
 def kinds_of_results(observation: Observation) -> list[object]:
-    """All but the numbers: which steps were made, the names and shapes of what they gave, and what they raised."""
-    steps = [
-        (step.op, step.error, step.unsupported, [(name, value.shape) for name, value in step.values.items()])
-        for step in observation.steps
-    ]
-    return [observation.build_error, observation.build_unsupported, *steps]
+    """All but the numbers: which steps were made, the names and shapes of what they gave, and whether they raised.
+
+    What an exception says is no result: it may hold an address, a time, or the line of the input (Perl's does).
+    """
+    steps = []
+    for step in observation.steps:
+        shapes = [(name, value.shape) for name, value in step.values.items()]
+        steps.append((step.op, bool(step.error), bool(step.unsupported), shapes))
+    return [bool(observation.build_error), bool(observation.build_unsupported), *steps]
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
