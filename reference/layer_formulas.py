@@ -208,13 +208,24 @@ def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
 def through_statistics(
     layer: Layer, dv: Quantity, through_x: Quantity, n: int, per_std: Quantity | None
 ) -> Quantity:  # fmt: skip
-    """dx from the gradient of the variance and from what comes through x - m alone."""
+    """dx from the gradient of the variance and from what comes through x - m alone. ERROR_BOUNDS.md, section 9."""
     if per_std is not None:
         dv = dv * per_std
-    through_v = layer.d * dv.over(n).times(2.0)
-    both = through_x + through_v
-    dm = (through_x.sum() + through_v.sum()).or_worse(both.sum())  # two sums, or their terms are added first
-    return both - dm.over(n)
+    half = layer.d * dv.over(n)  # of what comes through v: d * d has a derivative by each of its factors
+    both = (through_x + half) + half
+    apart = (through_x.sum() + half.sum()) + half.sum()
+    dm = apart.or_worse(both.sum())  # their sums, or their terms are added first
+    return in_any_order(through_x, half, -dm.over(n))
+
+
+def in_any_order(a: Quantity, half: Quantity, b: Quantity) -> Quantity:
+    """a + half + half + b by every tree of additions; 2 half, which is exact, rounds less."""
+    with_a, with_b, apart = a + half, b + half, a + b
+    chains = (with_a + half) + b, (with_a + b) + half, (apart + half) + half, (with_b + half) + a, (with_b + a) + half
+    worst = with_a + with_b
+    for chain in chains:
+        worst = worst.or_worse(chain)
+    return worst
 
 
 def slope_of_root(layer: Layer, v: Array, v_error: Array, eps: float) -> tuple[Quantity, NDArray[np.bool_]]:

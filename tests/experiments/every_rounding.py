@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -175,6 +176,54 @@ class OfDerivatives:
 
 
 @dataclass(frozen=True)
+class OfReverseMode(OfLayers):
+    """y, dgamma and dx of compositions that are differentiated mechanically, by the rules of each framework."""
+
+    @quietly
+    def ratios_of(self, p: Population, s: Setting, of_batch: statistics.Statistics, roots: Roots) -> Ratios:
+        want, bound = exact_step(p, s, self.summation)
+        valid = evaluate.in_range(p, s, want, bound)
+        declared = self.summation != "any"
+        add = in_pairs if declared else in_turn
+        result: Ratios = {}
+        for name, forward in second.FORWARDS.items():
+            if declared and name in MADE_APART:
+                continue
+            for rules in (autodiff.PYTORCH, second.JAX, second.RESULT):
+                of = Roundings(of_first_place=declared)
+                base = Algorithm("any", made_once(of_batch), add, roots, arithmetic=of.number)  # type: ignore[arg-type]
+                calculus = autodiff.Calculus(base, p.x, rules)
+                at = [calculus.number(a) for a in (p.x, p.gamma, p.beta)]
+                of_at = partial(forward, scale=second.Scale(s.eps, s.eps_at == "outside_sqrt"))
+                y = of_at(*at)
+                dx, dgamma, _ = calculus.vjp(lambda *at, f=of_at: [f(*at)], at, [calculus.number(p.dy)])  # type: ignore[misc]
+                numbers = {"y": y, "dx": dx, "dgamma": dgamma}
+                if declared and name == "scale and shift":
+                    del numbers["dgamma"]  # of sum(dy x) and mean sum(dy): not what is declared
+                for observable, number in numbers.items():
+                    error = number.array.greatest_error  # type: ignore[attr-defined]
+                    ratio = _over(error, bound[observable], valid)
+                    result[observable, name] = np.maximum(ratio, result.get((observable, name), 0.0))
+        return result
+
+
+MADE_APART = ("quotients apart", "quotients of rows")
+"""Whoever declares sums makes x and mean one product."""
+
+
+def made_once(of_batch: statistics.Statistics) -> statistics.Statistics:
+    """The mean that a derivative takes is the very number of the forward pass."""
+    kept: list[Any] = []
+
+    def statistics_of(*arguments: Any) -> Any:
+        if not kept:
+            kept.append(of_batch(*arguments))
+        return kept[0]
+
+    return statistics_of
+
+
+@dataclass(frozen=True)
 class Greatest:
     ratio: float
     where: str
@@ -209,6 +258,8 @@ ATTACKED: Mapping[str, Any] = MappingProxyType(
     {
         "Sums in any order": OfLayers(),
         'Sums declared "pairwise_in_order"': OfLayers("pairwise_in_order"),
+        "Reverse mode, sums in any order": OfReverseMode(),
+        'Reverse mode, sums declared "pairwise_in_order"': OfReverseMode("pairwise_in_order"),
         "Forward mode and second derivatives": OfDerivatives(),
         'The same of sums declared "pairwise_in_order"': OfDerivatives("pairwise_in_order"),
     }
