@@ -14,10 +14,14 @@ from harness.judge.judgement import Verdict
 from harness.targets.in_process import InProcessTarget
 from harness.targets.load import load
 from harness.targets.through.table import of_framework
+from harness.targets.through.through import missing_needs
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch: pip install torch")
 LAYERS = str(Path(__file__).parent / "targets" / "through_torch.py")
 CASES = tuple(replace(BY_ID[name], dtypes=("float32",)) for name in ("rank4", "gradients_off"))
+COMPILED = "aot-inductor"
+ONE_STEP = (replace(CASES[0], script=("eval",)),)
+"""Of what a C++ compiler takes seconds to build for each step."""
 FOLDS = ("fuse", "fuse-conv", "fuse-transposed", "fuse-dense")
 RIGHT = {"script": "BatchNorm2d", **dict.fromkeys(FOLDS, "BatchNorm2d")}
 """A layer that is right through each transformation, where it is not `MovesOnce`."""
@@ -38,6 +42,7 @@ MUTANTS = (
     ("functional-call", "HoldsBuffers", ""),
     ("channels-last", "ReadsMemory", ""),
     ("export", "OtherWhenCompiled", ""),
+    (COMPILED, "NoShiftWhenCompiled", "beta_ignored"),
     ("accumulate", "KeepsOnItself", ""),
     ("no-grad", "ModeFollowsGrad", "train_uses_moving_stats stats_frozen"),
     ("inference-mode", "ModeFollowsGrad", ""),
@@ -54,16 +59,24 @@ def checked(name, transformation="", cases=CASES[:1], diagnosed=False):
         )
 
 
+def cases_for(transformation):
+    missing = missing_needs(of_framework("torch")[transformation])
+    if missing:
+        pytest.skip(f"{transformation} needs {missing[0]}: not installed")
+    return ONE_STEP if transformation == COMPILED else CASES
+
+
 @pytest.mark.parametrize("transformation", [name for name, _, _ in MUTANTS])
 def test_a_right_layer_agrees(transformation):
-    report = checked(RIGHT.get(transformation, "MovesOnce"), transformation)
+    report = checked(RIGHT.get(transformation, "MovesOnce"), transformation, cases_for(transformation)[:1])
     assert report.verdict == "agree", [judgement.message for judgement in report.judgements]
     assert report.target.endswith(f" through {transformation}")
 
 
 @pytest.mark.parametrize(("transformation", "layer", "mistake"), MUTANTS)
 def test_a_wrong_one_is_flagged(transformation, layer, mistake):
-    report = checked(layer, transformation, CASES if mistake else CASES[:1], bool(mistake))
+    cases = cases_for(transformation)
+    report = checked(layer, transformation, cases if mistake else cases[:1], bool(mistake))
     assert report.verdict in (Verdict.differ, Verdict.raised), report.load_error
     if mistake:
         assert [finding.id for finding in report.diagnosis] == mistake.split()

@@ -45,7 +45,7 @@ LAYERS = (
 )
 DOUBLE = ("double", "double_rank2", "double_frozen")
 """Of a transformation that is about second derivatives."""
-SLOW = ("compile", "fuse-conv-inductor", "fuse-grouped-inductor")
+SLOW = ("compile", "aot-inductor", "fuse-conv-inductor", "fuse-grouped-inductor")
 """Compiled for each dtype, mode and shape: judged on the first case alone."""
 
 

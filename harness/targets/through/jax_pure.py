@@ -185,7 +185,7 @@ CALLS = {
     "vmap-axis-name": vmap_axis_name,
     "scan": scan,
     "export": export,
-    **dict.fromkeys(("split-merge", "nnx-jit", "nnx-remat", "nnx-scan"), split_merge),
+    **dict.fromkeys(("split-merge", "nnx-jit", "nnx-remat", "nnx-scan", "nnx-vmap"), split_merge),
     "mutable": mutable,
 }
 

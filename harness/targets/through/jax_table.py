@@ -46,6 +46,7 @@ JAX = (
             ("jit", "guides/transforms.html"),
             ("remat", "api_reference/flax.nnx/transforms.html"),
             ("scan", "guides/transforms.html"),
+            ("vmap", "guides/transforms.html"),
         )
     ),
     Transformation("split-merge", "nnx", "nnx.split and nnx.merge", f"{FLAX}/guides/split_merge.html"),

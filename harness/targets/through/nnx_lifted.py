@@ -7,6 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
+from harness.targets.through.jax_pure import another, second, two
+
 Mode = dict[str, bool]
 """The argument that tells training from prediction, if the layer has one."""
 
@@ -35,4 +37,13 @@ def scan(layer: Any, x: Any, mode: Mode) -> Any:
     return carried(layer, jnp.stack([x]))[1][0]
 
 
-CALLS = {"nnx-jit": jit, "nnx-remat": remat, "nnx-scan": scan}
+def vmap(layer: Any, x: Any, mode: Mode) -> Any:
+    """nnx.vmap over one module that holds two layers: the other has other numbers, and another batch."""
+    graph, state = nnx.split(layer)
+    both = nnx.merge(graph, two(state))
+    y = nnx.vmap(lambda layer, x: layer(x, **mode))(both, jnp.stack([another(x), x]))
+    nnx.update(layer, second(nnx.state(both)))
+    return y[1]
+
+
+CALLS = {"nnx-jit": jit, "nnx-remat": remat, "nnx-scan": scan, "nnx-vmap": vmap}

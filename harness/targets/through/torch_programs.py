@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,6 +84,19 @@ def _exported(adapter: TorchModule, x: Tensor, training: bool, example: Tensor, 
         for name, tensor in state_of(adapter.layer).items():
             tensor.copy_(before[name])
         return run()
+
+
+def aot_inductor(adapter: TorchModule, x: Tensor, training: bool) -> Any:
+    """torch.export, compiled ahead of time into a library of its own, which is loaded: y of a prediction."""
+    adapter.layer.train(training)
+    try:
+        program = torch.export.export(adapter.layer, (x.detach(),), mode(adapter, training))
+    except Exception as error:
+        raise NotImplementedError(f"torch.export refuses the layer: {first_line(error)}") from error
+    with tempfile.TemporaryDirectory() as folder, without_compiler():
+        package = str(Path(folder) / "layer.pt2")
+        compiled: Any = torch._inductor.aoti_compile_and_package(program, package_path=package)
+        return torch._inductor.aoti_load_package(compiled)(x.detach(), **mode(adapter, training))
 
 
 def script(adapter: TorchModule, x: Tensor, training: bool) -> Any:

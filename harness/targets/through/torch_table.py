@@ -30,6 +30,14 @@ TORCH = (
     _torch("compile", "torch.compile with Inductor, one graph", f"{DOCS}/generated/torch.compile.html", program="g++"),
     _torch("export", "torch.export, run on the layer's state", f"{DOCS}/export.html"),
     _torch("export-dynamic", "torch.export of another batch size, dynamic", f"{DOCS}/export.html"),
+    _torch(
+        "aot-inductor",
+        "torch.export, compiled ahead of time by Inductor, loaded",
+        f"{DOCS}/torch.compiler_aot_inductor.html",
+        (PREDICTION,),
+        program="g++",
+        lacks="what is compiled ahead of time is the prediction, without gradients",
+    ),
     _torch("script", "torch.jit.script, saved and loaded", f"{DOCS}/generated/torch.jit.script.html"),
     _torch("trace", "torch.jit.trace in each mode", f"{DOCS}/generated/torch.jit.trace.html"),
     _torch(
