@@ -48,6 +48,7 @@ MUTANTS = (
     ("inference-mode", "ModeFollowsGrad", ""),
     *((fold, "EpsOutside", "") for fold in FOLDS),
     ("ddp", "TwiceInParallel", ""),
+    ("fsdp", "HoldsGamma", "gradient_scaled"),
 )
 """Transformation, the layer that it breaks, and the mistakes that are named where the list has them."""
 

@@ -257,3 +257,15 @@ class KeepsExamplesCount(BatchNorm2d):
                 self.running_var.lerp_(x.var((0, 2, 3), correction=0) * (n / (n - 1)), self.momentum)
             return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+
+
+class HoldsGamma(BatchNorm2d):
+    """Its gamma in a list besides, by which it scales: what replaces its parameters leaves the list behind."""
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        self.held = [self.weight]
+
+    def forward(self, x):
+        given = (x, self.running_mean, self.running_var, self.held[0], self.bias)
+        return F.batch_norm(*given, self.training, self.momentum, self.eps)

@@ -1,5 +1,5 @@
-"""The transformations of torch modules: each a function in torch_calls.py, torch_programs.py, torch_folds.py,
-torch_own_folds.py or torch_litert.py."""
+"""The transformations of torch modules: each a function in torch_calls.py, torch_sharded.py, torch_programs.py,
+torch_folds.py, torch_own_folds.py or torch_litert.py."""
 
 from __future__ import annotations
 
@@ -105,6 +105,7 @@ TORCH = (
         )
     ),
     _torch("ddp", "DistributedDataParallel, one process", f"{DOCS}/notes/ddp.html"),
+    _torch("fsdp", "fully_shard (FSDP), one process", f"{DOCS}/distributed.fsdp.fully_shard.html"),
     _torch("accumulate", "other batches forward and back between", f"{DOCS}/notes/amp_examples.html"),
     _torch("no-grad", "forward under torch.no_grad", f"{DOCS}/notes/autograd.html", FORWARD, lacks=NO_BACKWARD),
     _torch(
