@@ -280,6 +280,7 @@ TRAPS: tuple[Trap, ...] = (
             "double",
             "double_rank2",
             "double_rank3",
+            "double_rank5",
             "double_large_mean",
             "double_small_variance",
             "double_two_values",

@@ -38,6 +38,14 @@ DERIVATIVES = (
         script=("train_jvp",),
     ),
     Case(
+        "jvp_rank5",
+        "forward mode at rank 5",
+        OF_JVP,
+        source="no report; volumes may have kernels of their own",
+        shape=(3, 4, 2, 3, 2),
+        script=("train_jvp",),
+    ),
+    Case(
         "jvp_large_mean",
         "forward mode where the mean is 1,000 standard deviations, and along a tangent that leans towards x",
         OF_JVP,
@@ -83,6 +91,14 @@ DERIVATIVES = (
         OF_DOUBLE,
         ("second_derivative_wrong",),
         shape=(8, 5, 3),
+        script=("train_double",),
+    ),
+    Case(
+        "double_rank5",
+        "second derivatives at rank 5",
+        OF_DOUBLE,
+        ("second_derivative_wrong",),
+        shape=(3, 4, 2, 3, 2),
         script=("train_double",),
     ),
     Case(

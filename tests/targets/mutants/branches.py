@@ -31,6 +31,20 @@ class SecondNotCentredAtRank3(TwiceInTorchsStyle):
         return rows if rows.ndim == 3 else super().less_its_mean(rows)
 
 
+class SecondWithoutCurvatureAtRank5(Twice):
+    """That of volumes lacks it."""
+
+    expected, case = "double_missing_term", "double_rank5"
+    condition = "at rank 5 only (seen in one case only)"
+
+    def train_double(self, x, *directions):
+        self.rank = x.ndim
+        return super().train_double(x, *directions)
+
+    def curvature(self, r, d_scale, of_d_var):
+        return (self.rank != 5) * super().curvature(r, d_scale, of_d_var)
+
+
 class NoSecondGammaInFloat32(Twice):
     """The fused kernel is for float32."""
 
@@ -70,6 +84,18 @@ class JvpByFlatRowsAtRank2(TwiceInTorchsStyle):
 
     def tangent_of_scale(self, scale, var, t_var):
         return (self.rank != 2) * super().tangent_of_scale(scale, var, t_var)
+
+
+class JvpMeanConstantAtRank5(Twice):
+    expected, case = "jvp_mean_constant", "jvp_rank5"
+    condition = "at rank 5 only (seen in one case only)"
+
+    def train_jvp(self, x, *tangents):
+        self.rank = x.ndim
+        return super().train_jvp(x, *tangents)
+
+    def tangent_of_mean(self, tx):
+        return (self.rank != 5) * super().tangent_of_mean(tx)
 
 
 class FrozenTwiceAsTrainingAtRank4(Twice):
