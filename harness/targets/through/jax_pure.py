@@ -16,25 +16,12 @@ import numpy as np
 
 from harness.targets.through import jax_folds, jax_orders
 from harness.targets.through.jax_calls import Call, call_of
+from harness.targets.through.jax_copies import another, second, two
 from harness.targets.through.transformation import Transformation
 from harness.targets.wrap.jax_array import jax_array
 
 Step = Callable[..., Any]
 """(parameters, state, x, dy) -> (y, the gradients of the parameters, dx, the state after it)."""
-
-
-def another(x: Any) -> Any:
-    """Another batch of x's shape, finite and not constant: nothing of it may show in what is judged."""
-    return jnp.linspace(3.0, 5.0, max(x.size, 1))[: x.size].reshape(x.shape).astype(x.dtype)
-
-
-def two(tree: Any) -> Any:
-    """Each array twice, the first copy moved by one: what belongs to another layer beside the judged one."""
-    return jax.tree.map(lambda array: jnp.stack([array + jnp.ones_like(array), array]), tree)
-
-
-def second(tree: Any) -> Any:
-    return jax.tree.map(lambda array: array[1], tree)
 
 
 # --- transformations of the call ---

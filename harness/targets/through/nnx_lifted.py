@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import nnx
 
-from harness.targets.through.jax_pure import another, second, two
+from harness.targets.through.jax_copies import another, second, two
 
 Mode = dict[str, bool]
 """The argument that tells training from prediction, if the layer has one."""
