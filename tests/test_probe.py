@@ -159,6 +159,24 @@ def test_prediction_only_shows_what_it_can():
     assert probed.conventions.eps_at == "inside_sqrt"
 
 
+@pytest.mark.parametrize("declared", ["torch", {"preset": "onnx", "momentum": "new"}])
+def test_what_nothing_shows_is_taken_from_the_preset_that_is_declared(declared):
+    class PredictionOnly:
+        conventions = declared
+
+        def __init__(self, setup):
+            self._right = NumpyBatchNorm(setup)
+
+        def eval(self, x, dy):
+            return {"y": self._right.eval(x, dy)["y"]}
+
+    probed = probe(InProcessTarget(PredictionOnly))
+    preset = declared if declared == "torch" else "onnx"
+    assert probed.nearest == preset
+    assert probed.conventions.momentum == PRESETS[preset].momentum
+    assert probed.conventions.moving_var == PRESETS[preset].moving_var
+
+
 def test_an_undeclared_target_is_judged_by_what_was_probed():
     target = InProcessTarget(following(PRESETS["torch"]))
     report = check_target(target, CheckOptions((BY_ID["rank4"], BY_ID["two_values"], BY_ID["one_value"])))

@@ -49,7 +49,7 @@ def show(target: str, probed: Probed) -> None:
     out.print(f"[bold]{escape(target)}[/]: nearest preset [bold]{probed.nearest}[/] ({same})", soft_wrap=True)
     for name, value in probed.conventions.as_dict().items():
         mark = " (not seen)" if name in probed.unseen else ""
-        out.print(f"  {name:<17} {value}{mark}", highlight=False)
+        out.print(f"  {name:<17} {value}{mark}", highlight=False, soft_wrap=True)
     for name, text in probed.observed.items():
         out.print(f"  {name:<17} {escape(text)} (observed)", highlight=False, soft_wrap=True)
     if "moving_var" not in probed.unseen:

@@ -9,16 +9,22 @@ CHARACTERISTIC = ("momentum", "moving_var")
 """The fields by which a framework is recognised."""
 
 
-def nearest_preset(conventions: Conventions, unseen: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """The preset with the fewest fields that differ (default numbers break ties), and those fields."""
+def nearest_preset(
+    conventions: Conventions, unseen: tuple[str, ...], declared: str | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """The preset with the fewest fields that differ, and those fields.
+
+    Ties are broken by the preset that the target declares, then by the default numbers.
+    """
 
     def differing(name: str) -> tuple[str, ...]:
         return tuple(field for field in same_behaviour(PRESETS[name], conventions) if field not in unseen)
 
-    def distance(name: str) -> tuple[int, bool, bool]:
+    def distance(name: str) -> tuple[int, bool, bool, bool]:
         preset = PRESETS[name]
         other_single_value = preset.single_value != conventions.single_value
-        return len(differing(name)), other_single_value, _defaults(preset) != _defaults(conventions)
+        other_defaults = _defaults(preset) != _defaults(conventions)
+        return len(differing(name)), name != declared, other_single_value, other_defaults
 
     nearest = min(PRESETS, key=distance)
     return nearest, differing(nearest)

@@ -44,12 +44,17 @@ def probe(player: Player) -> Probed:
     fit = _best_fit_of_any_dtype(player, dtype, base, description)
     unseen = fit.unseen if axis_shows else (*fit.unseen, "channel_axis")
     defaults = find_defaults(player, fit.conventions, dtype)
-    nearest, differs = nearest_preset(defaults.conventions, unseen)
+    nearest, differs = nearest_preset(defaults.conventions, unseen, _declared_preset(description.conventions))
     as_in_nearest = {name: getattr(PRESETS[nearest], name) for name in unseen + defaults.unseen}
     conventions = replace(defaults.conventions, **as_in_nearest)
     ignored = ignored_settings(player, dtype, axis, description.ranks)
     notes = (*ignored, *defaults.notes, *notes_on_presets(conventions, nearest, differs, unseen))
     return Probed(conventions, nearest, differs, unseen + defaults.unseen, observe(player, conventions), notes)
+
+
+def _declared_preset(conventions: Any) -> str | None:
+    declared = conventions.get("preset") if isinstance(conventions, dict) else conventions
+    return declared if isinstance(declared, str) else None
 
 
 def _best_fit_of_any_dtype(player: Player, dtype: str, base: Conventions, description: Description) -> Fit:
