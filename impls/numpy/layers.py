@@ -8,6 +8,9 @@ large contiguous pieces, and 2x2 squares lie within a tile: pooling adds whole a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import product
+
 import numpy as np
 
 from reference.conventions import D2L
@@ -18,75 +21,110 @@ KERNEL = 5
 class TiledConvolution:
     """A 5x5 convolution without padding. x (C, T, T, R, S, N) -> y (K, T, T, h, w, N), h = R - 4/T rows of tiles."""
 
+    APART = 16
+    """Numbers between two rows of `columns`. Rows a power of two apart fall into the same few sets of a cache: the
+    second convolution's products of 128 images take a fifth less time so."""
+
     def __init__(self, weight: np.ndarray, tile: int, rows: int, examples: int) -> None:
         """weight: (K, C, 5, 5), read at every call. rows: of tiles in x, which is square."""
         K, C = weight.shape[:2]
         self.weight, self.tile = weight, tile
         self.reach = (tile + KERNEL - 1) // tile  # tiles that one depends on, to each side
-        side, out = tile * self.reach, rows - self.reach + 1
+        side, self.out = tile * self.reach, rows - self.reach + 1
+        outputs, inputs, places = K * tile**2, C * side**2, self.out**2 * examples  # of a tile, to a tile, of tiles
         dtype = weight.dtype
         self.band = np.zeros((K, tile, tile, C, side, side), dtype)
-        self.columns = np.empty((C, self.reach, tile, self.reach, tile, out, out, examples), dtype)
-        self.y = np.empty((K, tile, tile, out, out, examples), dtype)
-        self.dweight = np.empty_like(weight)
         self.dband = np.empty_like(self.band)
+        if inputs > outputs:  # transposed in memory: products are faster with the longer side first
+            self.dband = np.empty((C, side, side, K, tile, tile), dtype).transpose(3, 4, 5, 0, 1, 2)
+        self.dweight = np.empty_like(weight)
+        self.y = np.empty((K, tile, tile, self.out, self.out, examples), dtype)
+        columns = np.empty((inputs, places + self.APART), dtype)[:, :places]
+        self.columns = columns.reshape(C, self.reach, tile, self.reach, tile, self.out, self.out, examples)
+        self.flat_band, self.flat_dband = self.band.reshape(outputs, inputs), self.dband.reshape(outputs, inputs)
+        self.flat_columns, self.flat_y = columns, self.y.reshape(outputs, places)
+        assert all(map(np.shares_memory, (self.dband, self.columns), (self.flat_dband, columns)))
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Without the bias, which batch norm takes away. y is a buffer."""
-        for a, b in np.ndindex(self.tile, self.tile):
+        for a, b in product(range(self.tile), repeat=2):
             self.band[:, a, b, :, a : a + KERNEL, b : b + KERNEL] = self.weight
-        h, w = self.columns.shape[5:7]
-        for r, s in np.ndindex(self.reach, self.reach):
-            self.columns[:, r, :, s] = x[:, :, :, r : r + h, s : s + w]
-        band = self.band.reshape(self.band[:, :, :, 0, 0, 0].size, -1)  # (K*T*T, C*side*side)
-        np.matmul(band, self.columns.reshape(band.shape[1], -1), out=self.y.reshape(len(band), -1))
+        for r, s in product(range(self.reach), repeat=2):
+            self.columns[:, r, :, s] = x[:, :, :, r : r + self.out, s : s + self.out]
+        np.matmul(self.flat_band, self.flat_columns, out=self.flat_y)
         return self.y
 
     def backward_weight(self, dy: np.ndarray) -> np.ndarray:
         """dy (K, T, T, h, w, N) -> the weight's gradient."""
-        dband = self.dband.reshape(self.band[:, :, :, 0, 0, 0].size, -1)
-        np.matmul(dy.reshape(len(dband), -1), self.columns.reshape(dband.shape[1], -1).T, out=dband)
+        np.matmul(dy.reshape(self.flat_y.shape), self.flat_columns.T, out=self.flat_dband)
         self.dweight[...] = 0
-        for a, b in np.ndindex(self.tile, self.tile):
+        for a, b in product(range(self.tile), repeat=2):
             self.dweight += self.dband[:, a, b, :, a : a + KERNEL, b : b + KERNEL]
         return self.dweight
 
     def backward_input(self, dy: np.ndarray, dx: np.ndarray) -> None:
         """dy -> dx (C, T, T, R, S, N), into that. What x was is lost."""
-        band = self.band.reshape(self.band[:, :, :, 0, 0, 0].size, -1)
-        np.matmul(band.T, dy.reshape(len(band), -1), out=self.columns.reshape(band.shape[1], -1))
+        np.matmul(self.flat_band.T, dy.reshape(self.flat_y.shape), out=self.flat_columns)
         dx[...] = 0
-        h, w = self.columns.shape[5:7]
-        for r, s in np.ndindex(self.reach, self.reach):
-            dx[:, :, :, r : r + h, s : s + w] += self.columns[:, r, :, s]
+        for r, s in product(range(self.reach), repeat=2):
+            dx[:, :, :, r : r + self.out, s : s + self.out] += self.columns[:, r, :, s]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of each channel (C,): how many values, their mean, and the sum of their squared distances from it."""
+
+    count: int
+    mean: np.ndarray
+    squares: np.ndarray
+
+    def __add__(self, other: Moments) -> Moments:
+        """Of both together, as Chan, Golub and LeVeque (1979) merge them."""
+        count, apart = self.count + other.count, other.mean - self.mean
+        return Moments(
+            count,
+            self.mean + apart * (other.count / count),
+            self.squares + other.squares + apart * apart * (self.count * other.count / count),
+        )
 
 
 class NormSigmoid:
     """Batch norm by d2l's conventions and the sigmoid after it, on x (C, P, N): t = 2 sigmoid - 1, and back.
 
     sigmoid(y) = (1 + tanh(y/2)) / 2, which cannot overflow, so t is the tanh, and the sigmoid's slope is (1 - t*t) / 4.
+    x may be a part of a batch: sums over the whole of it come from outside, between `moments` and `train`, and between
+    `sums` and `backward`.
     """
 
     def __init__(
         self, gamma: np.ndarray, beta: np.ndarray, moving_mean: np.ndarray, moving_var: np.ndarray, shape: tuple
     ) -> None:
-        """The parameters (C,) are read, and the moving statistics (C,) moved in place."""
+        """The parameters and the moving statistics (C,) are read, and `move` moves these in place."""
         self.gamma, self.beta, self.moving_mean, self.moving_var = gamma, beta, moving_mean, moving_var
         self.t = np.empty(shape, gamma.dtype)
-        self.number = gamma.dtype.type
-        self.eps, self.keep = self.number(D2L.default_eps), self.number(D2L.default_momentum)
+        self.eps, self.keep = gamma.dtype.type(D2L.default_eps), gamma.dtype.type(D2L.default_momentum)
 
-    def train(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        """x is changed: what is left of it is its distance from the mean. bias (C,) counts as part of x."""
-        n = self.number(x[0].size)
-        mean = x.reshape(len(x), -1).sum(axis=1) / n  # (C,), pairwise
+    def moments(self, x: np.ndarray) -> Moments:
+        """x is changed: what is left of it is its distance from its own mean."""
+        count = x[0].size
+        mean = x.reshape(len(x), -1).sum(axis=1) / count  # (C,), pairwise
         x -= mean[:, None, None]
-        var = products(x, x) / n  # (C,)
+        self.apart, self.own = x, Moments(count, mean, products(x, x))
+        return self.own
+
+    def train(self, batch: Moments) -> np.ndarray:
+        """batch: of all its parts."""
+        self.count, self.mean, self.var = batch.count, batch.mean, batch.squares / batch.count
+        self.scale = 1 / np.sqrt(self.var + self.eps)  # (C,)
+        self.off = self.own.mean - batch.mean  # (C,), what `apart` lacks
+        factor = self.gamma * self.scale  # (C,)
+        return self.activated(self.apart, factor, self.beta + self.off * factor)
+
+    def move(self, bias: np.ndarray) -> None:
+        """The moving statistics, by those of the last batch. bias (C,) counts as part of x."""
         new = 1 - self.keep
-        self.moving_mean[...] = self.keep * self.moving_mean + new * (mean + bias)
-        self.moving_var[...] = self.keep * self.moving_var + new * var
-        self.apart, self.scale = x, 1 / np.sqrt(var + self.eps)
-        return self.activated(x, self.gamma * self.scale, self.beta)
+        self.moving_mean[...] = self.keep * self.moving_mean + new * (self.mean + bias)
+        self.moving_var[...] = self.keep * self.moving_var + new * self.var
 
     def predict(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
         factor = self.gamma / np.sqrt(self.moving_var + self.eps)  # (C,)
@@ -102,17 +140,21 @@ class NormSigmoid:
         np.multiply(self.t, self.t, out=self.t)
         return np.subtract(1, self.t, out=self.t)
 
-    def backward(self, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """dy (C, P, N) by what batch norm gave -> (dx, dgamma, dbeta). dy becomes dx; what train kept of x is lost."""
-        n = self.number(dy[0].size)
-        dgamma = products(dy, self.apart) * self.scale  # (C,)
+    def sums(self, dy: np.ndarray) -> np.ndarray:
+        """dy (C, P, N) by what batch norm gave -> dgamma and dbeta (2, C), of this part."""
         dbeta = dy.reshape(len(dy), -1).sum(axis=1)  # (C,)
+        return np.array([(products(dy, self.apart) + self.off * dbeta) * self.scale, dbeta])
+
+    def backward(self, dy: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """dy becomes dx; what `moments` kept of x is lost. sums: over all parts."""
+        dgamma, dbeta = sums / self.count  # (C,), (C,)
         factor = self.gamma * self.scale  # (C,)
-        self.apart *= (factor * self.scale * dgamma / n)[:, None, None]
+        slope = factor * self.scale * dgamma  # (C,)
+        self.apart *= slope[:, None, None]
         dy *= factor[:, None, None]
         dy -= self.apart
-        dy -= (factor * dbeta / n)[:, None, None]
-        return dy, dgamma, dbeta
+        dy -= (factor * dbeta + slope * self.off)[:, None, None]
+        return dy
 
 
 def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from impls.numpy.lenet import LeNet, Weights
+from impls.numpy.threads import Run, in_turn, two_threads
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
 PROGRESS_EVERY = 16  # steps
@@ -29,11 +30,17 @@ def train(
     weights is undone.
     Raises ValueError for a device other than "cpu".
     """
-    batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
-    if device != "cpu":
-        raise ValueError(f"NumPy trains on the CPU; device must be 'cpu', got {device!r}")
+    if settings.device != "cpu":
+        raise ValueError(f"NumPy trains on the CPU; device must be 'cpu', got {settings.device!r}")
+    with two_threads() as run:
+        return train_by(run, data, weights, orders, settings)
+
+
+def train_by(run: Run, data: Any, weights: Weights, orders: np.ndarray, settings: TrainingSettings) -> dict[str, Any]:
+    """`train`, by what runs the halves of a batch."""
+    batch_size, dtype = settings.batch_size, settings.dtype
     started = perf_counter()
-    net = LeNet(weights, dtype)
+    net = LeNet(weights, dtype, run)
     sgd_step(net, data.train_images[:batch_size], data.train_labels[:batch_size], settings.learning_rate)
     net.load_weights(weights)
     compile_seconds = perf_counter() - started
@@ -71,7 +78,7 @@ def train(
         "device": "cpu",
         "dtype": dtype,
         "compile_seconds": compile_seconds,
-        "step": "NumPy",
+        "step": "NumPy" if run is in_turn else "NumPy, halves of a batch in two threads",
     }
 
 
