@@ -19,12 +19,14 @@ from tests.experiments.every_rounding import (
     OfLayers,
     OfReverseMode,
     evolved,
+    saved,
 )
 from tests.experiments.evolve.directed import Directed
 from tests.experiments.evolve.evaluate import Population, Setting, computed, exact_step
-from tests.targets.honest import second, statistics
+from tests.experiments.tightness import ordinary
+from tests.targets.honest import gradients, second, statistics
 from tests.targets.honest.declared import DECLARED
-from tests.targets.honest.every_rounding import UNIT, Roundings, in_pairs, in_turn
+from tests.targets.honest.every_rounding import BY_ROOT, UNIT, Roundings, in_pairs, in_turn
 
 INSIDE = "inside_sqrt"
 
@@ -239,3 +241,14 @@ def test_no_form_of_a_moving_average_is_beyond_its_bound_and_one_attains_it(n):
         bound = moving_bound(0.0, old, new * factor, of_var, keep, 1 - keep, precision_of("float32"))
         greatest = max(greatest, *(float((form.greatest_error / bound).max()) for form in forms))
     assert 0.99 < greatest <= 1
+
+
+def test_dgamma_of_a_thousand_values_attains_its_declared_bound():
+    """Ordinary data: no proof can make the bound of pairwise sums in order narrower by more than 2%."""
+    population, setting = ordinary(1024, kappa=0.1, channels=1, seed=1)
+    _, bound = exact_step(population, setting, "pairwise_in_order")
+    of = Roundings(of_first_place=True)
+    x, gamma, beta, dy = (of.number(a) for a in (population.x, population.gamma, population.beta, population.dy))
+    mean, var = statistics.shifted_two_pass(x, in_pairs, BY_ROOT.divide)
+    dgamma = gradients.of_quotient(saved(x, gamma, beta, mean, var, setting, BY_ROOT, in_pairs), dy)
+    assert 0.98 < float(dgamma.greatest_error[0] / bound["dgamma"][0]) <= 1

@@ -7,12 +7,12 @@ import pytest
 
 from tests.experiments.evolve import evaluate
 from tests.experiments.evolve.evaluate import OBSERVABLES, Setting, computed, exact_step, ratio
-from tests.experiments.evolve.island import Plan, evolve
+from tests.experiments.evolve.island import Plan, drawn_setting, evolve
 from tests.experiments.evolve.mutate import CHANGES, children, drawn
 from tests.experiments.evolve.recipes import FOR_DY, FOR_X, cotangent, data
 from tests.experiments.evolve.table import Totals, as_markdown
-from tests.targets.honest import adding, roots
-from tests.targets.honest.algorithm import flushing
+from tests.targets.honest import adding, roots, statistics
+from tests.targets.honest.algorithm import Algorithm, flushing
 from tests.targets.honest.forty import ALGORITHMS, BY_NAME
 
 SUMS = (
@@ -79,6 +79,44 @@ def test_on_easy_data_every_algorithm_is_near(dtype, eps_at):
             assert value.dtype == dtype
             size = np.sqrt(np.mean(want[name].astype(float) ** 2))
             assert np.abs(value - want[name]).max() < 400 * np.finfo(dtype).eps * max(1, size), (algorithm.name, name)
+
+
+@pytest.mark.parametrize(
+    "of_batch",
+    [
+        statistics.single_pass_in_wider_type,
+        statistics.means_of_means,
+        statistics.unbiased_taken_back,
+        statistics.replicas,
+    ],
+)
+@pytest.mark.parametrize("add", [adding.forward, adding.value_sorted, adding.pairwise])
+def test_other_honest_statistics_stay_within_the_bounds(of_batch, add):
+    assert greatest_ratio(of_batch, add) <= 1
+
+
+def test_a_single_pass_in_the_dtype_of_the_data_does_not():
+    def single_pass(x, add, divide):
+        n = x.dtype.type(len(x))
+        mean = divide(add(x), n)
+        return mean, np.maximum(divide(add(x * x), n) - mean * mean, 0)
+
+    assert greatest_ratio(single_pass, adding.pairwise) > 10
+
+
+def greatest_ratio(of_batch, add) -> float:
+    """error/bound over three generations of float32 channels, n from 2 to 60."""
+    algorithms, greatest = tuple(Algorithm("any", of_batch, add, r) for r in (roots.EXACT, roots.SCATTERED)), 0.0
+    for n in (2, 3, 4, 6, 9, 16, 60):
+        rng = np.random.default_rng(n)
+        population, names = drawn(rng, n, "float32", 64)
+        for _ in range(3):
+            of_all = [evaluated for _, evaluated in evaluate.ratios(population, drawn_setting(rng), algorithms)]
+            ratios = np.max([r for evaluated in of_all for r in evaluated.values()], axis=0)
+            greatest = max(greatest, float(ratios.max()))
+            best = np.argsort(ratios)[-12:]
+            population, names = children(rng, population.take(best), [names[k] for k in best], 64)
+    return greatest
 
 
 def test_every_recipe_and_every_change_gives_finite_channels():

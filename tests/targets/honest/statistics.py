@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -77,6 +78,45 @@ def corrected_two_pass(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array
     return mean, divide(np.maximum(add(d * d) - divide(rest * rest, n), 0), n)
 
 
+def single_pass_in_wider_type(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array]:
+    """E[x^2] - E[x]^2, of sums of twice the digits: float32 in float64. Not below 0."""
+    rows = wide(x)
+    n = rows.dtype.type(len(x))
+    mean = divide(add(rows), n)
+    var = np.maximum(divide(add(rows * rows), n) - mean * mean, 0)
+    return mean.astype(x.dtype), var.astype(x.dtype)
+
+
+def means_of_means(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array]:
+    """Over the places of each example, then over the examples: two divisions."""
+    places = next(k for k in range(math.isqrt(len(x)), 0, -1) if len(x) % k == 0)
+
+    def mean_of(rows: Array) -> Array:
+        examples = [divide(add(example), x.dtype.type(places)) for example in rows.reshape(-1, places, rows.shape[1])]
+        return divide(add(np.stack(examples)), x.dtype.type(len(examples)))
+
+    mean = mean_of(x)
+    d = x - mean
+    return mean, mean_of(d * d)
+
+
+def unbiased_taken_back(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array]:
+    """A framework's unbiased variance, times (n - 1)/n."""
+    n, others = x.dtype.type(len(x)), x.dtype.type(max(len(x) - 1, 1))
+    mean = divide(add(x), n)
+    d = x - mean
+    return mean, divide(divide(add(d * d), others) * others, n)
+
+
+def replicas(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array]:
+    """Two passes in each of four parts, whose means and variances are averaged by how many values they have."""
+    T = x.dtype.type
+    parts = [part for part in np.array_split(x, 4) if len(part)]
+    each = [(divide(T(len(part)), T(len(x))), *two_pass(part, add, divide)) for part in parts]
+    mean = add(np.stack([share * m for share, m, _ in each]))
+    return mean, add(np.stack([share * (v + (m - mean) * (m - mean)) for share, m, v in each]))
+
+
 @dataclass(frozen=True)
 class Part:
     """The statistics of some of the rows: how many, their mean, the sum of squared deviations from it."""
@@ -133,6 +173,17 @@ def welford_of(rows: Array, reciprocal: bool = False, fma: bool = False, divide:
             mean = mean + (delta * (T(1) / T(k)) if reciprocal else divide(delta, T(k)))
             squares = squares + delta * (row - mean)
     return Part(len(rows), mean, squares)
+
+
+def one_after_another(x: Array, _add: Sum, divide: Divide) -> tuple[Array, Array]:
+    """Welford's updates."""
+    whole = welford_of(x, divide=divide)
+    return whole.mean, divide(whole.squares, x.dtype.type(len(x)))
+
+
+def one_after_another_by_reciprocals(x: Array, _add: Sum, divide: Divide) -> tuple[Array, Array]:
+    whole = welford_of(x, reciprocal=True)
+    return whole.mean, divide(whole.squares, x.dtype.type(len(x)))
 
 
 def merged_pairwise(parts: list[Part], merge: Merge) -> Part:
