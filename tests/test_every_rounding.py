@@ -26,7 +26,7 @@ from tests.experiments.evolve.evaluate import Population, Setting, computed, exa
 from tests.experiments.tightness import ordinary
 from tests.targets.honest import gradients, second, statistics
 from tests.targets.honest.declared import DECLARED
-from tests.targets.honest.every_rounding import BY_ROOT, UNIT, Roundings, in_pairs, in_turn
+from tests.targets.honest.every_rounding import BY_ROOT, UNIT, Roundings, in_pairs, in_turn, in_twice_the_digits
 
 INSIDE = "inside_sqrt"
 
@@ -35,6 +35,7 @@ def test_the_greatest_error_is_that_of_each_rounding():
     a = Roundings().number(np.array([[3.1], [5.2], [7.3], [-2.4]]))
     assert in_turn(a).greatest_error / UNIT == pytest.approx([8.3 + 15.6 + 13.2])
     assert in_pairs(a).greatest_error / UNIT == pytest.approx([8.3 + 4.9 + 13.2])
+    assert in_twice_the_digits(a).greatest_error / UNIT == pytest.approx([13.2])
     of = Roundings()
     x = of.number(np.array([3.0]))
     assert (x * x / x).greatest_error / UNIT == pytest.approx([9])  # u of the product, 2u of the quotient

@@ -29,10 +29,9 @@ from tests.targets.honest.algorithm import Algorithm
 from tests.targets.honest.every_rounding import (
     BY_RECIPROCAL_ROOT,
     BY_ROOT,
+    SUMS,
     Roundings,
     Traced,
-    in_pairs,
-    in_turn,
 )
 from tests.targets.honest.gradients import Saved
 from tests.targets.honest.roots import Roots
@@ -101,7 +100,7 @@ class OfLayers:
     def ratios_of(self, p: Population, s: Setting, of_batch: statistics.Statistics, roots: Roots) -> Ratios:
         want, bound = exact_step(p, s, self.summation)
         valid = evaluate.in_range(p, s, want, bound)
-        add = in_turn if self.summation == "any" else in_pairs
+        add = SUMS[self.summation]
         result: Ratios = {}
         for prefix in ("", "eval_"):
             of = Roundings(of_first_place=self.summation != "any")
@@ -172,7 +171,7 @@ class OfDerivatives:
         arrays, result = p.arrays(), {}
         for prefix in ("", "eval_"):
             of = Roundings(of_first_place=self.summation != "any")
-            add = in_turn if self.summation == "any" else in_pairs
+            add = SUMS[self.summation]
             base = Algorithm("any", of_batch, add, roots, arithmetic=of.number)  # type: ignore[arg-type]
             calculus = autodiff.Calculus(base, p.x, rules)
             at = second.At(**{name: calculus.number(arrays[name]) for name in directed.GIVEN})
@@ -194,7 +193,7 @@ class OfStatistics(OfLayers):
         result: Ratios = {}
         for of_batch in STATISTICS if declared else OF_ANY_SUMS:
             x = Roundings(of_first_place=declared).number(p.x)
-            both = of_batch(x, in_pairs if declared else in_turn, ROOTS["root"].divide)  # type: ignore[arg-type]
+            both = of_batch(x, SUMS[self.summation], ROOTS["root"].divide)  # type: ignore[arg-type]
             for name, statistic in zip(("mean", "var"), both, strict=True):
                 error = statistic.greatest_error  # type: ignore[attr-defined]
                 result[name, name_of(of_batch)] = _over(error, bound[name], valid)
@@ -216,7 +215,7 @@ class OfReverseMode(OfLayers):
         want, bound = exact_step(p, s, self.summation)
         valid = evaluate.in_range(p, s, want, bound)
         declared = self.summation != "any"
-        add = in_pairs if declared else in_turn
+        add = SUMS[self.summation]
         result: Ratios = {}
         for name, forward in second.FORWARDS.items():
             if declared and name in MADE_APART:
@@ -288,14 +287,14 @@ def evolved(attacked: Any, seed: int, n: int, generations: int = 10, channels: i
 
 ATTACKED: Mapping[str, Any] = MappingProxyType(
     {
-        "Mean and variance, sums in any order": OfStatistics(),
-        'Mean and variance, sums declared "pairwise_in_order"': OfStatistics("pairwise_in_order"),
-        "Sums in any order": OfLayers(),
-        'Sums declared "pairwise_in_order"': OfLayers("pairwise_in_order"),
-        "Reverse mode, sums in any order": OfReverseMode(),
-        'Reverse mode, sums declared "pairwise_in_order"': OfReverseMode("pairwise_in_order"),
-        "Forward mode and second derivatives": OfDerivatives(),
-        'The same of sums declared "pairwise_in_order"': OfDerivatives("pairwise_in_order"),
+        f"{what}, sums {'in any order' if how == 'any' else 'declared ' + how}": attacked(how)
+        for what, attacked in {
+            "Mean and variance": OfStatistics,
+            "Training steps and predictions": OfLayers,
+            "Reverse mode": OfReverseMode,
+            "Forward mode and second derivatives": OfDerivatives,
+        }.items()
+        for how in SUMS
     }
 )
 

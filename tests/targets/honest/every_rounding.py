@@ -184,6 +184,17 @@ def in_pairs(terms: Traced) -> Traced:
     return parts[0]
 
 
+def in_twice_the_digits(terms: Traced) -> Traced:
+    """Rounded once, at the end."""
+    total = Traced(terms.of, terms.value.sum(axis=0), terms.by.sum(axis=1))
+    exact = adds_exactly(terms.value, UNIT) if terms.known.all() else False
+    return terms.of.result(total.value, [(total, 1.0)], 1.0, exact)
+
+
+SUMS = {"any": in_turn, "pairwise_in_order": in_pairs, "wide": in_twice_the_digits}
+"""By what is declared."""
+
+
 def _root(a: Any) -> Any:
     root = np.sqrt(a.value)
     return a.of.result(root, [(a, 0.5 / root)], 2.0)
