@@ -17,7 +17,7 @@ from harness.diagnose.mistakes.known import TEXTS
 from harness.diagnose.suspects import Suspect, simplest, stacked
 from harness.diagnose.where import where
 from harness.findings import Finding
-from harness.judge.judgement import Reason
+from harness.judge.judgement import Reason, Verdict
 from harness.judge.oracle import OracleLayer
 from tests.played_by_hand import BOUND, CASE, X, failed, off_by, played, times
 
@@ -237,12 +237,24 @@ def test_a_factor_in_words():
 def test_where_it_shows():
     wrong = played(("train", {"y": off_by(0.0)}), ("train", {"y": times(2.0, LONG), "dx": off_by(1.5)}), wrong=(1,))
     right = played("train", case=replace(CASE, id="other", eps=1e-3))
+    right.judgements.append(failed("other", verdict=Verdict.agree, reason=Reason.within_bound))
     failures = [failed(step=1), failed(step=1, observable="dx"), failed(step=1, op="eval")]
     assert where(failures, [wrong, right]) == (
         "wrong are y, dx, eval y; in 1 of 2 plays; where eps is 1e-05; from step 2 on; "
         "y is 2 times what it should be, dx is off by up to 0.25 of its size"
     )
+    right.judgements[0] = failed("other", verdict=Verdict.inconclusive)
+    assert "eps" not in where(failures, [wrong, right])  # what is not known to be right sets nothing apart
     assert where([failed("another")], [wrong]) == ""
+
+
+def test_a_list_of_many_numbers_is_no_place():
+    failing = [shaped(name, eps=eps) for name, eps in (("a", 1e-3), ("b", 1e-4), ("c", 1e-5))]
+    other = shaped("d", eps=1.0)
+    other.judgements.append(failed("d", verdict=Verdict.agree, reason=Reason.within_bound))
+    failures = [failed(name) for name in "abc"]
+    assert "eps" not in where(failures, [*failing, other])
+    assert "where eps is 0.0001 or 0.001" in where(failures[:2], [*failing[:2], other])
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ class Condition:
 
     text: str
     holds: Callable[[PlayedCase], bool]
+    by_many_numbers: bool = False
+    """Whether it lists so many numbers that it says which cases there are rather than where the mistake is."""
 
 
 def case_conditions(failing: Sequence[PlayedCase], played: Sequence[PlayedCase]) -> Iterator[Condition]:
@@ -55,7 +57,8 @@ def _candidates(failing: Sequence[PlayedCase], played: Sequence[PlayedCase]) -> 
 
 def _among(value_of: Callable[[PlayedCase], Any], failing: Sequence[PlayedCase], text: str) -> Condition:
     values = sorted({value_of(case) for case in failing}, key=str)
-    return Condition(text.format(" or ".join(map(str, values))), lambda case: value_of(case) in values)
+    by_many_numbers = value_of in (_eps, _new_weight) and len(values) > 2
+    return Condition(text.format(" or ".join(map(str, values))), lambda case: value_of(case) in values, by_many_numbers)
 
 
 def _thresholds(

@@ -22,7 +22,7 @@ ENOUGH = 8
 
 @dataclass(frozen=True)
 class Deviation:
-    """The law elements of one observable in one step that are finite on both sides: three arrays of shape (k,)."""
+    """The law elements of one observable in one step that are finite on both sides: arrays of shape (k,)."""
 
     played: PlayedCase
     step: int
@@ -31,6 +31,8 @@ class Deviation:
     got: np.ndarray
     want: np.ndarray
     bound: np.ndarray
+    channel: np.ndarray
+    """Of each element."""
 
     @cached_property
     def beyond(self) -> np.ndarray:
@@ -61,7 +63,17 @@ def deviations(cases: Iterable[PlayedCase]) -> Iterator[Deviation]:
                         wide = exact + (got.astype(want.dtype) - want).astype(np.float64)
                 usable = np.isfinite(wide) & np.isfinite(exact) & np.isfinite(limit)
                 usable &= np.broadcast_to(law_channels(played, want), want.shape)
-                yield Deviation(played, number, column(name, result.op), wide[usable], exact[usable], limit[usable])
+                channel = channels_of(want)
+                of_each = (array[usable] for array in (wide, exact, limit, channel))
+                yield Deviation(played, number, column(name, result.op), *of_each)
+
+
+def channels_of(values: np.ndarray) -> np.ndarray:
+    """The channel of each element, in the shape of `values`: the second axis, or that of a vector."""
+    shape = [1] * values.ndim
+    shape[min(values.ndim - 1, 1)] = -1
+    count = values.shape[min(values.ndim - 1, 1)]
+    return np.broadcast_to(np.arange(count).reshape(shape), values.shape)
 
 
 def wrong_columns(found: Iterable[Deviation]) -> dict[str, list[Deviation]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.cases.case import numpy_dtype
 from harness.diagnose import tuning
-from harness.diagnose.deviations import Deviation, constant_factor, deviations, wrong_columns
+from harness.diagnose.deviations import Deviation, channels_of, constant_factor, deviations, wrong_columns
 from harness.judge.expected import Expected
 from harness.judge.report import PlayedCase
 from harness.observables import STATISTICS
@@ -110,7 +110,8 @@ def factors_of_movement(played: PlayedCase) -> Iterator[float | None]:
             start, want = before[step.session], want.astype(np.float64)
             bound = expected.bounds[name]
             with np.errstate(invalid="ignore"):  # what overflowed before stays so: inf - inf
-                moved = Deviation(played, number, name, got.astype(np.float64) - start, want - start, bound)
+                by = got.astype(np.float64) - start
+                moved = Deviation(played, number, name, by, want - start, bound, channels_of(want))
             if moved.beyond.any():
                 yield constant_factor([moved], enough=ENOUGH_CHANNELS) if result.op != "eval" else None
                 break
