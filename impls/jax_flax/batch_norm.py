@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from impls.jax_flax.channels import RANKS, checked_count, other_axes, per_channel_shape, widened
@@ -135,10 +136,10 @@ class BatchNorm(nnx.Module):
         self.momentum = conventions.default_momentum if momentum is None else momentum
         self.conventions = conventions
         self.use_running_average = use_running_average
-        self.gamma = nnx.Param(jnp.ones(num_features, dtype))  # (C,)
-        self.beta = nnx.Param(jnp.zeros(num_features, dtype))  # (C,)
-        self.moving_mean = nnx.BatchStat(jnp.zeros(num_features, dtype))  # (C,)
-        self.moving_var = nnx.BatchStat(jnp.ones(num_features, dtype))  # (C,)
+        self.gamma = nnx.Param(filled(num_features, 1, dtype))  # (C,)
+        self.beta = nnx.Param(filled(num_features, 0, dtype))  # (C,)
+        self.moving_mean = nnx.BatchStat(filled(num_features, 0, dtype))  # (C,)
+        self.moving_var = nnx.BatchStat(filled(num_features, 1, dtype))  # (C,)
         self.updates = nnx.BatchStat(jnp.zeros((), jnp.int32))
 
     def __call__(self, x):
@@ -169,6 +170,11 @@ class BatchNorm(nnx.Module):
         """What `nnx.view(model, use_running_average=...)` calls on each module."""
         if use_running_average is not None:
             self.use_running_average = use_running_average
+
+
+def filled(size, value, dtype):
+    """(size,). `jnp.full` would compile a program for every size."""
+    return jax.device_put(np.full(size, value, dtype))
 
 
 # --- moving statistics ---

@@ -63,10 +63,10 @@ def normalize_by_batch_jvp(axes, conventions, primals, tangents):
     x, gamma, beta, eps = primals
     tx, tgamma, tbeta, _ = tangents
     mean, var = batch_statistics(x, axes)  # (C*), (C*)
-    y = normalize(x, gamma, beta, mean, var, eps, conventions)  # x's shape
     n = x.size // mean.size
     scale = inverse_std(var, eps, conventions)  # (C*)
     x_hat = (x - mean) * scale  # x's shape
+    y = gamma * x_hat + beta  # x's shape, as `normalize` has it
     gain = gamma * scale  # (C*)
     slope = variance_slope(var, scale, conventions)  # (C*) or 1
     of_x_hat = tgamma - gain * slope * ((tx * x_hat).sum(axes, keepdims=True) / n)  # (C*)

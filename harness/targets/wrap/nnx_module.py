@@ -61,7 +61,7 @@ class NnxModule(TwiceDifferentiable):
         self.stats = self._stats if "moving_mean" in self.paths or "moving_var" in self.paths else None
 
     def _array(self, ours: str) -> jax.Array:
-        return variables(self.layer)[self.paths[ours]][...].ravel()
+        return variable_at(self.layer, self.paths[ours])[...].ravel()
 
     def train(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, jax.Array]:
         return self._step(x, dy, True, mask)
@@ -124,7 +124,7 @@ class NnxModule(TwiceDifferentiable):
             layer: Any = nnx.merge(graph, jax.tree.map(jnp.copy, state))  # variables of this trace, to be written to
             for name, value in (("gamma", gamma), ("beta", beta)):
                 path = self.paths[name]
-                assign(layer, path, value.reshape(variables(self.layer)[path][...].shape))
+                assign(layer, path, value.reshape(variable_at(self.layer, path)[...].shape))
             return layer(x, **mode)
 
         return y_of
@@ -146,11 +146,16 @@ def variables(layer_or_state: Any) -> dict[str, Any]:
     return {".".join(map(str, path)): variable for path, variable in flat if hasattr(variable[...], "shape")}
 
 
+def variable_at(layer: Any, path: str) -> Any:
+    """One of `variables`, of which each costs as much as all: nnx goes through the whole layer for them."""
+    for part in path.split("."):
+        layer = layer[int(part)] if part.isdigit() else getattr(layer, part)
+    return layer
+
+
 def assign(layer: Any, path: str, array: jax.Array) -> None:
     """Set the variable at a path. Before flax 0.12 the state holds copies, and variables have no `set_value`."""
-    variable = layer
-    for part in path.split("."):
-        variable = variable[int(part)] if part.isdigit() else getattr(variable, part)
+    variable = variable_at(layer, path)
     if hasattr(type(variable), "set_value"):
         variable.set_value(array)
     else:
