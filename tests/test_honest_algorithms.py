@@ -56,6 +56,17 @@ def test_roots_are_off_by_what_they_claim():
         assert off.max() <= high + 0.01
 
 
+def test_one_newton_step_may_be_further_off_than_two_ulps():
+    """From an estimate that is as far off as `rsqrtps` may be: not covered, as ERROR_BOUNDS.md says."""
+    s = np.linspace(1, 4, 200_001).astype(np.float32)[:-1]
+    exact, half = 1 / np.sqrt(s.astype(np.float64)), np.float32(0.5)
+    steps = []
+    for off in (-1.5 / 4096, 1.5 / 4096):
+        r = (exact * (1 + off)).astype(np.float32)
+        steps.append(r * (np.float32(1.5) - half * s * r * r))
+    assert 4 < np.abs(np.array(steps) / exact - 1).max() * 2**24 < 5.6
+
+
 def test_subnormal_numbers_are_flushed_on_the_way_in_and_out():
     tiny = np.float32([1e-40, 1e-20, 1.0])
     assert (flushing(tiny) * np.float32(1)).tolist() == [0.0, np.float32(1e-20), 1.0]
