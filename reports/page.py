@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.record.kinds import Environment, Header, LayerThroughput, NotInstalled, PublishedFigures, TargetRecord
+from harness.record.kinds import (
+    Environment,
+    Header,
+    LayerThroughput,
+    NotInstalled,
+    PublishedFigures,
+    SuiteTiming,
+    TargetRecord,
+)
 from harness.record.read import Records
 from reports.agreement import Matrix, agreement, own_first
 from reports.companion import CaseText, Companion
@@ -50,6 +58,7 @@ class ReportView:
     seeds: OverSeeds
     throughput: Sequence[ThroughputTable]
     layers: Sequence[LayerThroughput]
+    suites: Sequence[SuiteTiming]
     trainings: Sequence[TrainingRow]
     first_seeds: Sequence[TrainingRow]
     """Of each implementation the training with the lowest seed."""
@@ -112,6 +121,7 @@ def report_view(
         seeds=over_seeds(records),
         throughput=throughput_tables(records),
         layers=records.layers,
+        suites=records.suites,
         trainings=trainings,
         first_seeds=first_seeds(trainings),
         several_seeds=len(first_seeds(trainings)) < len(trainings),

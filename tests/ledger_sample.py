@@ -230,6 +230,19 @@ def layer(**changes: Any) -> Record:
     } | changes
 
 
+def suite_timing(name: str, **changes: Any) -> Record:
+    return {
+        "bench": "suite",
+        "name": name,
+        "suite": "full",
+        "seconds": 3.5,
+        "rounds": [3.5],
+        "comparisons": 4276,
+        "comparisons_per_second": 1221.7,
+        "parts": {"start": 0.25, "play": 2.75},
+    } | changes
+
+
 def accuracy(name: str, **changes: Any) -> Record:
     figures = {"mean": 0.9012, "deviation": 0.0023, "low": 0.8991, "high": 0.9034}
     return {
@@ -279,6 +292,7 @@ def hostile() -> dict[str, list[Record]]:
     made["training"].append(training(HOSTILE, device=HOSTILE, dtype=HOSTILE))
     made["throughput"] = [throughput(HOSTILE, against=HOSTILE, device=HOSTILE)]
     made["throughput"].append(layer(name=HOSTILE, layout=HOSTILE))
+    made["throughput"].append(suite_timing(HOSTILE, suite=HOSTILE, parts={HOSTILE: 1.0}))
     made["accuracy"] = [accuracy(HOSTILE)]
     made["equivalence"] = [equivalence(HOSTILE, HOSTILE, measure=HOSTILE)]
     return made

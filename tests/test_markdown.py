@@ -66,7 +66,7 @@ def several_seeds() -> dict:
     records["accuracy"] = [sample.accuracy("numpy"), sample.accuracy("torch", measures={})]
     records["equivalence"] = [sample.equivalence("numpy", "torch")]
     records["throughput"] = [sample.throughput("torch"), sample.throughput("jax", "step", core_distance_ns=None)]
-    records["throughput"].append(sample.layer())
+    records["throughput"] += [sample.layer(), sample.suite_timing("torch")]
     return records
 
 

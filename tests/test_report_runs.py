@@ -31,6 +31,19 @@ def test_throughput_seeds_and_equivalence_are_shown_where_the_ledger_has_them(tm
     assert 'class="spread"' in page
 
 
+@pytest.mark.parametrize("others", [[], [sample.throughput("torch")]], ids=["alone", "beside a training"])
+def test_the_seconds_of_the_suite_are_shown_by_part(tmp_path, others):
+    timings = [sample.suite_timing("torch"), sample.suite_timing("numpy", seconds=1.25, parts={"play": 0.625})]
+    page, text = made(tmp_path, sample.records() | {"throughput": [*others, *timings]})
+    assert "| target | suite | seconds | comparisons | a second | start | play |" in text
+    assert "| torch | full | 3.50 | 4,276 | 1,222 | 0.25 | 2.75 |" in text
+    assert "| numpy | full | 1.25 | 4,276 | 1,222 | 0.00 | 0.62 |" in text
+    row = page[page.index('id="suite"') :].partition('<th scope="row">numpy</th>')[2].partition("</tr>")[0]
+    assert re.findall(r">([^<]+)<", row) == ["full", "1.25", "4,276", "1,222", "0.00", "0.62"]
+    assert text.count("## Throughput") == page.count('<section id="throughput">') == 1
+    assert ("Paired rounds" in page, "Paired rounds" in text) == (bool(others), bool(others))
+
+
 def test_lockstep_shows_its_last_comparison_and_how_it_got_there(tmp_path):
     records = sample.records()
     comparisons = [(1, 1e-16, False), (235, 2e-13, False), (470, 4.4e-13, True)]

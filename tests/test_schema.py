@@ -129,7 +129,7 @@ def test_committed_ledgers_validate(path):
 
 def test_the_sample_ledgers_validate(tmp_path):
     records = sample.records()
-    records["throughput"] = [sample.throughput("torch"), sample.layer()]
+    records["throughput"] = [sample.throughput("torch"), sample.layer(), sample.suite_timing("torch")]
     records["accuracy"], records["equivalence"] = [sample.accuracy("torch")], [sample.equivalence("numpy", "torch")]
     assert validate_lines(sample.write(tmp_path, records)) >= {"accuracy", "throughput", "footer"}
     validate_lines(sample.write(tmp_path / "hostile", sample.hostile()), PUBLISHED)  # it has fields of its own
@@ -156,6 +156,10 @@ def test_a_quick_report_validates_and_its_page_grows_from_the_first_minute(tmp_p
     assert kinds >= {"header", "not_installed", "target", "comparison", "training", "accuracy", "footer"}
     records = read(tmp_path / "ledger.jsonl")
     assert [run.seed for run in records.trainings] == [0, 1]
+    (timed,) = records.suites
+    assert (timed.name, timed.suite, timed.comparisons) == ("numpy", "quick", len(records.comparisons))
+    assert timed.parts["play"] > 0 < timed.parts["judge"]
+    assert sum(timed.parts.values()) <= timed.seconds
     *growing, last = pages
     assert len(growing) >= 5
     assert all('http-equiv="refresh"' in page and "Still running" in page for page in growing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter
 
 from harness.bench.results import SuiteTiming
@@ -41,13 +41,20 @@ def measure(
             seconds.append(perf_counter() - started)
             parts.append(of_round)
             comparisons = len(report.judgements)
-        median = statistics.median(seconds)
-        yield SuiteTiming(
-            name=name,
-            suite=suite_name,
-            seconds=median,
-            rounds=tuple(seconds),
-            comparisons=comparisons,
-            comparisons_per_second=comparisons / median,
-            parts={part: statistics.median(of_round.get(part, 0.0) for of_round in parts) for part in PARTS},
-        )
+        yield timing(name, suite_name, seconds, comparisons, parts)
+
+
+def timing(
+    name: str, suite_name: str, seconds: Sequence[float], comparisons: int, parts: Sequence[Mapping[str, float]]
+) -> SuiteTiming:
+    """seconds, parts: of each round; parts as `harness.stopwatch.timed` gives them."""
+    median = statistics.median(seconds)
+    return SuiteTiming(
+        name=name,
+        suite=suite_name,
+        seconds=median,
+        rounds=tuple(seconds),
+        comparisons=comparisons,
+        comparisons_per_second=comparisons / median,
+        parts={part: statistics.median(of_round.get(part, 0.0) for of_round in parts) for part in PARTS},
+    )

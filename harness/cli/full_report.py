@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+from harness.bench.suite import timing
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check
 from harness.cli.ledgers import open_ledger
@@ -22,6 +24,7 @@ from harness.record.compressed import write_compressed
 from harness.record.environment import environment
 from harness.record.ledger import Ledger
 from harness.record.read import can_make_pages
+from harness.stopwatch import timed
 from harness.targets.built_in import BUILT_IN, OWN, is_installed
 from harness.targets.device import CUDA, on_device, split_device
 from harness.targets.remember import forget
@@ -109,21 +112,31 @@ def agreement(
     for name in wanted:
         if name not in names:
             ledger.add("not_installed", {"target": name, "install": BUILT_IN[name].install})
-    reports = []
+    reports: list[TargetReport] = []
+    suite_name = "quick" if extent.quick else "full"
     with bar("agreement", None) as update:
         options = CheckOptions(
-            suite("quick" if extent.quick else "full"),
+            suite(suite_name),
             seed,
             resume=extent.resume,
             again=True,
             on_plan=lambda name, total: update(description=f"agreement: {name}", total=total),
             on_case=lambda name, case: update(description=f"agreement: {name}: {case}", advance=1),
         )
-        for report in check(names, options):
+        checked = check(names, options)
+        while True:
+            started = perf_counter()
+            with timed() as parts:
+                report = next(checked, None)
+            if report is None:
+                break
+            seconds = perf_counter() - started
             reports.append(report)
             ledger.add("target", target_as_dict(report))
             for judgement in report.judgements:
                 ledger.add("comparison", {"target": report.target} | comparison_as_dict(report, judgement))
+            if extent.resume is None:  # else part of the work may have been done before
+                ledger.add("throughput", timing(report.target, suite_name, [seconds], len(report.judgements), [parts]))
             console.print(f"{report.target}: {coloured(report.verdict)}")
             on_target()
     return reports

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from harness.bench.results import LayerThroughput, Spread, TrainingThroughput, distance_range
+from harness.bench.results import LayerThroughput, Spread, SuiteTiming, TrainingThroughput, distance_range
 from harness.findings import Finding, Note
 from harness.judge.judgement import FAULTS, SEVERITY, Judgement, Kind, Reason, Verdict
 from harness.judge.pair import PAIR_SEVERITY, Pair, PairVerdict
@@ -55,6 +55,7 @@ __all__ = [
     "Reason",
     "ReleaseRecord",
     "Spread",
+    "SuiteTiming",
     "TargetRecord",
     "TargetVerdict",
     "TrainingResult",
@@ -265,10 +266,10 @@ KINDS: dict[str, tuple[type, ...]] = {
     "training": (TrainingResult,),
     "accuracy": (AccuracyRecord,),
     "equivalence": (EquivalenceRecord,),
-    "throughput": (TrainingThroughput, LayerThroughput),
+    "throughput": (TrainingThroughput, LayerThroughput, SuiteTiming),
     "cell": (CellRecord,),
     "finding": (LibraryFinding,),
     "release": (ReleaseRecord,),
     "footer": (Footer,),
 }
-"""What a record of each kind is; where there are two types, `harness.record.read` tells them apart."""
+"""What a record of each kind is; where there are several types, `harness.record.read` tells them apart."""

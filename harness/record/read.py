@@ -30,6 +30,7 @@ from harness.record.kinds import (
     OverallPair,
     Pair,
     ReleaseRecord,
+    SuiteTiming,
     TargetRecord,
     TrainingResult,
     TrainingThroughput,
@@ -59,6 +60,7 @@ class Records:
     equivalence: tuple[EquivalenceRecord, ...] = ()
     throughput: tuple[TrainingThroughput, ...] = ()
     layers: tuple[LayerThroughput, ...] = ()
+    suites: tuple[SuiteTiming, ...] = ()
     cells: tuple[CellRecord, ...] = ()
     findings: tuple[LibraryFinding, ...] = ()
     releases: tuple[ReleaseRecord, ...] = ()
@@ -109,6 +111,7 @@ def read(path: Path, whole: bool = True) -> Records:
         equivalence=tuple(held[EquivalenceRecord]),
         throughput=tuple(held[TrainingThroughput]),
         layers=tuple(held[LayerThroughput]),
+        suites=tuple(held[SuiteTiming]),
         cells=tuple(held[CellRecord]),
         findings=tuple(held[LibraryFinding]),
         releases=tuple(held[ReleaseRecord]),
@@ -200,5 +203,5 @@ def type_of(kind: str, fields: dict[str, Any]) -> type:
     if kind == "pair":
         return Pair if "observable" in fields else OverallPair
     if kind == "throughput":
-        return LayerThroughput if fields.get("bench") == "layer" else TrainingThroughput
+        return {"layer": LayerThroughput, "suite": SuiteTiming}.get(str(fields.get("bench")), TrainingThroughput)
     return types[0]
