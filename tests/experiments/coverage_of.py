@@ -31,9 +31,9 @@ QUICK = (
     "expected_is_that", "fitted_rules", "fold_bounds", "how_close_a_mistake_comes", "kept_expected", "known",
     "known_file", "lenet", "mistakes_at_every_rank", "mistakes_between_replicas",
     "mistakes_complete", "mistakes_in_time", "note_rules", "numpy_target", "numpy_training", "one_mistake",
-    "oracle_error", "oracle_session", "pair_of_mistakes", "pair_rules", "reference", "reference_details", "refusals",
-    "rounding", "rounding_or_formula", "search_order", "second_derivatives", "summation", "twice", "verdict_rules",
-    "what_explains_a_case", "what_is_reported",
+    "oracle_error", "oracle_session", "pair_of_mistakes", "pair_rules", "pattern", "reference", "reference_details",
+    "refusals", "rounding", "rounding_or_formula", "search_order", "second_derivatives", "summation", "twice",
+    "verdict_rules", "what_explains_a_case", "what_is_reported",
 )  # fmt: skip
 WITH_DIAGNOSES = (
     "catalogue",
