@@ -316,20 +316,21 @@ def test_in_print_all_is_shown(matrix):
     matrix.emulate_media(media="screen", color_scheme="light")
 
 
-PAPER = 720
-"""Of a letter or A4 sheet between the margins that a browser leaves, in CSS pixels."""
+PAPER = (720, 390)
+"""Of a letter or A4 sheet between the margins that a browser leaves, in CSS pixels, and of a slip a phone wide."""
 
 
-def test_nothing_is_wider_than_paper(tab, tmp_path):
+@pytest.mark.parametrize("paper", PAPER)
+def test_nothing_is_wider_than_paper(paper, tab, tmp_path):
     records = sample.records()
     for record in records["comparison"]:
         record |= {"ratio": 0.9999999, "case": "sixteen_bits_large_mean"} if record["ratio"] is not None else {}
     page = render(sample.write(tmp_path, records), tmp_path, companion_of=of_records)
-    tab.set_viewport_size({"width": PAPER, "height": 900})
+    tab.set_viewport_size({"width": paper, "height": 900})
     tab.goto(page.as_uri())
     tab.emulate_media(media="print")
     tab.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
-    assert tab.evaluate("document.documentElement.scrollWidth") <= PAPER
+    assert tab.evaluate("document.documentElement.scrollWidth") <= paper
     tab.emulate_media(media="screen")
 
 
