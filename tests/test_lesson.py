@@ -42,6 +42,19 @@ def test_a_short_run_makes_the_page(tmp_path, monkeypatch):
     assert (tmp_path / "f.svg").read_bytes() == first
 
 
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ((2.6, 2.4), ""),
+        ((1.0,), ""),
+        ((40.0, 31.2, float("nan")), "above the scale:\n31.2 to 40"),
+        ((float("nan"),), "not a number"),
+    ],
+)
+def test_a_panel_without_a_curve_says_where_it_is(losses, words):
+    assert lesson.off_the_scale(losses) == words
+
+
 NOTEBOOK = json.loads((lesson.PLACE / "lesson.ipynb").read_text(encoding="utf-8"))
 
 

@@ -147,6 +147,18 @@ def run(layer: Layer, data: Any, dtype: str = "float32") -> Run:
     )
 
 
+MOST_LOSS = 2.5
+"""Where the axis of the loss ends: that of guessing is 2.3."""
+
+
+def off_the_scale(losses: tuple[float, ...]) -> str:
+    """What stands in a panel whose curve is above it; "" where some of it shows."""
+    finite = [loss for loss in losses if np.isfinite(loss)]
+    if any(loss <= MOST_LOSS for loss in finite):
+        return ""
+    return f"above the scale:\n{min(finite):.3g} to {max(finite):.3g}" if finite else "not a number"
+
+
 def figure(runs: list[Run], path: Path, title: str) -> None:
     """Loss above test accuracy, by epoch: three layers beside each other, the right one faint behind each."""
     from matplotlib import rc_context
@@ -172,11 +184,13 @@ def figure(runs: list[Run], path: Path, title: str) -> None:
                 axis.grid(alpha=0.25)
                 if row == 0:
                     axis.set_title(each.layer.id.replace("_", " "), fontsize=10)
+                    axis.text(0.96, 0.9, off_the_scale(each.losses), transform=axis.transAxes, ha="right", va="top",
+                              fontsize=9, color="#c05621")  # fmt: skip
                 if column == 0:
                     axis.set_ylabel(name)
                 axis.set_xticks(range(1, EPOCHS + 1))
         for block in range(blocks):
-            axes[2 * block, 0].set_ylim(0, 2.5)
+            axes[2 * block, 0].set_ylim(0, MOST_LOSS)
             axes[2 * block + 1, 0].set_ylim(0, 1)
         made.suptitle(title, fontsize=11, x=0.01, ha="left")
         made.savefig(path, format="svg", metadata={"Date": None})

@@ -39,7 +39,7 @@ OF_GRADIENTS: tuple[Known, ...] = (
     ),
     Known(
         "grads_averaged",
-        "a gradient is divided by the number of values: return the sums",
+        "a gradient is divided by the number of values, or of samples: return the sums",
         parameter_gradients.GRADS_AVERAGED,
     ),
     Known(

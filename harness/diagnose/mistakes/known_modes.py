@@ -21,7 +21,7 @@ OF_MODES: tuple[Known, ...] = (
     ),
     Known(
         "train_uses_moving_stats",
-        "training normalizes by the moving statistics: use the batch's own, before they are averaged",
+        "training, or its gradient alone, goes by the moving statistics: use the batch's own, before they are averaged",
         (
             modes.TrainUsesMovingStats,
             modes.TrainUsesUpdatedStats,
