@@ -1,6 +1,6 @@
 """A command is killed at random moments and resumed: the records are those of an undisturbed run.
 
-python -m tests.experiments.kill_and_resume check 100          # or: report, few-images, small-report, matrix 20
+python -m tests.experiments.kill_and_resume check 100   # or: report, few-images, every-part, small-report, matrix 20
 """
 
 from __future__ import annotations
@@ -53,14 +53,23 @@ data = load_sample()
 names = ("train_images", "train_labels", "test_images", "test_labels")
 few = replace(data, **{name: getattr(data, name)[:600] for name in names})
 run_commands.load_data = lambda _: few
+"""
+"""The report on 600 images: every part is the real one."""
+NO_THROUGHPUT = """
 report_runs.find_spec = lambda _: None
 """
-"""The report on 600 images and without throughput: every other part is the real one."""
 ONE_TARGET = """
 full_report.BUILT_IN = {"numpy": BUILT_IN["numpy"]}
 report_runs.installed = lambda: ("numpy",)
 """
-PROGRAMS = {"few-images": FEW_IMAGES + "main()", "small-report": FEW_IMAGES + ONE_TARGET + "main()"}
+THREE_TARGETS = """
+full_report.BUILT_IN = {name: BUILT_IN[name] for name in ("numpy", "torch", "jax")}
+"""
+PROGRAMS = {
+    "few-images": FEW_IMAGES + NO_THROUGHPUT + "main()",
+    "every-part": FEW_IMAGES + THREE_TARGETS + "main()",
+    "small-report": FEW_IMAGES + NO_THROUGHPUT + ONE_TARGET + "main()",
+}
 """Of the commands that are not bnproof's own."""
 
 
@@ -73,6 +82,7 @@ COMMANDS: dict[str, Callable[[Path], tuple[list[str], Path]]] = {
     "matrix": matrix,
     "report": report,
     "few-images": report,
+    "every-part": report,
     "small-report": two_seeds,
 }
 
