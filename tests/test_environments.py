@@ -3,8 +3,11 @@
 import base64
 import hashlib
 import subprocess
+import sys
 import threading
+import types
 import zipfile
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -105,6 +108,12 @@ def test_what_cannot_be_had_says_why_and_leaves_nothing(requirements, text, fold
     with pytest.raises(NotInstallableError, match=text):
         make(requirements)
     assert not (folder / requirements.key).exists()
+
+
+def test_pip_is_found_where_distutils_is_imported_already(monkeypatch):
+    """setuptools' finder warns of it, and the compilers of PyTorch import it."""
+    monkeypatch.setitem(sys.modules, "distutils", types.ModuleType("distutils"))
+    assert environments._pips_python(Requirements(pip=("a",)), print) == Path(sys.executable)
 
 
 def test_a_time_limit(folder):

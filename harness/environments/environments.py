@@ -7,7 +7,7 @@ there; a folder without one was broken off, and is made anew. Files that several
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib.machinery
 import json
 import os
 import shutil
@@ -190,7 +190,7 @@ def _installing(requirements: Requirements, folder: Path, pip: list[str]) -> lis
 
 def _pips_python(requirements: Requirements, on_line: Callable[[str], None]) -> Path:
     """An interpreter that has pip: the running one, or where dates matter an environment that has a new one."""
-    if not requirements.uploaded_before and importlib.util.find_spec("pip") is not None:
+    if not requirements.uploaded_before and importlib.machinery.PathFinder.find_spec("pip") is not None:
         return Path(sys.executable)
     return make(INSTALLER, on_line).python
 
