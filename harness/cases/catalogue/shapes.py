@@ -46,6 +46,13 @@ FORMULAS = (
     "gamma_exp",
     "beta_sign",
     "mean_not_subtracted",
+    "gamma_beta_exchanged",
+    "mean_var_exchanged",
+    "eps_momentum_exchanged",
+    "var_about_other_mean",
+    "gamma_clamped",
+    "dx_by_n_minus_1",
+    "x_hat_overwritten",
 )
 """What any case of ordinary numbers separates: it trains, predicts and has non-default parameters."""
 

@@ -36,6 +36,28 @@ class DxIgnoresBoth(OracleLayer):
         return _channels(self.gamma * cache["scale"], dy) * dy, dgamma, dbeta
 
 
+class DxOfVarByNMinus1(OracleLayer):
+    """The term that flows through the variance is divided by n - 1, as if that were the unbiased one."""
+
+    alone = True
+    through_mean = False
+    """Whether the other term is, too."""
+
+    def train_backward(self, dy, cache):
+        dx, dgamma, dbeta = super().train_backward(dy, cache)
+        n = cache["x_hat"].dtype.type(len(to_rows(dy, 1)))
+        slope = self.variance_slope(cache["var"], cache["scale"])
+        terms = cache["x_hat"] * (slope * dgamma) + (dbeta if self.through_mean else 0)
+        further = self.gamma * cache["scale"] * terms * (1 / (n - 1) - 1 / n)
+        return dx - from_rows(further, dy.shape, 1), dgamma, dbeta
+
+
+class DxByNMinus1(DxOfVarByNMinus1):
+    """Both means are taken over n - 1."""
+
+    through_mean = True
+
+
 class EvalDxAsTraining(OracleLayer):
     """The training formula for dx, applied in prediction to prediction's own x_hat."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.diagnose.mistakes import dx, gradient_factors, parameter_gradients, replicas
 from harness.diagnose.mistakes.entry import Known
+from harness.diagnose.mistakes.in_mode import only_in
 
 OF_GRADIENTS: tuple[Known, ...] = (
     Known(
@@ -15,6 +16,12 @@ OF_GRADIENTS: tuple[Known, ...] = (
         "dx_ignores_var",
         "dx lacks what flows through the batch variance: subtract x_hat times the mean of dy * x_hat",
         (dx.DxIgnoresVar, dx.DxIgnoresBoth),
+    ),
+    Known(
+        "dx_by_n_minus_1",
+        "dx takes the mean of dy * x_hat, or of dy, over n-1: they are over n, whatever the moving variance is",
+        (dx.DxOfVarByNMinus1, dx.DxByNMinus1),
+        single_value=True,
     ),
     Known(
         "eval_dx_as_training",
@@ -31,6 +38,11 @@ OF_GRADIENTS: tuple[Known, ...] = (
         "dgamma_not_normalized",
         "dgamma sums dy times something else than the normalized x: sum dy * x_hat",
         parameter_gradients.DGAMMA_NOT_NORMALIZED,
+    ),
+    Known(
+        "x_hat_overwritten",
+        "backward takes y for the normalized x, as where that was overwritten: keep x_hat, or make it again from x",
+        (parameter_gradients.XHatOverwritten, only_in("train", parameter_gradients.XHatOverwritten)),
     ),
     Known(
         "dgamma_dbeta_swapped",

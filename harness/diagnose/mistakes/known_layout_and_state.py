@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.diagnose.mistakes import (
     axes,
+    exchanged,
     gamma_and_beta,
     modes,
     other_gamma,
@@ -23,6 +24,9 @@ OF_LAYOUT_AND_STATE: tuple[Known, ...] = (
     Known("gamma_ignored", "gamma is left out of y or of dx: multiply by it in both", gamma_and_beta.GAMMA_IGNORED),
     Known("beta_ignored", "beta is left out of y: add it", gamma_and_beta.BETA_IGNORED),
     Known("gamma_abs", "|gamma| is multiplied by: use gamma with its sign", other_gamma.GAMMA_ABS),
+    Known(
+        "gamma_clamped", "gamma is cut off at 0 where it is negative: use it with its sign", other_gamma.GAMMA_CLAMPED
+    ),
     Known("gamma_plus_one", "1 + gamma is multiplied by: use gamma itself", other_gamma.GAMMA_PLUS_ONE),
     Known("gamma_exp", "exp(gamma) is multiplied by: use gamma itself", other_gamma.GAMMA_EXP),
     Known(
@@ -34,6 +38,22 @@ OF_LAYOUT_AND_STATE: tuple[Known, ...] = (
         "mean_not_subtracted",
         "the mean is not subtracted: normalize x - mean, or fold it as beta - gamma * mean / sqrt(var + eps)",
         other_gamma.MEAN_NOT_SUBTRACTED,
+    ),
+    Known(
+        "gamma_beta_exchanged",
+        "gamma and beta stand in each other's place: y = gamma * x_hat + beta",
+        exchanged.GAMMA_AND_BETA,
+    ),
+    Known(
+        "mean_var_exchanged",
+        "the moving mean and the moving variance stand in each other's place: subtract the mean, and divide by the "
+        "root of the variance",
+        exchanged.MEAN_AND_VAR,
+    ),
+    Known(
+        "eps_momentum_exchanged",
+        "eps and momentum stand in each other's place: look at the order of the arguments",
+        exchanged.EPS_AND_MOMENTUM,
     ),
     Known(
         "strides_ignored",

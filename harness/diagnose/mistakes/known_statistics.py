@@ -6,6 +6,7 @@ from harness.diagnose.mistakes import (
     bessel,
     counts,
     eps,
+    other_centre,
     power,
     rounded_parameters,
     rounded_settings,
@@ -133,6 +134,11 @@ OF_STATISTICS: tuple[Known, ...] = (
         "the mean carries Bessel's factor: it is sum/n, whatever the variance is",
         counts.MEAN_BESSEL,
         single_value=True,
+    ),
+    Known(
+        "var_about_other_mean",
+        "the variance is taken about the moving mean: take it about the batch's own",
+        other_centre.VAR_ABOUT_OTHER_MEAN,
     ),
     Known(
         "stats_per_shard",

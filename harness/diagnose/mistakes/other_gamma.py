@@ -1,4 +1,4 @@
-"""Another function of gamma than itself, |gamma|, 1 + gamma, exp(gamma); a shift of the wrong sign, or without mean."""
+"""Another function of gamma than itself: |gamma|, max(gamma, 0), 1 + gamma, exp(gamma); a wrong shift."""
 
 from __future__ import annotations
 
@@ -51,6 +51,17 @@ class GammaAbsPlusEps(GammaAbs):
 
 
 class GammaAbsPlusEpsAutodiff(GammaAbsPlusEps):
+    with_slope = True
+
+
+class GammaClamped(GammaAbs):
+    """max(gamma, 0)"""
+
+    def function(self, gamma):
+        return np.maximum(gamma, 0), (gamma > 0).astype(gamma.dtype)
+
+
+class GammaClampedAutodiff(GammaClamped):
     with_slope = True
 
 
@@ -131,6 +142,7 @@ class MeanNotSubtractedThroughout(OracleLayer):
 
 
 GAMMA_ABS = everywhere_or_in_one(GammaAbs, GammaAbsAutodiff, GammaAbsPlusEps, GammaAbsPlusEpsAutodiff)
+GAMMA_CLAMPED = everywhere_or_in_one(GammaClamped, GammaClampedAutodiff)
 GAMMA_PLUS_ONE = everywhere_or_in_one(GammaPlusOne)
 GAMMA_EXP = everywhere_or_in_one(GammaExp, GammaExpAutodiff)
 BETA_SIGN = everywhere_or_in_one(BetaSign, BetaSignAutodiff, MeanSign, MeanSignThroughout)

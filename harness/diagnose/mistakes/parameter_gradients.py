@@ -58,6 +58,16 @@ class DgammaOfOutput(_Gradients):
         return dx, self.gamma * dgamma + self.beta * dbeta, dbeta
 
 
+class XHatOverwritten(OracleLayer):
+    """y stands where x_hat was kept, in dgamma and in dx."""
+
+    alone = True
+
+    def normalize(self, x, mean, var):
+        y, cache = super().normalize(x, mean, var)
+        return y, cache | {"x_hat": y}
+
+
 class DgammaTimesGamma(_Gradients):
     """dgamma = sum(dy gamma x_hat): the gradient of x_hat's own upstream."""
 
