@@ -190,6 +190,7 @@ def _installing(requirements: Requirements, folder: Path, pip: list[str]) -> lis
 
 def _pips_python(requirements: Requirements, on_line: Callable[[str], None]) -> Path:
     """An interpreter that has pip: the running one, or where dates matter an environment that has a new one."""
+    # not importlib.util.find_spec: setuptools' finder warns there where distutils is imported already
     if not requirements.uploaded_before and importlib.machinery.PathFinder.find_spec("pip") is not None:
         return Path(sys.executable)
     return make(INSTALLER, on_line).python

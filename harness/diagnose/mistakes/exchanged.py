@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
+from harness.diagnose.mistakes.at_start import AtStart
+from harness.diagnose.mistakes.parameter_gradients import DgammaDbetaSwapped
 from harness.judge.oracle import OracleLayer
 
 
-class _Exchanged(OracleLayer):
-    """What was given is exchanged before the first step."""
-
-    alone = True
-    is_exchanged = False
-
-    def exchange(self):
-        raise NotImplementedError
-
-    def play(self, step):
-        if not self.is_exchanged:
-            self.is_exchanged = True
-            self.exchange()
-        return super().play(step)
-
-
-class GammaAndBetaExchanged(_Exchanged):
+class GammaAndBetaExchanged(AtStart):
     """beta scales and gamma shifts; dgamma is the gradient of the scale, dbeta that of the shift."""
 
-    def exchange(self):
+    def start(self):
         self.gamma, self.beta = self.beta, self.gamma
 
 
-class GammaAndBetaExchangedWithGradients(GammaAndBetaExchanged):
+class GammaAndBetaExchangedWithGradients(GammaAndBetaExchanged, DgammaDbetaSwapped):
     """As above; each gradient goes by the name of its array: dgamma is the gradient of the shift."""
 
-    def train_backward(self, dy, cache):
-        dx, dscale, dshift = super().train_backward(dy, cache)
-        return dx, dshift, dscale
 
-    def eval_backward(self, dy, cache):
-        dx, dscale, dshift = super().eval_backward(dy, cache)
-        return dx, dshift, dscale
-
-
-class MeanAndVarExchanged(_Exchanged):
+class MeanAndVarExchanged(AtStart):
     """The moving mean starts from the variance that is given, the moving variance from the mean."""
 
-    def exchange(self):
+    def start(self):
         self.average_mean, self.average_var = self.average_var, self.average_mean
 
 
@@ -73,8 +51,8 @@ class MeanAndVarExchangedWhereShown(OracleLayer):
         return values
 
 
-class EpsAndMomentumExchanged(_Exchanged):
-    def exchange(self):
+class EpsAndMomentumExchanged(AtStart):
+    def start(self):
         self.eps, self.momentum = self.momentum, self.eps
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.diagnose.mistakes.at_start import AtStart
 from harness.judge.oracle import OracleLayer
 from reference.batch_norm import to_rows
 
@@ -103,19 +104,14 @@ class StartsFromZero(OracleLayer):
         super().update(mean, var, n)
 
 
-class StartIgnored(OracleLayer):
+class StartIgnored(AtStart):
     """The moving statistics start from 0 and 1, whatever was given."""
 
-    alone = True
     start_var = 1.0
-    started = False
 
-    def play(self, step):
-        if not self.started:
-            self.started = True
-            self.average_mean = np.zeros_like(self.average_mean)
-            self.average_var = np.zeros_like(self.average_var) + self.average_var.dtype.type(self.start_var)
-        return super().play(step)
+    def start(self):
+        self.average_mean = np.zeros_like(self.average_mean)
+        self.average_var = np.zeros_like(self.average_var) + self.average_var.dtype.type(self.start_var)
 
 
 class StartIgnoredForZero(StartIgnored):
