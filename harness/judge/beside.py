@@ -108,8 +108,11 @@ def _compared(a: PlayedCase, b: PlayedCase, ops: tuple[str, ...]) -> Iterator[Be
 
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """|a - b| as float64; 0 where both are the same infinity, or both NaN."""
+    apart: np.ndarray = np.abs(a - b).astype(np.float64)
+    if np.isfinite(apart).all():
+        return apart
     same = (a == b) | (np.isnan(a.astype(np.float64)) & np.isnan(b.astype(np.float64)))
-    return np.where(same, 0.0, np.abs(a - b).astype(np.float64))
+    return np.where(same, 0.0, apart)
 
 
 def _in_bounds(difference: np.ndarray, bound: np.ndarray) -> np.ndarray:

@@ -183,12 +183,18 @@ def conclusive(bound: np.ndarray, want: np.ndarray, u: float) -> np.ndarray:
 
     bound, want: (C,) or x's shape; u: the unit roundoff of the dtype. Returns booleans of the same shape.
     """
+    return bound <= widest_conclusive(want, u)
+
+
+def widest_conclusive(want: np.ndarray, u: float) -> np.ndarray:
+    """The largest bound that proves something, float64, one a channel: it broadcasts against `want`."""
     values = np.abs(want.astype(np.float64))
     axes = (0, *range(2, want.ndim)) if want.ndim > 1 else ()
     peak = values.max(axis=axes, keepdims=True, initial=0.0)
     safe = np.where(peak > 0, peak, 1.0)
     rms = safe * np.sqrt(((values / safe) ** 2).mean(axis=axes, keepdims=True)) if values.size else safe
-    return bound <= max(PROVES_SOMETHING, ROUNDOFFS_THAT_PROVE * u) * np.where(peak > 0, rms, 0.0)
+    widest: np.ndarray = max(PROVES_SOMETHING, ROUNDOFFS_THAT_PROVE * u) * np.where(peak > 0, rms, 0.0)
+    return widest
 
 
 def _measured(place: Place, observable: str, got: np.ndarray, mask: np.ndarray, standard: Standard) -> Judgement:
