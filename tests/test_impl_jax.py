@@ -19,6 +19,7 @@ import jax.numpy as jnp  # noqa: E402  (after the skip)
 
 from impls.jax_flax import lenet  # noqa: E402
 from impls.jax_flax.batch_norm import BatchNorm, batch_norm, plain_batch_norm  # noqa: E402
+from impls.jax_flax.channels import sums_over  # noqa: E402
 
 SHAPES = {2: (7, 3), 3: (5, 3, 4), 4: (4, 3, 2, 5), 5: (3, 3, 2, 4, 5)}  # channels at 1
 VARIANTS = {
@@ -285,6 +286,42 @@ def test_vmap_is_a_loop():
 
     gradient = jax.jit(jax.grad(loss))
     assert_close(jax.jit(jax.vmap(gradient))(many), np.stack([gradient(x) for x in many]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "joined"),
+    [
+        ((256, 24, 24, 6), -1, 8),
+        ((2, 224, 3), -1, 16),
+        ((8, 7, 7, 32), -1, 1),  # 7 * 32 is more than are summed at full rate, and no less divides 7
+        ((64, 56, 56, 64), -1, 1),
+        ((256, 3), -1, 1),  # the neighbours are other examples
+        ((256, 6, 24, 24), 1, 1),
+    ],
+)
+def test_few_channels_are_summed_with_their_neighbours(shape, axis, joined):
+    assert sums_over(jnp.zeros(shape), replace(D2L, channel_axis=axis)).joined == joined
+
+
+def test_a_sharding_that_is_part_of_the_type_is_kept():
+    """JAX would refuse to join axes there."""
+    conventions, ones = PRESETS["flax"], jnp.ones(3)
+    x = jnp.asarray(np.random.default_rng(6).normal(size=(4, 2, 8, 3)), jnp.float32)
+
+    def gradient(x):
+        def loss(x):
+            y, *_ = batch_norm(x, ones, ones, ones, ones, 1e-5, 0.9, training=True, conventions=conventions)
+            return (y**3).sum()
+
+        return jax.grad(loss)(x)
+
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        spec = jax.sharding.PartitionSpec("data", None, None, None)
+        sharded = jax.jit(gradient)(jax.device_put(x, jax.sharding.NamedSharding(mesh, spec)))
+    assert sharded.sharding.spec == spec
+    assert sums_over(x, conventions).joined == 8
+    assert_close(sharded, jax.jit(gradient)(x), 1e-5)
 
 
 def test_eps_and_momentum_may_be_traced():

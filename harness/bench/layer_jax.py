@@ -34,14 +34,14 @@ def contest(case: LayerCase) -> Contest:
         if not training:
             ours.eval()
         forwards = {OURS: forward_of(ours), NATIVE: forward_of(native), SMALL: small_operations(channels, training)}
-    both = {name: both_ways(forward, parameters) for name, (forward, parameters) in forwards.items()}
+    both = {name: both_ways(forward) for name, (forward, _) in forwards.items()}
     steps = {name: step_of(*forwards[name], both[name], x, dy, case.way) for name in forwards}
     return Contest(
         steps=steps | {COPY: copy_of(x)},
         wait=jax.block_until_ready,
-        results=lambda name: [np.asarray(value, np.float32) for value in both[name](x, dy)[:2]],
+        results=lambda name: [np.asarray(value, np.float32) for value in both[name](forwards[name][1], x, dy)[:2]],
         kept={name: kept_bytes(*forwards[name], x) for name in (OURS, NATIVE)},
-        peaks={name: peak_bytes(both[name], x, dy) for name in (OURS, NATIVE)},
+        peaks={name: peak_bytes(both[name], forwards[name][1], x, dy) for name in (OURS, NATIVE)},
     )
 
 
@@ -75,11 +75,14 @@ def small_operations(channels: int, training: bool) -> tuple[Forward, Any]:
     return forward, (ones, zeros)
 
 
-def both_ways(forward: Forward, parameters: Any) -> Any:
-    """(x, dy) -> (y, dx, the parameters' gradients, the moving statistics), compiled."""
+def both_ways(forward: Forward) -> Any:
+    """(parameters, x, dy) -> (y, dx, the parameters' gradients, the moving statistics), compiled.
+
+    The parameters are arguments, as in a training step: of constants XLA would leave out a gamma of 1.
+    """
 
     @jax.jit
-    def both(x: jax.Array, dy: jax.Array) -> tuple[Any, ...]:
+    def both(parameters: Any, x: jax.Array, dy: jax.Array) -> tuple[Any, ...]:
         y, back, statistics = jax.vjp(forward, parameters, x, has_aux=True)
         gradients, dx = back(dy)
         return y, dx, gradients, statistics
@@ -95,7 +98,7 @@ def step_of(forward: Forward, parameters: Any, both: Any, x: jax.Array, dy: jax.
         back = linearized(forward, parameters, x)
         run_back = jax.jit(lambda back, dy: back(dy))
         return lambda: run_back(back, dy)
-    return lambda: both(x, dy)
+    return lambda: both(parameters, x, dy)
 
 
 def linearized(forward: Forward, parameters: Any, x: jax.Array) -> Any:
@@ -109,9 +112,9 @@ def kept_bytes(forward: Forward, parameters: Any, x: jax.Array) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(linearized(forward, parameters, x)))
 
 
-def peak_bytes(both: Any, x: jax.Array, dy: jax.Array) -> int:
+def peak_bytes(both: Any, parameters: Any, x: jax.Array, dy: jax.Array) -> int:
     """By XLA's own account: what the call gives and what it needs in between."""
-    memory = both.lower(x, dy).compile().memory_analysis()
+    memory = both.lower(parameters, x, dy).compile().memory_analysis()
     return memory.temp_size_in_bytes + memory.output_size_in_bytes
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.bench.copying import copy_rate
 from harness.bench.core_distance import core_distance
 from harness.bench.matmul import matmul_rate
 from harness.bench.results import Round
@@ -27,8 +28,8 @@ from harness.train.implementations import trained
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE
 from reference.conventions import TrainingSettings
 
-MATMUL, CORES = "matmul", "cores"
-"""Two instruments, that may stand in the place of a module."""
+MATMUL, COPYING, CORES = "matmul", "copying", "cores"
+"""Instruments, that may stand in the place of a module."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def answerer(spec: WorkerSpec) -> Callable[[int], dict[str, Any]]:
     """What answers the number of a round: a contestant, or an instrument."""
     if spec.module == MATMUL:
         return lambda _: {"flops": matmul_rate(spec.device)}
+    if spec.module == COPYING:
+        return lambda _: {"bytes": copy_rate()}
     if spec.module == CORES:
         return lambda _: {"ns": core_distance()}
     trainer = RoundTrainer(spec)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from impls.jax_flax.channels import RANKS, checked_count, other_axes, per_channel_shape, widened
+from impls.jax_flax.channels import RANKS, checked_count, other_axes, per_channel_shape, sums_over, widened
 from impls.jax_flax.fast_batch_norm import normalize, normalize_by_batch
 from reference.conventions import D2L, Conventions
 
@@ -84,13 +84,13 @@ def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, traini
         return y.astype(x.dtype), moving_mean, moving_var
     if n == 1 and conventions.single_value == "error":
         raise ValueError(f"batch norm in training needs more than one value per channel, got x of shape {x.shape}")
-    axes = other_axes(x, conventions)
-    y, mean, var = normalize_by_batch(wide, gamma, beta, eps, axes, conventions)  # x's shape, (C*), (C*)
+    sums = sums_over(x, conventions)
+    y, mean, var = normalize_by_batch(sums.join(wide), gamma, beta, eps, sums, conventions)  # joined, (C*), (C*)
     if conventions.moving_var == "unbiased":
         var = var * (n / (n - 1)) if n > 1 else jnp.full_like(var, jnp.nan)  # (C*)
     moving_mean = moved(moving_mean, mean.reshape(-1), momentum, conventions)  # (C,)
     moving_var = moved(moving_var, var.reshape(-1), momentum, conventions)  # (C,)
-    return y.astype(x.dtype), moving_mean, moving_var
+    return y.reshape(x.shape).astype(x.dtype), moving_mean, moving_var
 
 
 compiled: Any = jax.jit(batch_norm, static_argnames=("training", "conventions"))

@@ -4,6 +4,9 @@ The formulas are those of Ioffe and Szegedy 2015, section 3.
 
 What belongs to a channel has the rank of x and size 1 on every other axis, written (C*) in the shape comments, so that
 one formula serves every rank and channel axis by broadcasting.
+
+Each reading and writing of an array of x's size counts, and XLA on a CPU writes down what it sums unless that is an
+array or a product of two. So there is one such array, x - mean: the variance, y, dgamma and dx are all made of it.
 """
 
 from __future__ import annotations
@@ -14,13 +17,6 @@ import jax
 import jax.numpy as jnp
 
 # --- forward ---
-
-
-def batch_statistics(x, axes):
-    """Two passes: the mean, then the average squared deviation from it (biased)."""
-    mean = x.mean(axes, keepdims=True)  # (C*)
-    var = jnp.square(x - mean).mean(axes, keepdims=True)  # (C*)
-    return mean, var
 
 
 def normalize(x, gamma, beta, mean, var, eps, conventions):
@@ -43,35 +39,44 @@ def standard_deviation(var):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(4, 5))
-def normalize_by_batch(x, gamma, beta, eps, axes, conventions):
-    """y by x's own statistics, and these: (y, mean, var). Only y has a derivative, and not by eps."""
-    mean, var = batch_statistics(x, axes)  # (C*), (C*)
-    return normalize(x, gamma, beta, mean, var, eps, conventions), mean, var
+def normalize_by_batch(x, gamma, beta, eps, sums, conventions):
+    """y by x's own statistics, and these: (y, mean, var). Only y has a derivative, and not by eps.
+
+    x as `sums`, a `Sums`, joins it.
+    """
+    centered, mean, var = batch_statistics(x, sums)  # x's shape, (C*), (C*)
+    gain = gamma * inverse_std(var, eps, conventions)  # (C*)
+    return centered * sums.spread(gain) + sums.spread(beta), mean, var
+
+
+def batch_statistics(x, sums):
+    """Two passes: the mean, then the average squared deviation from it (biased). (x - mean, mean, var)"""
+    mean = sums.mean(x)  # (C*)
+    centered = x - sums.spread(mean)  # x's shape
+    return centered, mean, sums.mean(jnp.square(centered))
 
 
 # --- derivatives ---
 
 
 @normalize_by_batch.defjvp
-def normalize_by_batch_jvp(axes, conventions, primals, tangents):
+def normalize_by_batch_jvp(sums, conventions, primals, tangents):
     """How y changes with x, gamma and beta, mean and var being functions of x (the paper's section 3).
 
     It is linear in the tangents, and its transpose is backward: dgamma = sum(dy * x_hat) and dbeta = sum(dy), and dx of
-    both. What is left of x is x_hat alone. These are plain operations, so that second derivatives see through mean and
-    var, whether JAX goes forward over reverse or reverse over forward.
+    both. What is left of x is x - mean alone. These are plain operations, so that second derivatives see through mean
+    and var, whether JAX goes forward over reverse or reverse over forward.
     """
     x, gamma, beta, eps = primals
     tx, tgamma, tbeta, _ = tangents
-    mean, var = batch_statistics(x, axes)  # (C*), (C*)
-    n = x.size // mean.size
+    centered, mean, var = batch_statistics(x, sums)  # x's shape, (C*), (C*)
     scale = inverse_std(var, eps, conventions)  # (C*)
-    x_hat = (x - mean) * scale  # x's shape
-    y = gamma * x_hat + beta  # x's shape, as `normalize` has it
     gain = gamma * scale  # (C*)
+    y = centered * sums.spread(gain) + sums.spread(beta)  # x's shape
     slope = variance_slope(var, scale, conventions)  # (C*) or 1
-    of_x_hat = tgamma - gain * slope * ((tx * x_hat).sum(axes, keepdims=True) / n)  # (C*)
-    of_one = tbeta - gain * (tx.sum(axes, keepdims=True) / n)  # (C*)
-    ty = gain * tx + x_hat * of_x_hat + of_one  # x's shape
+    of_x_hat = tgamma - gain * slope * (scale * sums.mean(tx * centered))  # (C*)
+    of_one = tbeta - gain * sums.mean(tx)  # (C*)
+    ty = sums.spread(gain) * tx + centered * sums.spread(scale * of_x_hat) + sums.spread(of_one)  # x's shape
     return (y, mean, var), (ty, jnp.zeros_like(mean), jnp.zeros_like(var))
 
 
