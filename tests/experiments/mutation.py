@@ -2,6 +2,7 @@
 
     pip install mutmut==3.8.1
     python -m tests.experiments.mutation [ROOM ...] --sample 300 --jobs 2 --minutes 30
+    python -m tests.experiments.mutation --changed-since COMMIT    # drawn from functions that are new or other since
 
 mutmut changes a copy of the sources in a folder of its own, one copy a room, and asks for each mutant the tests that
 reach its function. A room with more mutants than `--sample` is drawn from at random, by `--seed`. What is known stays
@@ -13,6 +14,7 @@ module does when it is imported: mutmut leaves both as they are.
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import json
 import math
@@ -147,6 +149,36 @@ def prepare(name: str, folder: Path, jobs: int) -> None:
     run(["-c", GENERATE.format(jobs=jobs)], folder)
 
 
+def functions(source: str) -> dict[str, str]:
+    """{function, or Class.method: what it says, without comments} of what stands at the top of a module."""
+    found = {}
+    for node in ast.parse(source).body:
+        members = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for member in members:
+            if isinstance(member, ast.FunctionDef):
+                found[prefix + member.name] = ast.dump(member)
+    return found
+
+
+def function_of(mutant: str) -> tuple[str, str]:
+    """(file, function or Class.method) of a mutant by mutmut's name: `a.b.x_f__mutmut_1`, `a.b.xǁClassǁf__mutmut_1`."""
+    module, _, name = mutant.rpartition("__mutmut_")[0].rpartition(".")
+    where = name.split("ǁ")[1:] if "ǁ" in name else [name.removeprefix("x_")]
+    return module.replace(".", "/") + ".py", ".".join(where)
+
+
+def changed_since(commit: str, mutants: list[str]) -> list[str]:
+    """The mutants of functions that are new since, or read otherwise. Raises CalledProcessError for no commit."""
+    subprocess.run(["git", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"], cwd=ROOT, check=True)
+    changed: dict[str, set[str]] = {}
+    for file in {function_of(mutant)[0] for mutant in mutants}:
+        shown = subprocess.run(["git", "show", f"{commit}:{file}"], cwd=ROOT, capture_output=True, text=True)
+        before, after = functions(shown.stdout), functions((ROOT / file).read_text(encoding="utf-8"))
+        changed[file] = {name for name in after if after[name] != before.get(name)}
+    return [mutant for mutant in mutants if function_of(mutant)[1] in changed[function_of(mutant)[0]]]
+
+
 def run(arguments: list[str], folder: Path, seconds: float | None = None) -> None:
     """Python in the folder; asked to stop after so many seconds."""
     environment = os.environ | {"BNPROOF_EXPECTED": "off", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -199,6 +231,7 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", metavar="ROOM", default=list(ROOMS), help=", ".join(ROOMS))
     parser.add_argument("--sample", type=int, default=300, help="mutants of a room")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--changed-since", metavar="COMMIT", help="draw from functions that are new or other since")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--minutes", type=float, help="for each room; what is left is left for the next time")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "bnproof-mutation"))
@@ -210,24 +243,31 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             prepare(name, folder, options.jobs)
             known = results(folder)
-            to_try = [mutant for mutant in sample(list(known), options.sample, options.seed) if not known[mutant]]
+            drawn = sample(asked_for(known, options), options.sample, options.seed)
+            to_try = [mutant for mutant in drawn if not known[mutant]]
             if to_try:
                 code = "import sys; from mutmut import __main__ as m; m.cli(sys.argv[1:])"
                 arguments = ["run", "--max-children", str(options.jobs), *to_try]
                 run(["-c", code, *arguments], folder, options.minutes and options.minutes * 60)
-        report(name, folder, options.sample, options.seed)
+        report(name, folder, options)
 
 
-def report(name: str, folder: Path, size: int, seed: int) -> None:
+def asked_for(known: dict[str, str], options: argparse.Namespace) -> list[str]:
+    """Those that are drawn from."""
+    return changed_since(options.changed_since, list(known)) if options.changed_since else list(known)
+
+
+def report(name: str, folder: Path, options: argparse.Namespace) -> None:
     """One line of the table, and every survivor with what it changes."""
     known = results(folder)
-    drawn = sample(list(known), size, seed)
+    mutants = asked_for(known, options)
+    drawn = sample(mutants, options.sample, options.seed)
     tried = [mutant for mutant in drawn if known[mutant]]
     counts = Counter(known[mutant] for mutant in tried)
     killed = sum(counts[status] for status in KILLED)
     low, high = interval(killed, len(tried)) if tried else (0.0, 1.0)
     print(
-        f"| {name} | {len(known):,} | {len(tried)} of {len(drawn)} | {killed} | {counts['timeout']} "
+        f"| {name} | {len(mutants):,} | {len(tried)} of {len(drawn)} | {killed} | {counts['timeout']} "
         f"| {counts['survived']} | {counts['no test']} | {killed / max(1, len(tried)):.1%} | {low:.1%} to {high:.1%} |",
         flush=True,
     )
