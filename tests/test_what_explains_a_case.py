@@ -217,6 +217,23 @@ def test_sensitivity_is_some_units_and_kept_for_known_mistakes(monkeypatch):
     assert sensitivity(of_one_target, made, D2L) is not sensitivity(of_one_target, made, D2L)
 
 
+def test_each_result_moves_by_some_units_of_itself_at_least():
+    """Nudges of gamma, x and dy may cancel in one element of a hundred; what rounds there does so all the same."""
+    made = play(OracleLayer, case("many", shape=(200, 3)), "float64")
+    for moved, values in zip(sensitivity(MISTAKE, made, D2L), replayed(MISTAKE, made, D2L), strict=True):
+        for name, value in values.items():
+            assert (moved[name] >= 8 * 2.0**-53 * np.abs(value) * (1 - 1e-9)).all()
+
+
+def test_what_is_not_finite_is_not_sensitive():
+    overflowing = times(np.inf, "dx")
+    made = play(OracleLayer, A, "float64")
+    moved = sensitivity(overflowing, made, D2L)
+    assert np.isinf(list(replayed(overflowing, made, D2L))[0]["dx"]).all()
+    assert (moved[0]["dx"] == 0).all()
+    assert not fits(overflowing, made, D2L)
+
+
 def test_the_averages_are_moved_by_their_bounds_to_either_side(monkeypatch):
     made = play(OracleLayer, A, "float64")
     bounds = [expected.bounds for expected in made.expected]

@@ -81,7 +81,8 @@ _SENSITIVITIES: WeakKeyDictionary[Script, dict[Any, tuple[list[Expected], list[V
 def sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> list[Values]:
     """By how much the results of each step move when inputs are off by a few units in the last place.
 
-    The moving averages are off by their own bounds, and the mean that is subtracted from x by a few units as well.
+    The moving averages are off by their own bounds, and the mean that is subtracted from x by a few units as well. Each
+    result moves by as many units of itself at least: what moves it to either side may happen to cancel.
     No target has a say in it: what was found for one is kept for the next, of mistakes that others may have made.
     """
     if layer is not OracleLayer and layer not in FIXED:
@@ -101,7 +102,10 @@ def all_steps(played: PlayedCase) -> PlayedCase:
 def _sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> list[Values]:
     units = tuning.NUDGE_ULPS * precision_of(played.dtype).work
     plain = [values for values in replayed(layer, played, conventions) if values is not None]
-    moved: list[Values] = [{} for _ in plain]
+    moved = [
+        {name: units * np.where(np.isfinite(value), np.abs(value), 0.0) for name, value in values.items()}
+        for values in plain
+    ]
     for seed in range(tuning.NUDGED_REPLAYS):
         side = 1.0 if seed % 2 else -1.0
         nudge = Nudge(units, side, np.random.default_rng(seed), oracle_dtype(played.dtype))
@@ -111,7 +115,7 @@ def _sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conv
             for name, value in (after or {}).items():
                 if name in before and before[name].shape == value.shape:
                     with np.errstate(all="ignore"):
-                        largest[name] = np.fmax(largest.get(name, 0.0), np.abs(value - before[name]))
+                        largest[name] = np.fmax(largest[name], np.abs(value - before[name]))
     return moved
 
 
