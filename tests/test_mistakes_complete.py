@@ -3,6 +3,7 @@
 import re
 
 from harness.diagnose.envelopes import fast_in_float32, fast_variance, low_precision
+from harness.diagnose.kept_statistics import kept_in
 from harness.diagnose.mistakes.known import KNOWN, NOT_REPLAYED, TEXTS
 from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
 from harness.place import ROOT
@@ -30,6 +31,7 @@ def test_every_id_has_a_replay_or_an_envelope_or_is_seen_directly():
             fast_variance(conventions),
             low_precision(conventions, "float16"),
             fast_in_float32(conventions),
+            kept_in(conventions, "float16"),
         )
         for identity in envelope.ids
     }

@@ -49,10 +49,10 @@ def test_each_class_is_asked_in_its_turn(asked):
     assert tuple(names) == CLASSES
     envelopes = [of for of, *_ in (given[3], given[8])]
     assert [[envelope.ids for envelope in each] for each in envelopes] == [
-        [("fast_variance",), *[("low_precision_stats",)] * 3],
+        [("fast_variance",), *[("statistics_rounded",)] * 3, *[("low_precision_stats",)] * 3],
         [("fast_variance", "low_precision_stats")],
     ]
-    assert [envelope.narrow for envelope in envelopes[0]] == ["", "float32", "float16", "bfloat16"]
+    assert [envelope.narrow for envelope in envelopes[0]] == ["", *["float32", "float16", "bfloat16"] * 2]
     names.clear()
     assert search(unknown, fixed_only=True) == []
     assert names == []

@@ -15,6 +15,7 @@ from harness.diagnose.envelopes import NARROW, Envelope, fast_in_float32, fast_v
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.factors import by_factor
 from harness.diagnose.in_parts import by_parts
+from harness.diagnose.kept_statistics import in_every_narrow_type
 from harness.diagnose.misfit import fits
 from harness.diagnose.mistakes.axes import GROUPINGS
 from harness.diagnose.mistakes.known_options import IDS as OPTION_IDS
@@ -44,11 +45,12 @@ def search(evidence: Evidence, fixed_only: bool = False, others: Sequence[Suspec
     fast = fast_variance(evidence.conventions)
     in_fewer_bits = [low_precision(evidence.conventions, name) for name in NARROW]
     fast_in_fewer_bits = fast_in_float32(evidence.conventions)
+    kept = in_every_narrow_type(evidence.conventions, {played.dtype for played in evidence.played})
     classes: tuple[Callable[[], Iterable[Suspect]], ...] = (
         lambda: by_grouping(evidence),
         lambda: by_number(evidence),
         lambda: by_parts(evidence, besides),
-        lambda: by_envelope([fast, *in_fewer_bits], evidence),
+        lambda: by_envelope([fast, *kept, *in_fewer_bits], evidence),
         lambda: by_condition(singles, evidence),
         lambda: by_pair(singles, evidence),
         lambda: with_fast_variance([*singles, *besides], fast, evidence),

@@ -31,6 +31,8 @@ class Assumptions:
     """How the implementation says that it sums: one of SUMMATIONS."""
     folded: bool = False
     """Whether it says that it predicts by a scale and a shift which were made beforehand, each with its roundings."""
+    kept: Precision | None = None
+    """The type, as of x, to which moving averages are rounded whenever they are kept. None: that of the arithmetic."""
 
 
 class LayerBounds:
@@ -39,8 +41,8 @@ class LayerBounds:
     def __init__(self, layer: OracleLayer, assumed: Assumptions) -> None:
         self.layer = layer
         self.assumed = assumed
-        self.mean_error: Any = 0.0
-        self.var_error: Any = 0.0
+        self.mean_error: Any = self._of_keeping(layer.average_mean)
+        self.var_error: Any = self._of_keeping(layer.average_var)
 
     def of_training(self, rows: np.ndarray, dy_rows: np.ndarray) -> Bounds:
         """Those of the training step that the oracle is about to make on (n, C) rows, which moves the averages."""
@@ -119,3 +121,13 @@ class LayerBounds:
             precision = with_divided_weights(precision)
         self.mean_error = moving_bound(self.mean_error, layer.average_mean, mean, bounds["mean"], keep, new, precision)
         self.var_error = moving_bound(self.var_error, layer.average_var, var, var_bound, keep, new, precision)
+        if self.assumed.kept is not None:
+            self.mean_error += self._of_keeping(keep * layer.average_mean + new * mean, self.mean_error)
+            self.var_error += self._of_keeping(keep * layer.average_var + new * var, self.var_error)
+
+    def _of_keeping(self, average: np.ndarray, error: Any = 0.0) -> Any:
+        """What is added to the error of an average where that is rounded to be kept."""
+        kept = self.assumed.kept
+        if kept is None:
+            return 0.0
+        return kept.io * (np.abs(average).astype(np.float64) + error) + kept.io_tiny

@@ -53,6 +53,8 @@ FORMULAS = (
     "gamma_clamped",
     "dx_by_n_minus_1",
     "x_hat_overwritten",
+    "tail_skipped",
+    "statistics_rounded",
 )
 """What any case of ordinary numbers separates: it trains, predicts and has non-default parameters."""
 
@@ -157,7 +159,7 @@ SHAPES = (
     Case(
         "odd_batch",
         "n = 7 values per channel: division by n rounds, and the batch falls into parts of unequal size",
-        ("stats_per_shard",),
+        ("stats_per_shard", "tail_skipped"),
         source="no report; a gap that powers of two leave",
         shape=(7, 5),
     ),

@@ -19,6 +19,8 @@ NOT_REPLAYED = {
     "naive_summation": "sums are accumulated one by one in the input's precision: add pairwise, or in a wider type",
     "low_precision_stats": "statistics or gradients are accumulated in fewer bits than the input or float32 has: "
     "accumulate in float32 at least",
+    "statistics_rounded": "the moving statistics are kept in fewer bits than the arithmetic has: keep them in float32, "
+    "and in float64 where x is float64",
     "input_mutated": "the input is modified: work on a copy",
     "replicas_disagree": "the moving statistics of the replicas are not equal to the bit: merge the shards' statistics "
     "in the same order on each of them, and move all of them",

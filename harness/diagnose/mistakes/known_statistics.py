@@ -12,6 +12,7 @@ from harness.diagnose.mistakes import (
     rounded_settings,
     shards,
     statistics,
+    tails,
 )
 from harness.diagnose.mistakes.entry import Known
 
@@ -128,6 +129,11 @@ OF_STATISTICS: tuple[Known, ...] = (
         "a mean over the batch divides by the batch size, the channels or the places: divide by the number of values "
         "of a channel",
         counts.WRONG_COUNT,
+    ),
+    Known(
+        "tail_skipped",
+        "sums lack the last values where their number is no multiple of 4, 8 or 16: add those as well",
+        tails.TAIL_SKIPPED,
     ),
     Known(
         "mean_bessel",

@@ -128,6 +128,38 @@ class TrainGradientUsesOldMovingStats(TrainGradientUsesMovingStats):
     by_updated = False
 
 
+class TrainDxUsesMovingVar(OracleLayer):
+    """y and dgamma are right; dx is scaled by the moving variance as it is after the step."""
+
+    alone = True
+    by_updated = True
+
+    def train_step(self, x, dy):
+        before = self.moving_var
+        y, cache = self.train(x)
+        scale = self.inverse_std(self.moving_var if self.by_updated else before)  # (C,)
+        dx, dgamma, dbeta = self.train_backward(dy, self.rescaled(cache, scale))
+        return {"y": y, "dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+
+    def rescaled(self, cache, scale):
+        return cache | {"scale": scale}
+
+
+class TrainDxUsesOldMovingVar(TrainDxUsesMovingVar):
+    by_updated = False
+
+
+class TrainGradientUsesMovingVar(TrainDxUsesMovingVar):
+    """The normalized x is made anew by that variance, and the batch's mean: dgamma is wrong as well."""
+
+    def rescaled(self, cache, scale):
+        return cache | {"scale": scale, "x_hat": cache["x_hat"] * (scale / cache["scale"])}
+
+
+class TrainGradientUsesOldMovingVar(TrainGradientUsesMovingVar):
+    by_updated = False
+
+
 class TrainIsPrediction(OracleLayer):
     """Training is prediction: moving statistics, which stay as they are, and prediction's gradient."""
 

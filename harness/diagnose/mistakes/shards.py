@@ -24,6 +24,11 @@ def into(count: int) -> Split:
     return split
 
 
+def in_half(samples: int) -> list[int]:
+    """Two parts, the second one larger where they differ."""
+    return [0, samples // 2, samples] if samples > 1 else [0, samples]
+
+
 def of(size: int) -> Split:
     """Parts of `size` samples; the last one may be smaller."""
     return lambda samples: [*range(0, samples, size), samples]
@@ -71,6 +76,24 @@ class MeanOfVariancesAutodiff(MeanOfVariances):
         n = len(to_rows(dy, 1))
         off = (cache["x_hat"] - cache["within"]) * (self.variance_slope(cache["var"], cache["scale"]) * dgamma / n)
         return dx + from_rows(self.gamma * cache["scale"] * off, dy.shape, 1), dgamma, dbeta
+
+
+class MeanOfVariancesOfLanes(MeanOfVariances):
+    """The parts are lanes: every `lanes`-th value of a channel, as a vector register adds them up."""
+
+    lanes = 4
+
+    def shards(self, rows):
+        return [rows[start :: self.lanes] for start in range(min(self.lanes, len(rows)))]
+
+
+class MeanOfVariancesOfRuns(MeanOfVariances):
+    """The parts are runs of values, as threads take them, wherever a sample ends."""
+
+    runs = 2
+
+    def shards(self, rows):
+        return [run for run in np.array_split(rows, self.runs) if len(run)]
 
 
 class PlainMeanOfVariances(_Sharded):
@@ -239,5 +262,9 @@ SHARDS: tuple[type[OracleLayer], ...] = (
     *split_by(of(2), "OfTwo", *KINDS),
     *split_by(into(4), "IntoFour", *KINDS),
     *split_by(into(3), "IntoThree", Unweighted, UnweightedAutodiff, PlainMeanOfVariances),
+    *split_by(in_half, "SecondLarger", MeanOfVariances, MeanOfVariancesAutodiff, MeanOfVariancesTracked),
+    *(type(f"MeanOfVariancesOf{n}Lanes", (MeanOfVariancesOfLanes,), {"lanes": n}) for n in (2, 4, 8)),
+    *(type(f"MeanOfVariancesOf{n}Runs", (MeanOfVariancesOfRuns,), {"runs": n}) for n in (2, 4)),
 )
-"""In two, in parts of two samples, in four; the unweighted ones in three, since four samples are no multiple of it."""
+"""In two, in parts of two samples, in four; the unweighted ones in three, since four samples are no multiple of it; the
+mean of variances also where parts are no samples."""

@@ -9,6 +9,7 @@ from tests.targets.mutants import (
     derivatives,
     forward,
     gradients,
+    kernels,
     misplaced,
     modes,
     moving,
@@ -53,6 +54,7 @@ SINGLE = (
     ),
     replicas.GradientNotReduced,
     replicas.FirstReplicaMoves,
+    *_mutants(kernels),
 )
 PAIRS = _mutants(pairs)
 REPLICATED = _mutants(replicas)
