@@ -1,7 +1,10 @@
 """Forward mode and second derivatives: diagnosed by themselves, and only where the rest is right."""
 
+import ml_dtypes
+import numpy as np
 import pytest
 
+from harness.cases.catalogue import CASES
 from harness.diagnose import derivatives as module
 from harness.diagnose.derivatives import InOneMode, derives, explained, follows_from, is_derivative
 from harness.diagnose.diagnose import diagnose, findings_of_derivatives
@@ -9,12 +12,15 @@ from harness.diagnose.mistakes.entry import Known
 from harness.diagnose.mistakes.known import TEXTS
 from harness.diagnose.suspects import Suspect
 from harness.judge.oracle import OracleLayer
+from tests.in_process import checked
 from tests.played_by_hand import failed
 from tests.small_evidence import D2L, PLAYS, A, Target, case, evidence, known, play, report
+from tests.targets.mutants.twice_in_sixteen_bits import WideInside
 
 JVP = [(case(name, script=("train_jvp", "eval_jvp"), **more), "float64") for name, more in
        (("j", {}), ("k", {"shape": (5, 3)}))]  # fmt: skip
 DOUBLE = [(case("d", script=("train_double",)), "float64")]
+HALF = [(case("h", script=("train_double",), eps=1.0), dtype) for dtype in ("bfloat16", "float16")]
 STATISTICS, MEAN = known("jvp_statistics_constant"), known("jvp_mean_constant")
 DGAMMA2 = known("double_missing_dgamma2")
 
@@ -75,6 +81,55 @@ def test_the_errors_of_a_fast_variance_are_told_where_the_mean_is_far(monkeypatc
     assert near.failing
     monkeypatch.setattr(near, "explained_by", lambda _: True)
     assert module.by_fast_variance(near) == []  # whatever its bounds hold
+
+
+def with_dgamma2_in_bfloat16(_, name, a):
+    """In a layer of 16 bits, whose dgamma2 is float32."""
+    return a.astype(ml_dtypes.bfloat16).astype(a.dtype) if name == "dgamma2" and a.dtype == np.float32 else a
+
+
+def test_the_errors_of_16_bits_are_told():
+    made = report(Target(change=with_dgamma2_in_bfloat16), *DOUBLE, *HALF)
+    assert {judgement.observable for judgement in failures(made)} == {"dgamma2"}
+    (finding,) = findings_of_derivatives(made, failures(made))
+    assert (finding.id, finding.cases) == ("low_precision_stats", ("h",))
+    assert "x's own roundoff" in finding.text
+
+
+def test_float32_between_arrays_of_16_bits_agrees():
+    cases = tuple(
+        case for case in CASES if case.id.endswith("sixteen_bits") and case.script[0].endswith(("jvp", "double"))
+    )
+    made = checked(WideInside, cases=cases)
+    assert [judgement.verdict for judgement in made.judgements] == ["agree"] * 16
+
+
+def test_a_small_error_of_16_bits_is_told_too():
+    """Whatever a replay is forgiven: the bounds of fewer bits are rounding's own."""
+    bound = report(OracleLayer, HALF[1]).played[0].expected[0].bounds["ddy"]
+    made = report(Target(change=lambda _, name, a: a + (2 * bound).astype(a.dtype) if name == "ddy" else a), HALF[1])
+    made_evidence = InOneMode(made.played, D2L)
+    assert made_evidence.failing == []
+    assert failures(made) != []
+    assert module.under_a_condition([Suspect(("any",), (DGAMMA2,))], made_evidence) == []
+    assert [finding.id for finding in findings_of_derivatives(made, failures(made))] == ["low_precision_stats"]
+
+
+def test_what_16_bits_do_is_apart_from_what_a_formula_does():
+    in_float64 = Target(DGAMMA2, wrong_in=lambda _, dtype: dtype == "float64", change=with_dgamma2_in_bfloat16)
+    made = report(in_float64, *DOUBLE, *HALF)
+    assert [finding.id for finding in findings_of_derivatives(made, failures(made))] == [
+        "double_missing_dgamma2", "low_precision_stats"]  # fmt: skip
+
+
+def test_a_formula_that_is_wrong_in_16_bits_alone_is_no_rounding():
+    in_16_bits = Target(DGAMMA2, wrong_in=lambda _, dtype: dtype != "float64")
+    made = report(in_16_bits, *DOUBLE, *HALF)
+    (finding,) = findings_of_derivatives(made, failures(made))
+    assert finding.id == "double_missing_dgamma2"
+    assert finding.condition == "in bfloat16 or float16 only (seen in one case only)"
+    scaled = report(Target(change=lambda _, name, a: a * np.float32(1.01) if name == "dgamma2" else a), *HALF)
+    assert [finding.id for finding in findings_of_derivatives(scaled, failures(scaled))] == ["unexplained"]
 
 
 def test_derivatives_follow_from_what_is_wrong_in_ordinary_steps(monkeypatch):

@@ -257,6 +257,10 @@ TRAPS: tuple[Trap, ...] = (
             "float16_large_deviations",
             "sixteen_bits_far_mean",
             "sixteen_bits_thousand",
+            "jvp_sixteen_bits",
+            "jvp_frozen_sixteen_bits",
+            "double_sixteen_bits",
+            "double_frozen_sixteen_bits",
         ),
     ),
     # --- gradients ---
@@ -286,6 +290,8 @@ TRAPS: tuple[Trap, ...] = (
             "double_two_values",
             "double_frozen",
             "double_frozen_rank2",
+            "double_sixteen_bits",
+            "double_frozen_sixteen_bits",
         ),
     ),
     # --- shapes and memory ---

@@ -27,7 +27,8 @@ from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 
-NARROW = ("float32", "float16", "bfloat16")
+SIXTEEN_BITS = ("float16", "bfloat16")
+NARROW = ("float32", *SIXTEEN_BITS)
 """The types that statistics may have been kept in, the narrower envelope first."""
 
 
@@ -99,6 +100,15 @@ def low_precision(conventions: Conventions, name: str) -> Envelope:
         return in_fewer_bits(played, conventions, name)
 
     return Envelope(("low_precision_stats",), f"the errors are of the size of {name}'s roundoff", widen, name)
+
+
+def in_its_own_bits(conventions: Conventions) -> Envelope:
+    """Statistics and sums in the type of x, whichever that is: narrower than `low_precision` with either of 16 bits."""
+
+    def widen(played: PlayedCase) -> PlayedCase:
+        return in_fewer_bits(played, conventions, played.dtype)
+
+    return Envelope(("low_precision_stats",), "the errors are of the size of x's own roundoff", widen, "float16")
 
 
 def fast_in_float32(conventions: Conventions) -> Envelope:

@@ -7,7 +7,10 @@ which takes seconds.
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.cases.case import Case
+from harness.cases.catalogue.sixteen_bits import DTYPES as SIXTEEN_BITS
 from harness.cases.data import gaussian, leaning_gradient, with_constant_channel
 
 OF_JVP = ("jvp_statistics_constant", "jvp_mean_constant", "jvp_var_constant", "jvp_parameters_ignored")
@@ -20,6 +23,9 @@ OF_DOUBLE = (
     "double_missing_ddy",
     "double_parameters_ignored",
 )
+IN_SIXTEEN_BITS: dict[str, Any] = {"shape": (2, 5, 2, 2), "eps": 1.0, "dtypes": SIXTEEN_BITS}
+"""Few values and a large eps: with others the bounds of a layer that works in bfloat16, by which it is recognised, hold
+variances near 0, and everything else."""
 
 DERIVATIVES = (
     Case(
@@ -150,6 +156,38 @@ DERIVATIVES = (
         ("frozen_as_training", "double_missing_dgamma2", "double_missing_ddy", "double_parameters_ignored"),
         ("second_derivative_wrong",),
         shape=(24, 5),
+        script=("eval_double",),
+    ),
+    Case(
+        "jvp_sixteen_bits",
+        "forward mode of 16-bit input: statistics and sums in float32, and a tangent of y's own type",
+        ("low_precision_stats",),
+        ("statistics_in_sixteen_bits",),
+        **IN_SIXTEEN_BITS,
+        script=("train_jvp",),
+    ),
+    Case(
+        "jvp_frozen_sixteen_bits",
+        "the same in prediction",
+        ("low_precision_stats",),
+        ("statistics_in_sixteen_bits",),
+        **IN_SIXTEEN_BITS,
+        script=("eval_jvp",),
+    ),
+    Case(
+        "double_sixteen_bits",
+        "second derivatives of 16-bit input: nothing between the first gradient and the second is in 16 bits",
+        ("low_precision_stats",),
+        ("statistics_in_sixteen_bits", "second_derivative_wrong"),
+        **IN_SIXTEEN_BITS,
+        script=("train_double",),
+    ),
+    Case(
+        "double_frozen_sixteen_bits",
+        "the same in prediction, where dgamma2 is the one sum",
+        ("low_precision_stats",),
+        ("statistics_in_sixteen_bits", "second_derivative_wrong"),
+        **IN_SIXTEEN_BITS,
         script=("eval_double",),
     ),
 )

@@ -21,6 +21,7 @@ from tests.targets.mutants import (
     sixteen_bits,
     stale,
     subtle,
+    twice_in_sixteen_bits,
     variance,
 )
 
@@ -55,6 +56,7 @@ SINGLE = (
     replicas.GradientNotReduced,
     replicas.FirstReplicaMoves,
     *_mutants(kernels),
+    *_mutants(twice_in_sixteen_bits),
 )
 PAIRS = _mutants(pairs)
 REPLICATED = _mutants(replicas)
