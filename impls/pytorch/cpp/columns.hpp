@@ -39,7 +39,7 @@ void in_parts(const Grid& grid, int64_t parts, Body body) {
 // 16-bit values are slower to convert.
 template <int tile, typename Value, typename Body>
 void for_each_block(const Grid& grid, int64_t from, int64_t to, bool streams, Body body, auto after) {
-  const int64_t row_bytes = grid.columns * sizeof(Value), vectors = grid.vectors();
+  const int64_t row_bytes = grid.columns * sizeof(Value), vectors = grid.vectors;
   const bool in_order =
       streams && std::is_same_v<Value, Work<Value>> && vectors > tile && row_bytes * grid.rows > IN_CACHE;
   const int64_t rows = std::clamp<int64_t>(BLOCK_BYTES / row_bytes, 16, MOST_ROWS);
@@ -72,7 +72,7 @@ void for_each_written_block(const Grid& grid, Value* to, Body body) {
 template <typename Number>
 struct Pairs {
   std::vector<Number> first, second;
-  explicit Pairs(const Grid& grid) : first(grid.slots()), second(grid.slots()) {}
+  explicit Pairs(const Grid& grid) : first(grid.slots), second(grid.slots) {}
 };
 
 // One thread's part: of all of its rows, and of the block that is being summed.
@@ -93,7 +93,7 @@ std::vector<Part<Work<Value>>> collect(const Grid& grid, bool streams, Add add, 
         grid, from, to, streams,
         [&](const Rows& rows, int64_t vector, auto count) { add(rows, vector, count, part.block); },
         [&](int64_t rows) {
-          for (int64_t slot = 0; slot < grid.slots(); slot += width) join(part, slot, rows);
+          for (int64_t slot = 0; slot < grid.slots; slot += width) join(part, slot, rows);
           part.rows += rows;
         });
   });
@@ -188,7 +188,7 @@ std::vector<Moments<double>> moments_of(const Value* x, const Grid& grid, int64_
   std::vector<Moments<double>> all(channels, {0, 0});
   std::vector<int64_t> counts(channels, 0);
   for (const auto& part : parts)
-    for (int64_t slot = 0; slot < grid.slots(); ++slot) {
+    for (int64_t slot = 0; slot < grid.slots; ++slot) {
       if (grid.is_second(slot)) continue;
       const auto channel = grid.channel_of[slot];
       const Moments<double> of_slot{part.all.first[slot], part.all.second[slot]};
@@ -214,7 +214,7 @@ std::vector<GradientSums<double>> gradient_sums(const Value* x, const Value* dy,
       });
   std::vector<GradientSums<double>> all(channels, {0, 0});
   for (const auto& part : parts)
-    for (int64_t slot = 0; slot < grid.slots(); ++slot) {
+    for (int64_t slot = 0; slot < grid.slots; ++slot) {
       if (grid.is_second(slot)) continue;
       auto& sums = all[grid.channel_of[slot]];
       sums.dy += part.all.first[slot];

@@ -20,12 +20,12 @@ constexpr int64_t WIDE = 1024;      // columns beyond which rows are not joined
 // before the end of the one before it, so that some columns have two slots.
 struct Grid {
   int64_t rows, columns, width;
-  std::vector<int32_t> channel_of;  // of a slot
-  int64_t vectors() const { return (columns + width - 1) / width; }
-  int64_t slots() const { return vectors() * width; }
+  int64_t vectors = (columns + width - 1) / width, slots = vectors * width;
+  std::vector<int32_t> channel_of = {};  // of a slot
+  int64_t last() const { return slots - width; }       // the first slot of the last vector
+  int64_t overlap() const { return slots - columns; }  // columns of the last vector that the one before it has too
   int64_t start(int64_t vector) const { return std::min(vector * width, columns - width); }
-  int64_t column_of(int64_t slot) const { return start(slot / width) + slot % width; }
-  bool is_second(int64_t slot) const { return column_of(slot) != slot && column_of(slot) < (vectors() - 1) * width; }
+  bool is_second(int64_t slot) const { return slot >= last() && slot < last() + overlap(); }
 };
 
 // How many rows are joined to one, for vectors that are full and fill tiles: a divisor of the rows.
@@ -44,15 +44,15 @@ inline int64_t joined_rows(int64_t rows, int64_t columns, int64_t width) {
 inline Grid grid_of(const Layout& layout, int64_t width) {
   const int64_t columns = layout.channels * layout.inner;
   const int64_t join = joined_rows(layout.outer, columns, width);
-  Grid grid{layout.outer / join, columns * join, columns * join < width ? 1 : width, {}};
-  grid.channel_of.resize(grid.slots());
-  int64_t column = 0, channel = 0, within = 0;
-  std::vector<int32_t> of_column(grid.columns);
-  for (; column < grid.columns; ++column) {
-    of_column[column] = static_cast<int32_t>(channel);
+  Grid grid{layout.outer / join, columns * join, columns * join < width ? 1 : width};
+  grid.channel_of.resize(grid.slots);
+  int64_t channel = 0, within = 0;
+  for (int64_t column = 0; column < grid.columns; ++column) {
+    const auto of_column = static_cast<int32_t>(channel);
+    if (column < grid.last()) grid.channel_of[column] = of_column;
+    if (column + grid.overlap() >= grid.last()) grid.channel_of[column + grid.overlap()] = of_column;
     if (++within == layout.inner) within = 0, channel = channel + 1 == layout.channels ? 0 : channel + 1;
   }
-  for (int64_t slot = 0; slot < grid.slots(); ++slot) grid.channel_of[slot] = of_column[grid.column_of(slot)];
   return grid;
 }
 
@@ -73,8 +73,8 @@ inline void repeat(Body body) {
 // A number for each slot.
 template <typename Number>
 std::vector<Number> spread(const Grid& grid, const Number* per_channel) {
-  std::vector<Number> slots(grid.slots());
-  for (int64_t slot = 0; slot < grid.slots(); ++slot) slots[slot] = per_channel[grid.channel_of[slot]];
+  std::vector<Number> slots(grid.slots);
+  for (int64_t slot = 0; slot < grid.slots; ++slot) slots[slot] = per_channel[grid.channel_of[slot]];
   return slots;
 }
 
