@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from harness.cases.catalogue import BY_ID
+from harness.targets.load import load
 from harness.targets.wrap import function, torch_module
 from impls.third_party import jax_stax
 from tests.in_process import checked
@@ -93,3 +94,15 @@ def test_a_function_is_asked_too():
     report = checked(function.wrap(plain), cases=CASES[::2])
     assert verdicts(report)["train_double"] == verdicts(report)["train_jvp"] == "agree"
     assert report.diagnosis == []
+
+
+@pytest.mark.parametrize("order", ["", "forward-over-reverse", "reverse-over-forward", "forward-over-forward"])
+@pytest.mark.parametrize("layer", ["torch", "torch-options", "jax", "flax-options"])
+def test_ours_round_once_in_16_bits(layer, order):
+    """torch-options has no kernels: it is differentiated by plain operations, which cast what comes in 16 bits."""
+    cases = [BY_ID[name] for name in ("double_sixteen_bits", "double_frozen_sixteen_bits")]
+    report = checked(load(layer, "", order), cases=cases, diagnosed=False)
+    failed = [(judgement.observable, judgement.ratio) for judgement in report.judgements if judgement.counts_against]
+    assert failed == []
+    agreeing = {judgement.observable for judgement in report.judgements if judgement.verdict == "agree"}
+    assert agreeing == {"dx2", "ddy", "dgamma2"} - ({"dgamma2"} if order == "forward-over-forward" else set())

@@ -1,6 +1,8 @@
 """The derivatives of batch norm by plain operations, which PyTorch differentiates again: forward mode, and a backward
 for second derivatives.
 
+What comes in 16 bits is cast once: a gradient by it would otherwise be a sum of parts, each of them rounded to 16 bits.
+
 The backward in fast_batch_norm.py writes into memory that it holds and takes scale and x_hat for constants: it is for
 first derivatives. What stands here is the same formula as a function of dy, gamma and `centered`, x - mean.
 """
@@ -41,6 +43,7 @@ class OfBatch:
         """(dx, dgamma, dbeta) of sum(y * dy) + sum(centered * dcentered); of None nothing comes."""
         dx = dgamma = dbeta = None
         if dy is not None:
+            dy = dy.to(self.dtype)  # x's shape
             dx = self.less_what_moves(dy)  # x's shape
             dgamma = sum_over(self.axes, dy * self.x_hat, self.dtype).reshape(-1)  # (C,)
             dbeta = sum_over(self.axes, dy, self.dtype).reshape(-1)  # (C,)
@@ -51,8 +54,11 @@ class OfBatch:
 
     def tangents(self, tx: Tensor | None, tgamma: Tensor | None, tbeta: Tensor | None) -> tuple[Tensor, Tensor]:
         """How (y, centered) change with x, gamma and beta; None is no change."""
-        tcentered = torch.zeros_like(self.x_hat) if tx is None else tx - self.mean(tx)  # x's shape
-        ty = torch.zeros_like(self.x_hat) if tx is None else self.less_what_moves(tx)  # x's shape
+        if tx is None:
+            tcentered = ty = torch.zeros_like(self.x_hat)  # x's shape
+        else:
+            tx = tx.to(self.dtype)  # x's shape
+            tcentered, ty = tx - self.mean(tx), self.less_what_moves(tx)  # x's shape, x's shape
         return with_parameters(ty, self.x_hat, tgamma, tbeta, self.gain.shape), tcentered
 
 
@@ -62,7 +68,8 @@ def of_constants(
     """`OfBatch.gradients` in prediction, where mean and scale (C*) are constants."""
     dx, dgamma, dbeta = dcentered, None, None
     if dy is not None:
-        dbeta = dy.sum(axes, dtype=centered.dtype)  # (C,)
+        dy = dy.to(centered.dtype)  # x's shape
+        dbeta = dy.sum(axes)  # (C,)
         dgamma = (dy * centered).sum(axes) * scale.reshape(-1)  # (C,)
         of_y = dy * (gamma.view(scale.shape) * scale)  # x's shape
         dx = of_y if dcentered is None else of_y + dcentered  # x's shape

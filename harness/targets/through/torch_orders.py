@@ -21,30 +21,32 @@ vjp: Any = torch.func.vjp
 Point = tuple[Tensor, ...]
 Forward = Callable[..., Tensor]
 """(x, gamma, beta) -> y."""
+Results = dict[str, Tensor]
 
 
-def forward_over_reverse(forward: Forward, point: Point, dy: Tensor, directions: Point) -> Point:
-    """(dx2, ddy, dgamma2) by jvp of vjp: y's own tangent is ddy."""
+def forward_over_reverse(forward: Forward, point: Point, dy: Tensor, directions: Point) -> Results:
+    """{"dx2", "ddy", "dgamma2"} by jvp of vjp: y's own tangent is ddy."""
 
     def y_and_gradients(*point: Tensor) -> Any:
         y, backward = vjp(forward, *point)
         return y, backward(dy)
 
     _, (ddy, (dx2, dgamma2, _)) = jvp(y_and_gradients, point, directions)
-    return dx2, ddy, dgamma2
+    return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
 
 
-def reverse_over_forward(forward: Forward, point: Point, dy: Tensor, directions: Point) -> Point:
+def reverse_over_forward(forward: Forward, point: Point, dy: Tensor, directions: Point) -> Results:
     """The same by vjp of jvp."""
     ddy, backward = vjp(lambda *point: jvp(forward, point, directions)[1], *point)
     dx2, dgamma2, _ = backward(dy)
-    return dx2, ddy, dgamma2
+    return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
 
 
-def forward_over_forward(forward: Forward, point: Point, dy: Tensor, directions: Point) -> Point:
+def forward_over_forward(forward: Forward, point: Point, dy: Tensor, directions: Point) -> Results:
     """The same by jvp of jvp, along (dy, 0, 0): dy/dx is symmetric (ERROR_BOUNDS.md, 16).
 
-    dgamma2 is the sum of dy times the same along gamma, added up as beta's gradient is.
+    dgamma2 is the sum of dy times the same along gamma, added up as beta's gradient is. Of 16-bit x it is not given:
+    what is added up has y's type, and has been rounded to it.
     """
     x, gamma, beta = point
 
@@ -55,7 +57,7 @@ def forward_over_forward(forward: Forward, point: Point, dy: Tensor, directions:
     ddy, dx2 = jvp(along, point, (dy, no_gamma, no_beta))
     _, by_gamma = jvp(along, point, (no_x, torch.ones_like(gamma), no_beta))
     (dgamma2,) = vjp(lambda beta: forward(x, gamma, beta), beta)[1](dy * by_gamma)
-    return dx2, ddy, dgamma2
+    return {"dx2": dx2, "ddy": ddy} | ({} if x.element_size() == 2 else {"dgamma2": dgamma2})
 
 
 ORDERS = {
@@ -77,8 +79,8 @@ def members(name: str) -> dict[str, Any]:
             results = ORDERS[name](as_function(self, training), point, *given)
         except RuntimeError as error:  # NotImplementedError is one
             raise NotImplementedError(f"torch.func refuses the layer: {first_line(error)}") from error
-        named = zip(("dx2", "ddy", "dgamma2"), map(to_numpy, results), strict=True)
-        return {name: value.ravel() if name == "dgamma2" else value for name, value in named}
+        arrays = {name: to_numpy(result) for name, result in results.items()}
+        return {name: array.ravel() if name == "dgamma2" else array for name, array in arrays.items()}
 
     return {"_twice": twice}
 

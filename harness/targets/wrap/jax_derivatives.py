@@ -55,7 +55,8 @@ def reverse_over_forward(forward: Forward, point: Any, dy: Any, directions: Any)
 def forward_over_forward(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
     """jvp of jvp, along the directions and along (dy, 0, 0): dx2, since dy/dx is symmetric (ERROR_BOUNDS.md, 16).
 
-    dgamma2 is the sum of dy times the same along gamma, added up as beta's gradient is.
+    dgamma2 is the sum of dy times the same along gamma, added up as beta's gradient is. Of 16-bit x it is not given:
+    what is added up has y's type, and has been rounded to it.
     """
     x, gamma, beta = point
 
@@ -66,7 +67,7 @@ def forward_over_forward(forward: Forward, point: Any, dy: Any, directions: Any)
     ddy, dx2 = jax.jvp(along, point, (dy, no_gamma, no_beta))
     _, by_gamma = jax.jvp(along, point, (no_x, jax.numpy.ones_like(gamma), no_beta))
     (dgamma2,) = jax.vjp(lambda beta: forward(x, gamma, beta), beta)[1](dy * by_gamma)
-    return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
+    return {"dx2": dx2, "ddy": ddy} | ({} if x.dtype.itemsize == 2 else {"dgamma2": dgamma2})
 
 
 ORDER: ContextVar[Callable[..., dict[str, Any]]] = ContextVar("ORDER", default=reverse_over_reverse)
