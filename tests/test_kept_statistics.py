@@ -60,6 +60,25 @@ def test_sixteen_bits_each_in_their_own_type():
     assert told(InXsOwn, *plays[::2], dtypes=both[:1]) == ["they are kept in bfloat16"]
 
 
+def test_bits_may_be_cut_off():
+    class CutOff(OracleLayer):
+        def update(self, mean, var, n):
+            super().update(mean, var, n)
+            self.average_mean, self.average_var = (
+                (average.astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32).astype(average.dtype)
+                for average in (self.average_mean, self.average_var)
+            )
+
+    one_update = case("one update", shape=(4, 30), new_weight=0.95)
+    assert told(CutOff, (one_update, "float32"), (TWICE, "float32")) == ["they are kept in bfloat16"]
+
+
+def test_what_the_type_cannot_hold_may_be_anything():
+    far = case("far", data=lambda rng, shape: 1e3 * rng.normal(size=shape), script=("train", "eval", "train"))
+    assert np.isinf(play(keeping("float16"), far, "float32").observation.steps[0].values["moving_var"]).any()
+    assert told(keeping("float16"), (far, "float32"), (TWICE, "float32")) == ["they are kept in float16"]
+
+
 def test_values_that_are_no_numbers_of_the_type_are_something_else():
     assert told(keeping("bfloat16", 1 + 1e-3), (A, "float32"), (TWICE, "float32")) == []
 

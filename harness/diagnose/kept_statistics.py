@@ -1,4 +1,5 @@
-"""Moving statistics that are kept in a narrower type than the layer's own: the start and each update are rounded to it.
+"""Moving statistics that are kept in a narrower type than the layer's own: the start and each update are rounded to it,
+or cut off.
 
 A replay would do for all but the few values that lie next to the middle between two numbers of that type: which way
 they go hangs on the last bit of the target. As an envelope it is narrow: only the moving averages, and what prediction
@@ -16,13 +17,14 @@ import numpy as np
 from harness.cases.case import Script, numpy_dtype
 from harness.diagnose.deviations import ENOUGH, wrong_columns
 from harness.diagnose.envelopes import NARROW, Envelope
+from harness.diagnose.misfit import largest_finite
 from harness.diagnose.mistakes.rounded_parameters import SIXTEEN_BITS
 from harness.diagnose.rounding import Errors
 from harness.judge.expected import Expected
 from harness.judge.kept_expected import wider_expected
 from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
-from harness.observables import STATISTICS
+from harness.observables import LIKE_X, STATISTICS
 from reference.conventions import Conventions
 from reference.error_bounds import precision_of
 
@@ -73,8 +75,25 @@ def kept_in(conventions: Conventions, name: str) -> KeptIn:
 
 @lru_cache(KEPT)
 def _expected(script: Script, conventions: Conventions, name: str) -> list[Expected]:
-    """The same for all targets, as what is prepared for them."""
-    return wider_expected(script, conventions, kept=precision_of(name))
+    """The same for all targets, as what is prepared for them. Bits may be cut off, which errs by twice as much."""
+    of_type = precision_of(name)
+    expected = wider_expected(script, conventions, kept=replace(of_type, io=2 * of_type.io))
+    _widen_by_range(script, expected, largest_finite(numpy_dtype(name)))
+    return expected
+
+
+def _widen_by_range(script: Script, expected: list[Expected], largest: float) -> None:
+    """An average beyond the type's largest number may be anything from then on, and what follows from it."""
+    lost = np.zeros((len(script.setups), script.setups[0].num_features), bool)
+    for step, of_step in zip(script.steps, expected, strict=False):
+        here = lost[step.session]
+        by_moving = {name: of_step.bounds[name] for name in STATISTICS if name in of_step.bounds}
+        for name, bound in by_moving.items():
+            here |= ~(np.abs(of_step.values[name]).astype(np.float64) + bound <= largest)
+        names = by_moving if step.trains else of_step.bounds
+        for name in names if here.any() else ():
+            channels = here.reshape(1, -1, *[1] * (of_step.bounds[name].ndim - 2)) if name in LIKE_X else here
+            of_step.bounds[name] = np.where(channels, np.inf, of_step.bounds[name])
 
 
 def in_every_narrow_type(conventions: Conventions, dtypes: set[str]) -> Iterator[KeptIn]:
