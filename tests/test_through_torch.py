@@ -51,6 +51,8 @@ MUTANTS = (
     ("fsdp", "HoldsGamma", "gradient_scaled"),
 )
 """Transformation, the layer that it breaks, and the mistakes that are named where the list has them."""
+OF_WHOLE_VECTORS = (replace(BY_ID["all_axes_equal"], dtypes=("float32",)),)
+"""A dgamma of 0 is a vector loop without its tail, where a sample has fewer values than a vector: here it has 16."""
 
 
 def checked(name, transformation="", cases=CASES[:1], diagnosed=False):
@@ -77,6 +79,7 @@ def test_a_right_layer_agrees(transformation):
 @pytest.mark.parametrize(("transformation", "layer", "mistake"), MUTANTS)
 def test_a_wrong_one_is_flagged(transformation, layer, mistake):
     cases = cases_for(transformation)
+    cases = cases + OF_WHOLE_VECTORS if mistake == "gradient_scaled" else cases
     report = checked(layer, transformation, cases if mistake else cases[:1], bool(mistake))
     assert report.verdict in (Verdict.differ, Verdict.raised), report.load_error
     if mistake:
