@@ -160,14 +160,16 @@ def off_the_scale(losses: tuple[float, ...]) -> str:
 
 
 def figure(runs: list[Run], path: Path, title: str) -> None:
-    """Loss above test accuracy, by epoch: three layers beside each other, the right one faint behind each."""
+    """Loss above test accuracy, by epoch: two layers beside each other, the right one faint behind each. With three its
+    words are too small on a phone.
+    """
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     right, *others = runs
     with rc_context({"svg.hashsalt": "lesson", "svg.fonttype": "path"}):
-        across = min(3, len(others))
+        across = min(2, len(others))
         blocks = -(-len(others) // across)
         made = Figure(figsize=(2.7 * across, 3.8 * blocks), layout="constrained")
         FigureCanvasSVG(made)
@@ -189,6 +191,8 @@ def figure(runs: list[Run], path: Path, title: str) -> None:
                 if column == 0:
                     axis.set_ylabel(name)
                 axis.set_xticks(range(1, EPOCHS + 1))
+        for axis in axes[-1]:
+            axis.set_xlabel("epoch")
         for block in range(blocks):
             axes[2 * block, 0].set_ylim(0, MOST_LOSS)
             axes[2 * block + 1, 0].set_ylim(0, 1)
@@ -216,10 +220,8 @@ def link(path: str, code: str) -> str:
 
 def page(runs: dict[str, Run], source: str) -> str:
     right, without = runs[RIGHT.id], runs[WITHOUT.id]
-    rows = [
-        f"| `{layer.id}` | {TEXTS[layer.id].replace('|', chr(92) + '|')} | {figures(runs[layer.id])} | {layer.does} |"
-        for layer in MISTAKES
-    ]
+    rows = [f"| `{layer.id}` | {figures(runs[layer.id])} |" for layer in MISTAKES]
+    words = [f"* `{layer.id}`: {layer.does} What bnproof says: {TEXTS[layer.id]}." for layer in MISTAKES]
     gammas = ", ".join(f"{value:.2f}" for value in right.gamma)
     loss = f"from {right.losses[0]:.3f} to {right.losses[-1]:.3f}"
     loss_without = f"from {without.losses[0]:.3f} to {without.losses[-1]:.3f}"
@@ -260,10 +262,14 @@ first layer's gamma is {gammas}.
 
 Grey: the right layer. Orange: the layer with the mistake. Losses above 2.5 are off the picture.
 
-| mistake | what to change | last loss | test accuracy | one image at a time | what it does |
-|---|---|---:|---:|---:|---|
-| none |  | {figures(right)} |  |
+| mistake | last loss | test accuracy | one image at a time |
+|---|---:|---:|---:|
+| none | {figures(right)} |
 {chr(10).join(rows)}
+
+What each does to the training, and what to change:
+
+{chr(10).join(words)}
 
 None of them raises, and some trainings look well. `bnproof check` names each from a few small arrays; `bnproof lockstep
 --bn LAYER` shows what a layer of yours does to a whole training, tensor by tensor.
