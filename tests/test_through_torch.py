@@ -46,7 +46,7 @@ MUTANTS = (
     ("accumulate", "KeepsOnItself", ""),
     ("no-grad", "ModeFollowsGrad", "train_uses_moving_stats stats_frozen"),
     ("inference-mode", "ModeFollowsGrad", ""),
-    *((fold, "EpsOutside", "") for fold in FOLDS),
+    *((fold, "EpsOutside", "") for fold in (*FOLDS, "qat")),
     ("ddp", "TwiceInParallel", ""),
     ("fsdp", "HoldsGamma", "gradient_scaled"),
 )
@@ -118,6 +118,15 @@ def test_what_pytorch_takes_for_a_constant_is_named(order, mistake):
     report = second_derivatives("BatchNorm2d", order)
     assert [finding.id for finding in report.diagnosis] == ([mistake] if mistake else [])
     assert {j.observable for j in report.judgements if j.counts_against} == ({"dx2"} if mistake else set())
+
+
+def test_quantization_aware_training_loses_a_channel_without_gamma():
+    """It multiplies by gamma and divides again: pytorch pull request 85744."""
+    cases = (*CASES, replace(BY_ID["gamma_zero"], dtypes=("float32",)))
+    report = checked("BatchNorm2d", "qat", cases, diagnosed=True)
+    assert [(finding.id, finding.cases) for finding in report.diagnosis] == [("non_finite_output", ("gamma_zero",))]
+    trained = {judgement.op for judgement in report.judgements if judgement.verdict is Verdict.agree}
+    assert trained >= {"train", "eval", "train_no_grad"}
 
 
 @pytest.mark.parametrize("layer", sorted({layer for _, layer, _ in MUTANTS}))

@@ -1,4 +1,4 @@
-"""A torch module through a transformation: the function of its name in one of six modules."""
+"""A torch module through a transformation: the function of its name in one of seven modules."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from harness.targets.through import (
     torch_orders,
     torch_own_folds,
     torch_programs,
+    torch_quantization,
     torch_sharded,
 )
 from harness.targets.through.transformation import Transformation
@@ -21,7 +22,7 @@ def members(transformation: Transformation) -> dict[str, Any]:
     if transformation.name in torch_orders.ORDERS:
         return torch_orders.members(transformation.name)
     name = transformation.name.replace("-", "_")
-    rooms = (torch_calls, torch_sharded, torch_programs, torch_folds, torch_own_folds, torch_litert)
+    rooms = (torch_calls, torch_sharded, torch_programs, torch_quantization, torch_folds, torch_own_folds, torch_litert)
     room = next(module for module in rooms if hasattr(module, name))
     call = getattr(room, name)
     is_fold = room in (torch_folds, torch_own_folds) or name.startswith("fuse_")

@@ -1,5 +1,5 @@
 """The transformations of torch modules: each a function in torch_calls.py, torch_sharded.py, torch_programs.py,
-torch_folds.py, torch_own_folds.py or torch_litert.py."""
+torch_quantization.py, torch_folds.py, torch_own_folds.py or torch_litert.py."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ TORCH = (
             ("fuse-grouped-inductor", "Inductor with freezing, after a convolution in groups of channels"),
         )
     ),
+    _torch("qat", "torch.ao's fold for quantization-aware training, nothing quantized", f"{DOCS}/quantization.html"),
     *own_folds("torch"),
     *(
         _torch(
