@@ -70,7 +70,14 @@ def test_what_is_read_is_what_was_computed(case, dtype, summation, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "wider", [{"any_mode": True}, {"fast_variance": True}, {"precision": precision_of("bfloat16")}], ids=str
+    "wider",
+    [
+        {"any_mode": True},
+        {"fast_variance": True},
+        {"precision": precision_of("bfloat16")},
+        {"kept": precision_of("float16")},
+    ],
+    ids=str,
 )
 def test_wider_bounds_are_kept_beside_the_own_ones(wider, monkeypatch):
     script = script_of("rank2", "float32")
