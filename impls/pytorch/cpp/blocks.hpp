@@ -46,10 +46,16 @@ struct Blocks {
 };
 
 template <typename Number>
+using WideLanes = Vector<double, LANES<Number>>;
+
+template <typename Number>
+inline WideLanes<Number> wide(Lanes<Number> lanes) {
+  return __builtin_convertvector(lanes, WideLanes<Number>);
+}
+
+template <typename Number>
 inline double total(Lanes<Number> lanes) {
-  double sum = 0;
-  for (int lane = 0; lane < LANES<Number>; ++lane) sum += static_cast<double>(lanes[lane]);
-  return sum;
+  return sum_of_lanes<double, LANES<Number>>(wide<Number>(lanes));
 }
 
 // exp by Cephes' polynomial after the reduction of Cody and Waite: within a unit of roundoff or two, for |x| <= 87.

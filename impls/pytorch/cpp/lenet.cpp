@@ -99,7 +99,9 @@ std::tuple<double, int64_t> step(const Tensor& images, const Tensor& labels, con
     for (size_t i = 0; i < parameters.size(); ++i) {
       scalar_t* to = parameters[i].mutable_data_ptr<scalar_t>();
       const scalar_t* d = work.gradients[i].const_data_ptr<scalar_t>();
-      for (int64_t at = 0; at < parameters[i].numel(); ++at) to[at] -= static_cast<scalar_t>(learning_rate) * d[at];
+      at::parallel_for(0, parameters[i].numel(), 4096, [&](int64_t begin, int64_t end) {
+        for (int64_t at = begin; at < end; ++at) to[at] -= static_cast<scalar_t>(learning_rate) * d[at];
+      });
     }
   });
   for (const Tensor& tensor : parameters) tensor.unsafeGetTensorImpl()->bump_version();

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/strides.h>
 
 #include "blocks.hpp"
 
@@ -38,7 +39,9 @@ class Arena {
     for (const int64_t size : sizes) count *= size;
     const int64_t from = used_;
     used_ += (count + ALIGNED - 1) / ALIGNED * ALIGNED;
-    return memory_.defined() ? memory_.narrow(0, from, count).view(sizes) : Tensor();
+    if (!memory_.defined()) return {};
+    const auto strides = c10::contiguous_strides(sizes);
+    return memory_.as_strided(sizes, strides, from);  // one view, where narrow and view are two
   }
   int64_t used() const { return used_; }
 

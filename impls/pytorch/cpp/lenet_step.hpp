@@ -250,12 +250,14 @@ class Pass {
 
   void add_parts(int layer, const Tensor& parts, const std::vector<char>& started, const std::vector<double>& shares) {
     Number *dweight = numbers(gradient(layer, 0)), *dbias = numbers(gradient(layer, 1));
-    for (int64_t i = 0; i < gradient(layer, 0).numel(); ++i) {
-      double sum = 0;
-      for (int64_t run = 0; run < blocks_.count(); ++run)
-        if (started[run]) sum += total<Number>(lanes(parts, run)[i]);
-      dweight[i] = static_cast<Number>(sum);
-    }
+    at::parallel_for(0, gradient(layer, 0).numel(), 256, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        WideLanes<Number> sums{};
+        for (int64_t run = 0; run < blocks_.count(); ++run)
+          if (started[run]) sums += wide<Number>(lanes(parts, run)[i]);
+        dweight[i] = static_cast<Number>(sum_of_lanes<double, LANES<Number>>(sums));
+      }
+    });
     for (int k = 0; k < WIDTHS[layer]; ++k) {
       double sum = 0;
       for (int64_t block = 0; block < blocks_.count(); ++block) sum += shares[block * CHANNELS2 + k];
