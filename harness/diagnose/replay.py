@@ -43,10 +43,14 @@ def replayed(layer: type[OracleLayer], played: PlayedCase, conventions: Conventi
     observed = zip(played.observation.steps, played.expected, strict=False)
     if layer is OracleLayer:  # what it gives is what was expected
         return (None if expected.raises else expected.values for _, expected in observed)
-    small = all(step.x is None or step.x.size <= SMALL for step in played.script.steps)
-    kept = layer in FIXED and small
-    given = (_kept if kept else _played)(layer, played.script, conventions)  # type: ignore[arg-type]  # it is hashable
+    kept = layer in FIXED and is_small(played.script)
+    given = (kept_replay if kept else _played)(layer, played.script, conventions)  # type: ignore[arg-type]  # it is hashable
     return (values for _, values in zip(observed, given, strict=False))
+
+
+def is_small(script: Script) -> bool:
+    """Whether replays of it are kept."""
+    return all(step.x is None or step.x.size <= SMALL for step in script.steps)
 
 
 class Replay:
@@ -71,7 +75,7 @@ class Replay:
 
 
 @lru_cache(KEPT)
-def _kept(layer: type[OracleLayer], script: Script, conventions: Conventions) -> Replay:
+def kept_replay(layer: type[OracleLayer], script: Script, conventions: Conventions) -> Replay:
     return Replay(_played(layer, script, conventions))
 
 

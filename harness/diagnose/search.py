@@ -16,6 +16,7 @@ from harness.diagnose.evidence import Evidence
 from harness.diagnose.factors import by_factor
 from harness.diagnose.in_parts import by_parts
 from harness.diagnose.kept_statistics import in_every_narrow_type
+from harness.diagnose.line_up import not_ruled_out
 from harness.diagnose.misfit import fits
 from harness.diagnose.mistakes.axes import GROUPINGS
 from harness.diagnose.mistakes.known_options import IDS as OPTION_IDS
@@ -38,7 +39,8 @@ def search(evidence: Evidence, fixed_only: bool = False, others: Sequence[Suspec
         singles = [suspect for suspect in singles if suspect.ids[0] not in OPTION_IDS]
     if not plays_without_gradients(evidence):
         singles = [suspect for suspect in singles if suspect.ids != ("mode_follows_grad",)]
-    fixed = simplest([suspect for suspect in singles if evidence.explained_by(suspect)], singles)
+    candidates = not_ruled_out(singles, evidence)
+    fixed = simplest([suspect for suspect in candidates if evidence.explained_by(suspect)], singles)
     if fixed or fixed_only:
         return fixed
     besides = [other for other in others if other.holds is None and OracleLayer not in other.classes]
