@@ -1,15 +1,16 @@
 """What is expected is kept to the bit, and looked up by all that it hangs on; what is damaged is computed anew."""
 
+import hashlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.judge import kept_expected as kept
-from harness.judge import oracle
-from harness.judge.expected import expect
+from harness.judge import on_disk, oracle
+from harness.judge.expected import Expected, expect
 from harness.judge.kept_expected import kept_expected, wider_expected
 from harness.targets.compilation_cache import make_room
 from reference.conventions import PRESETS
@@ -116,6 +117,49 @@ def test_each_thing_that_matters_has_a_file_of_its_own(tmp_path, monkeypatch):
     assert files() == 5
 
 
+@dataclass(frozen=True)
+class One:
+    of: object
+
+
+@dataclass(frozen=True)
+class Other:
+    of: object
+
+
+ZEROS = np.zeros((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (ZEROS, ZEROS.T.copy()),
+        (ZEROS, ZEROS.view(np.int32)),
+        (((1,), (2,)), ((1, 2), ())),
+        (One(1), Other(1)),
+        (One(ZEROS), One(ZEROS + 1)),
+        ("1", 1),
+    ],
+    ids=["shape", "dtype", "nesting", "class", "field", "text"],
+)
+def test_what_has_the_same_bytes_is_told_apart(one, other):
+    def fed(value):
+        digest = hashlib.sha256()
+        kept._feed(digest, value)
+        return digest.hexdigest()
+
+    assert fed(one) == fed(one)
+    assert fed(one) != fed(other)
+
+
+def test_values_of_another_precision_of_the_oracle_are_not_taken(monkeypatch):
+    script = script_of("rank2", "float64")
+    before = kept._key(script, TORCH, "any", {})
+    assert kept._key(script, TORCH, "any", {}) == before
+    monkeypatch.setattr(kept, "oracle_dtype", lambda _: np.dtype(np.float64))
+    assert kept._key(script, TORCH, "any", {}) != before
+
+
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:9] + b"7" + b[10:], lambda _: b""])
 def test_what_is_damaged_is_computed_anew(damage, tmp_path):
     script = script_of("rank2", "float32")
@@ -125,6 +169,16 @@ def test_what_is_damaged_is_computed_anew(damage, tmp_path):
     file.write_bytes(damage(whole))
     assert_same(kept_expected(script, TORCH, "any"), computed)
     assert file.read_bytes() == whole
+
+
+def test_what_several_steps_share_is_written_once_and_shared_again():
+    narrow, wide = np.zeros(3, np.float16), np.ones(400, np.longdouble)
+    step = Expected({"y": narrow}, {"y": wide})
+    once, twice = on_disk.written([step]), on_disk.written([step, step])
+    assert len(twice) - len(once) < wide.nbytes
+    first, second = on_disk.read(twice)
+    assert first.bounds["y"] is second.bounds["y"]
+    assert first.bounds["y"].flags.aligned  # though six bytes come before it
 
 
 def test_nothing_is_kept_unless_asked_for_or_without_a_place(monkeypatch, tmp_path):
