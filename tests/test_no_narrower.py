@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness.diagnose.envelopes import fast_variance
-from harness.judge.expected import expect
+from harness.diagnose.no_narrower import no_narrower
+from harness.judge.expected import Expected, expect
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
 from tests.small_evidence import D2L, case, play
@@ -38,3 +40,18 @@ def test_what_is_wide_enough_stays_the_same_object():
     made, envelope = play(OracleLayer, PREDICTS_FIRST, "float32"), fast_variance(D2L)
     for kept, wide in zip(envelope.around(made).expected, envelope.widen(made).expected, strict=True):
         assert kept is wide
+
+
+def test_element_by_element_the_wider_one():
+    made = play(OracleLayer, PREDICTS_FIRST, "float32")
+
+    def bounded(**bounds):
+        arrays = {name: np.array(each, np.float64) for name, each in bounds.items()}
+        return replace(made, expected=[Expected({}, arrays)])
+
+    wide = bounded(y=[1, 4, 3, 3], dx=[2, 2], dgamma=[1])
+    law = bounded(y=[2, 2, 3, np.nan], dx=[1, 2], dbeta=[9])
+    (made_of_both,) = no_narrower(wide, law).expected
+    assert {name: bound.tolist() for name, bound in made_of_both.bounds.items()} == {
+        "y": [2, 4, 3, 3], "dx": [2, 2], "dgamma": [1],
+    }  # fmt: skip

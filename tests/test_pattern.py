@@ -51,6 +51,8 @@ def test_channels_that_are_right():
     assert of_channels(in_channels(0, 4)) == ""
     assert of_channels(in_channels(4)[:1]) == ""  # one is chance
     assert of_channels(in_channels(4)[:7] + in_channels(0)) == ""
+    one_channel = WANT[:, :1]
+    assert of_channels(in_channels(4) + wrong(one_channel + 1, want=one_channel)) == "channels 0 to 3 are right"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,16 @@ def test_channels_of_negative_gamma(given, words):
     setups = tuple(replace(setup, gamma=gamma) for setup in script.setups)
     of_it = replace(made[0].played, script=replace(script, setups=setups))
     assert of_channels([replace(each, played=of_it) for each in made]) == words
+
+
+def test_gamma_is_that_of_the_session():
+    of_second = played(("train'", {"y": (np.where(np.arange(5)[:, None] % 3, WANT, WANT + 1), WANT)}), case=LAW, x=WANT)
+    first, second = (
+        replace(setup, gamma=np.array([sign] * 5, np.float64))
+        for setup, sign in zip(of_second.script.setups, (1, -1), strict=True)
+    )
+    of_it = replace(of_second, script=replace(of_second.script, setups=(first, second)))
+    assert of_channels(wrong_columns(deviations([of_it]))["y"] * 8) == "only where gamma is negative"
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 3, 4)])

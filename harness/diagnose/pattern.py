@@ -19,13 +19,9 @@ def of_zeros(of_column: Sequence[Deviation]) -> str:
     got, want = (np.concatenate([getattr(d, side)[d.beyond] for d in of_column]) for side in ("got", "want"))
     if len(got) < ENOUGH or got.any():
         return ""
-    if of_column[0].column in RESULTS and (want < 0).all() and _some_are_right(of_column):
+    if of_column[0].column in RESULTS and (want < 0).all() and any((d.want > 0).any() for d in of_column):
         return "0 where it should be negative: a ReLU follows, or is fused with it"
     return "0 where it should not be"
-
-
-def _some_are_right(of_column: Sequence[Deviation]) -> bool:
-    return any(((d.want > 0) & ~d.beyond).any() for d in of_column)
 
 
 def of_channels(wrong: Sequence[Deviation]) -> str:
