@@ -190,6 +190,28 @@ def test_of_a_row_the_worst_element_alone_may_show_it():
     assert end_to_end(other, 0) is not row
 
 
+def test_a_row_never_says_more_than_whole_arrays():
+    """Sizes from far below the bound to far above it: there the limits of both lie."""
+    rng, said = np.random.default_rng(0), 0
+    for trial in range(600):
+        size, growth, off = 2.0 ** rng.uniform((-3, -4, -4), (8, 6, 6))
+        want = size * BOUND * rng.normal(size=X.shape)
+        mistaken = want * growth
+        got = mistaken + np.where(rng.random(X.shape) < 0.5, off * BOUND * rng.normal(size=X.shape), 0)
+        one = deviation(got, mistaken, want, dtype=("float64", "float32", "float16")[trial % 3])
+        row = end_to_end(one.played, 0).beside({"y": mistaken})
+        for slack, within in ((tuning.SLACK, None), (1.0, 1.0)):
+            if row.is_no_rounding(slack, scaled=not within):
+                said += 1
+                assert one.in_tolerances(within) == np.inf, (trial, within)
+    assert said > 100
+
+
+def test_a_row_of_nothing():
+    empty = deviation(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2)))
+    assert end_to_end(empty.played, 0).beside({"y": np.zeros((0, 2))}) is None
+
+
 def test_a_row_knows_no_better_in_a_channel_of_policy_or_where_no_bound_proves():
     policy = case("policy", policy=(0, 1, 2))
     made = play(OracleLayer, policy, "float64")

@@ -101,10 +101,10 @@ def main() -> int:
     for seed in range(options.seed, options.seed + options.runs):
         orders.append(run(seed, options.tests))
         print(f"order {seed}: {orders[-1].summary}", *orders[-1].failed, sep="\n    ", flush=True)
+        if options.out:  # after each, so that those before an end count
+            options.out.write_text(page(orders, made), encoding="utf-8")
     unclean = sum(bool(order.failed) for order in orders)
     print(f"{len(orders) - unclean} of {len(orders)} orders without a failure")
-    if options.out:
-        options.out.write_text(page(orders, made), encoding="utf-8")
     return int(unclean > 0)
 
 
