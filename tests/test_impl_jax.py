@@ -17,6 +17,7 @@ nnx = pytest.importorskip("flax.nnx")
 
 import jax.numpy as jnp  # noqa: E402  (after the skip)
 
+from harness.bench.layer_jax import forward_of, kept_bytes  # noqa: E402
 from impls.jax_flax import lenet  # noqa: E402
 from impls.jax_flax.batch_norm import BatchNorm, batch_norm, plain_batch_norm  # noqa: E402
 from impls.jax_flax.channels import sums_over  # noqa: E402
@@ -301,6 +302,15 @@ def test_vmap_is_a_loop():
 )
 def test_few_channels_are_summed_with_their_neighbours(shape, axis, joined):
     assert sums_over(jnp.zeros(shape), replace(D2L, channel_axis=axis)).joined == joined
+
+
+@pytest.mark.parametrize(("shape", "of_joined"), [((4, 8, 8, 120), 0), ((4, 8, 24, 6), 48)])
+def test_backward_keeps_one_array_and_two_numbers_per_channel(shape, of_joined):
+    """And where neighbours are joined, one for each lane."""
+    x, channels = jnp.ones(shape), shape[-1]
+    layer = BatchNorm(channels, conventions=PRESETS["flax"])
+    kept = kept_bytes(*forward_of(layer), x)
+    assert x.nbytes < kept <= x.nbytes + 4 * (2 * channels + of_joined + 4)  # some scalars as well
 
 
 def test_a_sharding_that_is_part_of_the_type_is_kept():

@@ -74,7 +74,8 @@ def normalize_by_batch_jvp(sums, conventions, primals, tangents):
     gain = gamma * scale  # (C*)
     y = centered * sums.spread(gain) + sums.spread(beta)  # x's shape
     slope = variance_slope(var, scale, conventions)  # (C*) or 1
-    of_x_hat = tgamma - gain * slope * (scale * sums.mean(tx * centered))  # (C*)
+    # In this order no product of two constants is kept for backward.
+    of_x_hat = tgamma - gain * (slope * (scale * sums.mean(tx * centered)))  # (C*)
     of_one = tbeta - gain * sums.mean(tx)  # (C*)
     ty = sums.spread(gain) * tx + centered * sums.spread(scale * of_x_hat) + sums.spread(of_one)  # x's shape
     return (y, mean, var), (ty, jnp.zeros_like(mean), jnp.zeros_like(var))
