@@ -7,7 +7,7 @@ derivatives are wrong the second ones follow from them, and nothing is said.
 from __future__ import annotations
 
 from harness.diagnose.conditional import explains_failures, in_some_cases
-from harness.diagnose.envelopes import SIXTEEN_BITS, fast_variance, in_its_own_bits
+from harness.diagnose.envelopes import SIXTEEN_BITS, derivatives_in_16_bits, fast_variance
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
 from harness.diagnose.rounding import is_far_from_zero
@@ -43,7 +43,7 @@ def by_fewer_bits(evidence: Evidence) -> list[Suspect]:
     strict = InOneMode(evidence.played, evidence.conventions)
     strict.failing = [case for case in strict.played if any(judged.counts_against for judged in case.judgements)]
     in_16_bits = all(case.dtype in SIXTEEN_BITS for case in strict.failing)
-    return list(by_envelope([in_its_own_bits(strict.conventions)], strict)) if in_16_bits else []
+    return list(by_envelope([derivatives_in_16_bits(strict.conventions)], strict)) if in_16_bits else []
 
 
 def under_a_condition(suspects: list[Suspect], evidence: Evidence) -> list[Suspect]:

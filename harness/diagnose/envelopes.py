@@ -102,13 +102,14 @@ def low_precision(conventions: Conventions, name: str) -> Envelope:
     return Envelope(("low_precision_stats",), f"the errors are of the size of {name}'s roundoff", widen, name)
 
 
-def in_its_own_bits(conventions: Conventions) -> Envelope:
-    """Statistics and sums in the type of x, whichever that is: narrower than `low_precision` with either of 16 bits."""
+def derivatives_in_16_bits(conventions: Conventions) -> Envelope:
+    """Forward mode and second derivatives by sums in the type of x: narrower than `low_precision` of either type."""
 
     def widen(played: PlayedCase) -> PlayedCase:
         return in_fewer_bits(played, conventions, played.dtype)
 
-    return Envelope(("low_precision_stats",), "the errors are of the size of x's own roundoff", widen, "float16")
+    detail = "in forward mode or second derivatives of 16-bit x; the errors are of the size of x's own roundoff"
+    return Envelope(("low_precision_stats",), detail, widen, "float16")
 
 
 def fast_in_float32(conventions: Conventions) -> Envelope:
