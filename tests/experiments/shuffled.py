@@ -83,7 +83,7 @@ def page(orders: Sequence[Order], made: str) -> str:
 about reference, judge and diagnosis, but for the few that start a process. All are shuffled together, whatever file
 they are in; each order is a process of its own, in one thread. `--runs 1 --seed N` runs one of them again.
 
-| Seed | {" | ".join(COUNTED).capitalize()} | Which |
+| Seed | {" | ".join(word.capitalize() for word in COUNTED)} | Which |
 |---:|{"---:|" * len(COUNTED)}---|
 {chr(10).join(rows)}
 """
