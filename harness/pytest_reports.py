@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -15,6 +15,7 @@ from harness.judge.coverage import not_judged, training_gave_nothing
 from harness.judge.judgement import Judgement, Verdict
 from harness.judge.known import excuse, stale
 from harness.judge.report import TargetReport
+from harness.known_here import KNOWN_HERE
 from harness.observables import Direction
 from harness.targets.built_in import BUILT_IN, is_installed
 from harness.targets.isolate import IsolatedTarget
@@ -32,6 +33,10 @@ class Selection:
     layer: str = ""
     known: dict[str, str] = field(default_factory=dict)
     """Case -> why it is known to differ."""
+
+    def known_of(self, target: str) -> dict[str, str]:
+        """The same for one target, with what is known of it where a user has not asked for it."""
+        return self.known if target in self.users else KNOWN_HERE.get(target, {}) | self.known
 
     def options_of(self, target: str) -> CheckOptions:
         if target in self.users:
@@ -55,7 +60,7 @@ class Reports:
         options = self._selection.options_of(target)
         with IsolatedTarget(target, options.timeout, options.layer) as player:
             report = check_target(player, options)
-        return report, excuse(report, self._selection.known)
+        return report, excuse(report, self._selection.known_of(target))
 
     def report(self, target: str) -> TargetReport:
         """The report of a target. A built-in that is not installed skips, unless it is required."""
@@ -66,6 +71,12 @@ class Reports:
         if report.load_error:
             pytest.fail(report.load_error, pytrace=False)
         return report
+
+    def without_known(self, target: str) -> TargetReport:
+        """The same without the cases in which the target is known to differ, and does."""
+        report = self.report(target)
+        _, differed = self._reports[target].result()
+        return replace(report, played=[played for played in report.played if played.case.id not in differed])
 
     def assert_known_difference(self, case: str) -> None:
         """Fail if a case that is listed as known to differ was played and differs for no target any more."""
