@@ -1,4 +1,4 @@
-"""What `pytest harness` excuses of PyTorch's layer: cases that exist, for a reason that a snippet shows, unless asked."""
+"""What `pytest harness` excuses of PyTorch's layer: cases there are, for a reason that a snippet shows."""
 
 import re
 
