@@ -29,6 +29,7 @@ from harness.diagnose import (
     fewer_bits,
     fitted,
     interplay,
+    line_up,
     misfit,
     notes,
     pairs,
@@ -50,7 +51,7 @@ from tests.targets.honest import HONEST
 from tests.targets.mutants import PAIRS, SINGLE, expected_ids
 
 READERS = (
-    deviations, evidence, interplay, misfit, notes, pairs, replay, rounding, side_by_side, yardstick,
+    deviations, evidence, interplay, line_up, misfit, notes, pairs, replay, rounding, side_by_side, yardstick,
 )  # fmt: skip
 """The modules that read `tuning`."""
 REPLAYERS = (fitted, interplay, misfit)
