@@ -1,5 +1,6 @@
 """A slice of `python -m tests.experiments.fuzz_readers`: no changed file ends in anything but a result or one line."""
 
+import io
 import json
 import random
 import warnings
@@ -45,6 +46,13 @@ def of_other_arrays(dtype):
     return under_a_checksum(expected_of_a_script(), change, random.Random(0))
 
 
+def beyond_unicode():
+    """NumPy's text '{"a": "b"}', with a number in the place of b that is too large for a character."""
+    saved = io.BytesIO()
+    np.save(saved, np.array('{"a": "b"}'))
+    return saved.getvalue().replace(b"b\0\0\0", b"b\0\x11\0")
+
+
 ENVIRONMENT = json.loads(an_environment())
 
 
@@ -54,6 +62,7 @@ ENVIRONMENT = json.loads(an_environment())
         ("ledger of an earlier run", BEFORE_CALENDARS),
         ("--input", zipped(HEADER_IS_NO_PYTHON)),
         ("checkpoint", zipped({"content.npy": HEADER_IS_NO_PYTHON["x.npy"]})),
+        ("checkpoint", zipped({"content.npy": beyond_unicode()})),
         ("an environment", b'"a string"'),
         ("an environment", json.dumps(ENVIRONMENT | {"made": {}}).encode()),
         ("an environment", json.dumps(ENVIRONMENT | {"versions": {"flax": 0.8}}).encode()),

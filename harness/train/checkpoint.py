@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -74,7 +75,7 @@ class CheckpointFile:
         try:
             with warnings.catch_warnings(), self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 warnings.simplefilter("ignore", UserWarning)  # that it was written by Python 2
-                content = json.loads(str(arrays["content"]))
+                content = json.loads(_text(arrays["content"]))
                 recipe = _recipe(content.pop("recipe"))
                 weights = tuple(_weights_of_seed(arrays, k) for k in range(len(recipe.seeds)))
             checkpoint = _checkpoint(content, weights)
@@ -89,6 +90,13 @@ class CheckpointFile:
                     f"{ours!r}; name another folder with --resume, or delete it to start over"
                 )
         return checkpoint
+
+
+def _text(array: np.ndarray) -> str:
+    """Raises ValueError: NumPy makes a str of any numbers of 32 bits, and few of these are characters."""
+    if array.dtype.kind != "U" or (array.reshape(-1).astype("=U").view(np.uint32) > sys.maxunicode).any():
+        raise ValueError("what is said of the training is no text")
+    return str(array)
 
 
 def _recipe(content: dict[str, Any]) -> Recipe:
