@@ -39,6 +39,10 @@ BEFORE_CALENDARS = b'{"type":"header","made":"0001-01-01T00:00:00+14:00"}\n'
 HEADER_IS_NO_PYTHON = {"x.npy": b"\x93NUMPY\x01\x00\x06\x00{'a':\n"}
 
 
+OF_OLD = b"{'descr': '<a4', 'fortran_order': False, 'shape': (1,)}\n"
+OF_A_TYPE_GIVEN_UP = b"\x93NUMPY\x01\x00" + len(OF_OLD).to_bytes(2, "little") + OF_OLD + b"abcd"
+
+
 def of_other_arrays(dtype):
     def change(content):
         return content.replace(b"<f8", dtype.encode())
@@ -63,6 +67,8 @@ ENVIRONMENT = json.loads(an_environment())
         ("--input", zipped(HEADER_IS_NO_PYTHON)),
         ("checkpoint", zipped({"content.npy": HEADER_IS_NO_PYTHON["x.npy"]})),
         ("checkpoint", zipped({"content.npy": beyond_unicode()})),
+        ("checkpoint", zipped({"content.npy": OF_A_TYPE_GIVEN_UP})),
+        ("--input", zipped({"x.npy": OF_A_TYPE_GIVEN_UP})),
         ("an environment", b'"a string"'),
         ("an environment", json.dumps(ENVIRONMENT | {"made": {}}).encode()),
         ("an environment", json.dumps(ENVIRONMENT | {"versions": {"flax": 0.8}}).encode()),

@@ -22,9 +22,11 @@ PER_CHANNEL = ("gamma", "beta", "moving_mean", "moving_var")
 ARRAYS = LIKE_X + PER_CHANNEL
 RANKS = (2, 3, 4, 5)
 UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError,
-              MemoryError, SyntaxError, TokenError, BadZipFile, struct.error, zlib.error)  # fmt: skip
+              MemoryError, SyntaxError, TokenError, BadZipFile, struct.error, zlib.error,
+              DeprecationWarning)  # fmt: skip
 """What numpy.load and zipfile raise for a file that is no archive of arrays, or for a damaged or encrypted one. The
-header of an array is read as Python; a method of compression that Python lacks raises a kind of RuntimeError."""
+header of an array is read as Python; a method of compression that Python lacks raises a kind of RuntimeError; a type by
+a name that NumPy gave up is none that was written here."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with warnings.catch_warnings(), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             warnings.simplefilter("ignore", UserWarning)  # that it was written by Python 2
+            warnings.simplefilter("error", DeprecationWarning)
             arrays = {name: _array(archive, name, path) for name in archive.files}
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None

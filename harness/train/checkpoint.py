@@ -75,6 +75,7 @@ class CheckpointFile:
         try:
             with warnings.catch_warnings(), self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 warnings.simplefilter("ignore", UserWarning)  # that it was written by Python 2
+                warnings.simplefilter("error", DeprecationWarning)
                 content = json.loads(_text(arrays["content"]))
                 recipe = _recipe(content.pop("recipe"))
                 weights = tuple(_weights_of_seed(arrays, k) for k in range(len(recipe.seeds)))
