@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from harness.cases.archive import UNREADABLE, opened
 from harness.cases.case import Case, Script, numpy_dtype, parameter_dtype
 from harness.errors import UsageError
 
@@ -21,12 +17,6 @@ LIKE_X = ("x", "dy")
 PER_CHANNEL = ("gamma", "beta", "moving_mean", "moving_var")
 ARRAYS = LIKE_X + PER_CHANNEL
 RANKS = (2, 3, 4, 5)
-UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError,
-              MemoryError, SyntaxError, TokenError, BadZipFile, struct.error, zlib.error,
-              DeprecationWarning)  # fmt: skip
-"""What numpy.load and zipfile raise for a file that is no archive of arrays, or for a damaged or encrypted one. The
-header of an array is read as Python; a method of compression that Python lacks raises a kind of RuntimeError; a type by
-a name that NumPy gave up is none that was written here."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +85,7 @@ def _as_given(x: np.ndarray, _rng: np.random.Generator, _shape: tuple[int, ...])
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, by name. Nothing in it is unpickled."""
     try:
-        with warnings.catch_warnings(), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            warnings.simplefilter("ignore", UserWarning)  # that it was written by Python 2
-            warnings.simplefilter("error", DeprecationWarning)
+        with opened(path) as archive:
             arrays = {name: _array(archive, name, path) for name in archive.files}
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None

@@ -7,9 +7,10 @@ derivatives are wrong the second ones follow from them, and nothing is said.
 from __future__ import annotations
 
 from harness.diagnose.conditional import explains_failures, in_some_cases
-from harness.diagnose.envelopes import SIXTEEN_BITS, derivatives_in_16_bits, fast_variance
+from harness.diagnose.envelopes import derivatives_in_16_bits, fast_variance
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
+from harness.diagnose.mistakes.rounded_parameters import SIXTEEN_BITS
 from harness.diagnose.rounding import is_far_from_zero
 from harness.diagnose.search import by_envelope
 from harness.diagnose.suspects import Suspect

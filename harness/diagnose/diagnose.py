@@ -14,6 +14,7 @@ from harness.diagnose import derivatives
 from harness.diagnose.evidence import Evidence, input_size
 from harness.diagnose.explanation import Explanation, only_in
 from harness.diagnose.mistakes.known import KNOWN, TEXTS
+from harness.diagnose.mistakes.rounded_parameters import SIXTEEN_BITS
 from harness.diagnose.of_options import mistakes_with_options, of_the_ordinary_layer
 from harness.diagnose.search import search
 from harness.diagnose.suspects import Suspect, replica_suspects, transformed_suspects
@@ -25,7 +26,6 @@ from harness.judge.report import PlayedCase, TargetReport, failing
 from harness.targets.device import split_device
 from reference.conventions import Conventions
 
-SIXTEEN_BITS = ("bfloat16", "float16")
 WITH_FIRST_MESSAGE = ("wrong_form", "non_finite_output", "unexplained")
 """Findings that say little by themselves: the message of the first failure is added to their text."""
 

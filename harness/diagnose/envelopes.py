@@ -27,8 +27,7 @@ from harness.judge.prepare import KEPT
 from harness.judge.report import PlayedCase
 from reference.conventions import Conventions
 
-SIXTEEN_BITS = ("float16", "bfloat16")
-NARROW = ("float32", *SIXTEEN_BITS)
+NARROW = ("float32", "float16", "bfloat16")
 """The types that statistics may have been kept in, the narrower envelope first."""
 
 

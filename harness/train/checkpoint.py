@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.cases.user_case import UNREADABLE
+from harness.cases.archive import UNREADABLE, opened
 from harness.errors import UsageError
 from harness.train.recipe import Recipe
 from harness.train.results import EpochRecord
@@ -73,9 +72,7 @@ class CheckpointFile:
         if self.path is None or not self.path.exists():
             return None
         try:
-            with warnings.catch_warnings(), self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                warnings.simplefilter("ignore", UserWarning)  # that it was written by Python 2
-                warnings.simplefilter("error", DeprecationWarning)
+            with opened(self.path) as arrays:
                 content = json.loads(_text(arrays["content"]))
                 recipe = _recipe(content.pop("recipe"))
                 weights = tuple(_weights_of_seed(arrays, k) for k in range(len(recipe.seeds)))
