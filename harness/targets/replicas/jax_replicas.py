@@ -19,6 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from harness.targets.replicas.names import Replicas, join_replicas
 from harness.targets.replicas.over import NotReplicableError
 from harness.targets.replicas.shards import dealt
+from harness.targets.results import Keywords, Results
 from impls.jax_flax.batch_norm import batch_norm
 from impls.jax_flax.sync_batch_norm import sync_batch_norm
 from reference.conventions import PRESETS
@@ -55,13 +56,13 @@ class JaxReplicas:
         self.gamma, self.beta = jnp.asarray(setup.gamma), jnp.asarray(setup.beta)
         self.statistics = [np.stack([value] * self.replicas.count) for value in (setup.moving_mean, setup.moving_var)]
 
-    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, Any]:
+    def train(self, x: np.ndarray, dy: np.ndarray) -> Results:
         return self._step(x, dy, True)
 
-    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, Any]:
+    def eval(self, x: np.ndarray, dy: np.ndarray) -> Results:
         return self._step(x, dy, False)
 
-    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, Any]:
+    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> Results:
         shards = dealt(x, self.replicas.count, self.replicas.shards)
         counts = np.array([len(shard) for shard in shards])
         step = compiled(self.call, self.replicas.count, training, *self.settings)
@@ -141,7 +142,7 @@ class FlaxSync(JaxReplicas):
     """flax.nnx.BatchNorm with axis_name; where shards are uneven, padding is masked."""
 
     conventions = "flax"
-    layer_options: dict[str, Any] = {"axis_name": AXIS}  # noqa: RUF012
+    layer_options: Keywords = {"axis_name": AXIS}  # noqa: RUF012
 
     @classmethod
     def call(cls, x, gamma, beta, mean, var, examples, eps, momentum, training):
@@ -159,10 +160,10 @@ class FlaxSync(JaxReplicas):
 class FlaxSyncTwoPasses(FlaxSync):
     """The same without E[x^2] - E[x]^2."""
 
-    layer_options: dict[str, Any] = {"axis_name": AXIS, "use_fast_variance": False}  # noqa: RUF012
+    layer_options: Keywords = {"axis_name": AXIS, "use_fast_variance": False}  # noqa: RUF012
 
 
 class FlaxLocal(FlaxSync):
     """flax.nnx.BatchNorm in a shard_map, without axis_name: statistics of each shard."""
 
-    layer_options: dict[str, Any] = {"use_fast_variance": False}  # noqa: RUF012
+    layer_options: Keywords = {"use_fast_variance": False}  # noqa: RUF012

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.targets.results import Results
+
 os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import tensorflow as tf
@@ -46,13 +48,13 @@ class KerasSync:
             self.layer.build((None, *[1] * (setup.ndim - 2), setup.num_features))
             self.layer.set_weights([setup.gamma, setup.beta, setup.moving_mean, setup.moving_var])
 
-    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, Any]:
+    def train(self, x: np.ndarray, dy: np.ndarray) -> Results:
         return self._step(x, dy, True)
 
-    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, Any]:
+    def eval(self, x: np.ndarray, dy: np.ndarray) -> Results:
         return self._step(x, dy, False)
 
-    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, Any]:
+    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> Results:
         def of_replica(x: Any, dy: Any) -> Any:
             parameters = [self.layer.gamma.value, self.layer.beta.value]
             with tf.GradientTape() as tape:

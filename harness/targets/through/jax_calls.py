@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from harness.targets.results import Results
 from harness.targets.wrap import common
 from harness.targets.wrap.function import STATISTICS, Function
 
@@ -25,7 +26,7 @@ class Pure:
     state: Any
     keep: Callable[[Any], None]
     """Makes the state after a call the adapter's."""
-    gradients: Callable[[Any], dict[str, Any]]
+    gradients: Callable[[Any], Results]
     """{"dgamma":, "dbeta":}, flat, from gradients like `parameters`."""
     static: Any = None
     """What of the layer is no array: a call is compiled anew where it changes."""
@@ -106,7 +107,7 @@ def of_nnx(adapter: Any, training: bool, called: Callable[[Any, Any, dict[str, b
         y = called(layer, x, mode)
         return y, split(layer)[2]
 
-    def gradients_by_name(gradients: Any) -> dict[str, Any]:
+    def gradients_by_name(gradients: Any) -> Results:
         by_path = variables(gradients)
         return {f"d{name}": jax.numpy.ravel(by_path[adapter.paths[name]][...]) for name in PARAMETERS}
 

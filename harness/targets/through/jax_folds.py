@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness.targets.results import Members
 from harness.targets.through.mixing import Mixing, must_be_finite, reversing, reversing_in_groups
 from harness.targets.wrap.function import Function
 from harness.targets.wrap.jax_array import jax_array
@@ -86,6 +87,6 @@ def predict(name: str, adapter: Any, x: np.ndarray, dy: np.ndarray) -> dict[str,
     return {"y": np.asarray(y), "dx": np.asarray(backward(jax_array(dy))[0])}
 
 
-def members(name: str) -> dict[str, Any]:
+def members(name: str) -> Members:
     """What a subclass of the adapter has in place of its own."""
     return {"eval": lambda self, x, dy: predict(name, self, x, dy), "folded": True}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.targets.results import Members, Results
 from harness.targets.wrap import jax_derivatives
 
 ORDERS = {
@@ -13,10 +14,10 @@ ORDERS = {
 }
 
 
-def members(name: str) -> dict[str, Any]:
+def members(name: str) -> Members:
     """What a subclass of the adapter has in place of its own."""
 
-    def twice(self: Any, *arguments: Any) -> dict[str, Any]:
+    def twice(self: Any, *arguments: Any) -> Results:
         token = jax_derivatives.ORDER.set(ORDERS[name])
         try:
             return type(self).untransformed._twice(self, *arguments)

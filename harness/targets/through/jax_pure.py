@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from harness.targets.results import Members, Results
 from harness.targets.through import jax_folds, jax_orders
 from harness.targets.through.jax_calls import Call, call_of
 from harness.targets.through.jax_copies import another, second, two
@@ -185,14 +186,14 @@ def transformed(name: str, call: Call) -> Step:
     return step if name in EAGER else jax.jit(step)
 
 
-def members(transformation: Transformation) -> dict[str, Any]:
+def members(transformation: Transformation) -> Members:
     """What a subclass of the adapter has in place of its own."""
     if transformation.name in jax_orders.ORDERS:
         return jax_orders.members(transformation.name)
     if transformation.name in jax_folds.MIXING:
         return jax_folds.members(transformation.name)
 
-    def step(self: Any, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, Any]:
+    def step(self: Any, x: np.ndarray, dy: np.ndarray, training: bool) -> Results:
         pure = call_of(self, x, training, transformation.name)
         made = vars(self).setdefault("made", {})
         key = training, x.shape, x.dtype.name, pure.static
@@ -203,7 +204,7 @@ def members(transformation: Transformation) -> dict[str, Any]:
         named = {"y": y, "dx": dx, **pure.gradients(gradients)}
         return {name: np.asarray(value) for name, value in named.items()}
 
-    def train_no_grad(self: Any, x: np.ndarray) -> dict[str, Any]:
+    def train_no_grad(self: Any, x: np.ndarray) -> Results:
         return {"y": step(self, x, np.zeros_like(x), True)["y"]}
 
     return {

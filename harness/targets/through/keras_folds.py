@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from harness.targets.results import Members
 from harness.targets.through.mixing import Mixing, alone, must_be_finite, reversing, reversing_in_groups
 from harness.targets.wrap.keras_layer import BACKEND, KerasLayer
 
@@ -109,7 +110,7 @@ def by_grappler(model: Any, x: np.ndarray, into: str) -> np.ndarray:
 BY = {"litert": by_litert, "grappler": by_grappler}
 
 
-def members(fold: str, by: str) -> dict[str, Any]:
+def members(fold: str, by: str) -> Members:
     """What a subclass of KerasLayer has in place of its own."""
 
     def step(self: KerasLayer, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, np.ndarray]:  # noqa: ARG001

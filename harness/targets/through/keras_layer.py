@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from harness.targets.results import Members
 from harness.targets.through import keras_folds
 from harness.targets.through.keras_exports import FORMATS, exported
 from harness.targets.through.transformation import GRADIENTS, Transformation
@@ -88,7 +89,7 @@ def prediction(name: str) -> Callable[..., dict[str, np.ndarray]]:
     return step
 
 
-def members(transformation: Transformation) -> dict[str, Any]:
+def members(transformation: Transformation) -> Members:
     """What a subclass of KerasLayer has in place of its own."""
     fold, _, by = transformation.name.rpartition("-")
     if by in keras_folds.BY and fold in keras_folds.LINEAR:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.targets.results import Members
 from harness.targets.through.mixing import Mixing, must_be_finite, reversing, reversing_in_groups
 from harness.targets.through.transformation import Transformation
 from reference import fold as ours
@@ -80,7 +81,7 @@ def _in_groups(x: np.ndarray, groups: int) -> np.ndarray:
     return x.reshape(len(x), groups, x.shape[1] // groups, *x.shape[2:])
 
 
-def members(transformation: Transformation) -> dict[str, Any]:
+def members(transformation: Transformation) -> Members:
     """What a subclass of the target that plays our NumPy layer has in place of its own."""
     linear = LINEAR[transformation.name]
 

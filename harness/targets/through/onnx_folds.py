@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.targets.results import Members
 from harness.targets.through.mixing import Mixing, must_be_finite, reversing, reversing_in_groups
 
 BATCH_NORM = "BatchNormalization"
@@ -96,7 +97,7 @@ def predict(adapter: Any, x: np.ndarray, linear: Linear, level: str) -> np.ndarr
     return np.moveaxis(y.reshape(len(x), *x.shape[2:], adapter.channels), -1, 1)
 
 
-def members(name: str, level: str) -> dict[str, Any]:
+def members(name: str, level: str) -> Members:
     """What a subclass of the target that runs ONNX Runtime has in place of its own."""
     linear = LINEAR[name]
     return {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from harness.targets.results import Members
 from harness.targets.through import litert, tensorflow_graph
 from harness.targets.through.mixing import must_be_finite, must_be_folded, reversing
 from harness.targets.through.transformation import Transformation
@@ -54,7 +55,7 @@ def predict(adapter: Any, x: np.ndarray, by: str) -> np.ndarray:
     return BY[by](function, shape, np.ascontiguousarray(places), "a convolution").reshape(x.shape)
 
 
-def members(transformation: Transformation) -> dict[str, Any]:
+def members(transformation: Transformation) -> Members:
     """What a subclass of a layer of TensorFlow's functions has in place of its own."""
     by = transformation.name.rpartition("-")[2]
     return {"eval": lambda self, x, dy: {"y": predict(self, x, by)}, "folded": True}  # noqa: ARG005

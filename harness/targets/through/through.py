@@ -10,6 +10,7 @@ from typing import Any
 from harness.errors import UsageError, did_you_mean
 from harness.observables import DERIVATIVES
 from harness.place import module
+from harness.targets.results import Members
 from harness.targets.through.names import join_through
 from harness.targets.through.table import TABLE, of_framework
 from harness.targets.through.transformation import PREDICTION, SECOND, TRAINING, Transformation
@@ -47,7 +48,7 @@ def through(factory: Any, name: str) -> Any:
     transformation = find(name, framework_of(factory))
     missing = missing_needs(transformation)
     if missing:
-        members: dict[str, Any] = {"__init__": _refuses(f"{name} needs {' and '.join(missing)}: not installed")}
+        members: Members = {"__init__": _refuses(f"{name} needs {' and '.join(missing)}: not installed")}
     else:
         members = importlib.import_module(module(f"harness.targets.through.{ROOMS[transformation.framework]}")).members(
             transformation

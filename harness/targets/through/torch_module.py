@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from harness.targets.results import Members
 from harness.targets.through import (
     torch_calls,
     torch_folds,
@@ -17,7 +16,7 @@ from harness.targets.through import (
 from harness.targets.through.transformation import Transformation
 
 
-def members(transformation: Transformation) -> dict[str, Any]:
+def members(transformation: Transformation) -> Members:
     """What a subclass of TorchModule has in place of its own."""
     if transformation.name in torch_orders.ORDERS:
         return torch_orders.members(transformation.name)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from harness.targets.results import Members
 from harness.targets.through.torch_layer import first_line, mode
 from harness.targets.wrap.torch_module import TorchModule, to_numpy
 
@@ -67,7 +68,7 @@ ORDERS = {
 }
 
 
-def members(name: str) -> dict[str, Any]:
+def members(name: str) -> Members:
     """What a subclass of TorchModule has in place of its own."""
 
     def twice(

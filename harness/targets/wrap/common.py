@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.targets.results import Keywords
 from reference.conventions import Conventions
 
 FEATURES = (
@@ -63,7 +64,7 @@ class Adapter:
     inherits = ""
     """`framework`, where the target is a subclass of its batch norm and declares no conventions itself."""
     target: Callable[..., Any]
-    given: dict[str, Any]
+    given: Keywords
     """The settings of a built layer, which a new one of its class is made with as well."""
 
     def note_mapping(self, paths: Mapping[str, str]) -> None:
@@ -131,7 +132,7 @@ def _signatures(target: Callable[..., Any]) -> Iterable[dict[str, inspect.Parame
 
 def arguments(
     target: Callable[..., Any], setup: Any, others: Mapping[str, Any], given: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+) -> Keywords:
     """The keywords to call a constructor or factory with: what `setup` says, under the names that it has.
 
     `others` are the framework's own (dtype, rngs ...), used where the signature has them; `given` are the settings of
@@ -166,12 +167,12 @@ def first(names: Iterable[str], among: Iterable[str]) -> str | None:
     return next((by_lower_case[name] for name in names if name in by_lower_case), None)
 
 
-def set_numbers(layer: Any, setup: Any, taken: Iterable[str], trains: bool = True) -> dict[str, Any]:
+def set_numbers(layer: Any, setup: Any, taken: Iterable[str], trains: bool = True) -> Keywords:
     """Set the eps and momentum that the constructor did not take as attributes, and return what they were before.
 
     Raises AdapterError where there is no such attribute.
     """
-    before: dict[str, Any] = {}
+    before: Keywords = {}
     for what, names, value in (("eps", EPS, setup.eps), ("momentum", MOMENTUM, setup.momentum)):
         if value is None or first(names, taken) or (what == "momentum" and not trains):
             continue
@@ -258,7 +259,7 @@ def called(target: Any) -> str:
     return getattr(target, "__name__", None) or type(target).__name__
 
 
-def settings_of(layer: Any) -> dict[str, Any]:
+def settings_of(layer: Any) -> Keywords:
     """The constructor arguments of a built object, as far as it keeps them under their names, as plain values."""
     kept = {name: getattr(layer, name, layer) for name in parameters_of(type(layer))}
     plain = (bool, int, float, str, tuple, Conventions, type(None))

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
 
 import numpy as np
 
+from harness.targets.results import Results
 from harness.targets.wrap import common
 
 
 class TwiceDifferentiable(common.Adapter):
     """Second derivatives by `_twice`, forward mode by `_tangent`: each framework has its own."""
 
-    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, Any]:
+    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> Results:
         return self._twice(x, dy, directions, True)
 
-    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, Any]:
+    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> Results:
         return self._twice(x, dy, directions, False)
 
-    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, Any]:
+    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> Results:
         return self._tangent(x, tangents, True)
 
-    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, Any]:
+    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> Results:
         return self._tangent(x, tangents, False)
 
     @abstractmethod
-    def _twice(
-        self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
-    ) -> dict[str, Any]: ...
+    def _twice(self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool) -> Results: ...
 
     @abstractmethod
-    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, Any]: ...
+    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> Results: ...

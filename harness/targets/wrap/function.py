@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.targets.results import Results
 from harness.targets.wrap import common
+from harness.targets.wrap.differentiable import TwiceDifferentiable
 from harness.targets.wrap.function_tools import JaxTools, NumpyTools, TorchTools
 
 STATISTICS = ("moving_mean", "moving_var")
@@ -38,7 +40,7 @@ def wrap(target: Callable[..., Any]) -> type:
     return adapter
 
 
-class Function(common.Adapter):
+class Function(TwiceDifferentiable):
     """The function, and the arrays that its caller carries from step to step.
 
     It returns y, or (y, moving_mean, moving_var), or (y, (moving_mean, moving_var)); or it returns y and writes the
@@ -105,10 +107,10 @@ class Function(common.Adapter):
                     return shape
         return plain
 
-    def train(self, x: np.ndarray, dy: np.ndarray) -> dict[str, Any]:
+    def train(self, x: np.ndarray, dy: np.ndarray) -> Results:
         return self._step(x, dy, True)
 
-    def eval(self, x: np.ndarray, dy: np.ndarray) -> dict[str, Any]:
+    def eval(self, x: np.ndarray, dy: np.ndarray) -> Results:
         if self._has_mode():
             return self._step(x, dy, False)
         by_grad = "is_grad_enabled" in getattr(getattr(self.target, "__code__", None), "co_names", ())
@@ -117,7 +119,7 @@ class Function(common.Adapter):
         with self.tools.no_grad():
             return {"y": self.tools.array(self._call(self._tensor(x, self.dtype), self.arrays, False)[0])}
 
-    def train_no_grad(self, x: np.ndarray) -> dict[str, Any]:
+    def train_no_grad(self, x: np.ndarray) -> Results:
         if not self._has_mode():
             raise NotImplementedError("the function has no argument that tells training from prediction")
         with self.tools.no_grad():
@@ -128,7 +130,7 @@ class Function(common.Adapter):
     def _has_mode(self) -> bool:
         return bool(common.mode_argument(self.target, True))
 
-    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> dict[str, Any]:
+    def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> Results:
         def forward(x: Any, gamma: Any, beta: Any) -> tuple[Any, Any]:
             return self._call(x, self.arrays | {"gamma": gamma, "beta": beta}, training)
 
@@ -144,28 +146,14 @@ class Function(common.Adapter):
         values = {name: self.tools.array(value) for name, value in named.items() if value is not None}
         return {name: value if name in ("y", "dx") else value.ravel() for name, value in values.items()}
 
-    def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, Any]:
-        return self._twice(x, dy, directions, True)
-
-    def eval_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> dict[str, Any]:
-        return self._twice(x, dy, directions, False)
-
-    def train_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, Any]:
-        return self._tangent(x, tangents, True)
-
-    def eval_jvp(self, x: np.ndarray, *tangents: np.ndarray) -> dict[str, Any]:
-        return self._tangent(x, tangents, False)
-
-    def _twice(
-        self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
-    ) -> dict[str, Any]:
+    def _twice(self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool) -> Results:
         point = (self._tensor(x, self.dtype), self.arrays["gamma"], self.arrays["beta"])
         upstream = self._tensor(dy, self.dtype)
         result = self.tools.twice(self._y_of(training), point, upstream, self._directions(directions))
         values = {name: self.tools.array(value) for name, value in result.items()}
         return {name: value.ravel() if name == "dgamma2" else value for name, value in values.items()}
 
-    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, Any]:
+    def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> Results:
         point = (self._tensor(x, self.dtype), self.arrays["gamma"], self.arrays["beta"])
         result = self.tools.tangent(self._y_of(training), point, self._directions(tangents))
         return {name: self.tools.array(value) for name, value in result.items()}
@@ -184,7 +172,7 @@ class Function(common.Adapter):
         along_x, *others = directions
         return [self._tensor(along_x, self.dtype), *(self._tensor(a.reshape(self.shape)) for a in others)]
 
-    def _call(self, x: Any, arrays: dict[str, Any], training: bool) -> tuple[Any, Any]:
+    def _call(self, x: Any, arrays: Results, training: bool) -> tuple[Any, Any]:
         """(y, the moving statistics that it returned, if any)."""
         mode = common.mode_argument(self.target, training)
         given = {theirs: arrays[ours] for ours, theirs in self.paths.items()}
@@ -205,7 +193,7 @@ class Function(common.Adapter):
             if name in self.arrays:
                 self.arrays[name] = value
 
-    def _stats(self) -> dict[str, Any]:
+    def _stats(self) -> Results:
         return {name: self._flat(self.tools.array(self.arrays[name])) for name in STATISTICS if name in self.arrays}
 
     def _flat(self, value: Any) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.targets.results import Results
+
 
 class NumpyTools:
     """No gradients: what the function returns or writes in place is judged, and no more."""
@@ -45,12 +47,12 @@ class NumpyTools:
         return y, (), moved
 
     @staticmethod
-    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> Results:
         """{"dx2", "ddy", "dgamma2"} of forward(x, gamma, beta) -> y. Raises NotImplementedError where there is none."""
         raise NotImplementedError("NumPy does not differentiate")
 
     @staticmethod
-    def tangent(forward: Any, point: Any, tangents: Any) -> dict[str, Any]:
+    def tangent(forward: Any, point: Any, tangents: Any) -> Results:
         """{"ty"}. Raises NotImplementedError where there is none."""
         raise NotImplementedError("NumPy does not differentiate")
 
@@ -86,13 +88,13 @@ class JaxTools(NumpyTools):
         return y, backward(dy), moved
 
     @staticmethod
-    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> Results:
         from harness.targets.wrap import jax_derivatives
 
         return jax_derivatives.twice(forward, point, dy, directions)
 
     @staticmethod
-    def tangent(forward: Any, point: Any, tangents: Any) -> dict[str, Any]:
+    def tangent(forward: Any, point: Any, tangents: Any) -> Results:
         from harness.targets.wrap import jax_derivatives
 
         return jax_derivatives.tangent(forward, point, tangents)
@@ -134,14 +136,14 @@ class TorchTools(NumpyTools):
         return y.detach(), tuple(leaf.grad for leaf in leaves), tuple(statistic.detach() for statistic in moved)
 
     @staticmethod
-    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+    def twice(forward: Any, point: Any, dy: Any, directions: Any) -> Results:
         from harness.targets.wrap import torch_derivatives
 
         leaves = [tensor.detach().clone().requires_grad_() for tensor in point]
         return torch_derivatives.twice(forward(*leaves), leaves, dy.requires_grad_(), directions)
 
     @staticmethod
-    def tangent(forward: Any, point: Any, tangents: Any) -> dict[str, Any]:
+    def tangent(forward: Any, point: Any, tangents: Any) -> Results:
         from harness.targets.wrap import torch_derivatives
 
         try:

@@ -9,17 +9,19 @@ from typing import Any
 
 import jax
 
+from harness.targets.results import Results
+
 Forward = Callable[..., Any]
 """(x, gamma, beta) -> y."""
 
 
-def twice(forward: Forward, point: Sequence[Any], dy: Any, directions: Sequence[Any]) -> dict[str, Any]:
+def twice(forward: Forward, point: Sequence[Any], dy: Any, directions: Sequence[Any]) -> Results:
     """{"dx2", "ddy", "dgamma2"} at point, (x, gamma, beta), along directions of their shapes."""
     with _forward_mode_may_be_forbidden():
         return ORDER.get()(forward, tuple(point), dy, tuple(directions))
 
 
-def reverse_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+def reverse_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any) -> Results:
     """vjp of vjp, as grad of grad."""
 
     def gradients(dy: Any, *inputs: Any) -> Any:
@@ -30,7 +32,7 @@ def reverse_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any)
     return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
 
 
-def forward_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+def forward_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any) -> Results:
     """jvp of vjp, as jax.hessian: the second derivatives of <dy, y> are symmetric, and ddy is y's own tangent."""
 
     def y_and_gradients(*point: Any) -> Any:
@@ -41,7 +43,7 @@ def forward_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any)
     return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
 
 
-def reverse_over_forward(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+def reverse_over_forward(forward: Forward, point: Any, dy: Any, directions: Any) -> Results:
     """vjp of jvp: y's tangent is ddy, and the gradient of <dy, ddy> is what is left."""
 
     def along(*point: Any) -> Any:
@@ -52,7 +54,7 @@ def reverse_over_forward(forward: Forward, point: Any, dy: Any, directions: Any)
     return {"dx2": dx2, "ddy": ddy, "dgamma2": dgamma2}
 
 
-def forward_over_forward(forward: Forward, point: Any, dy: Any, directions: Any) -> dict[str, Any]:
+def forward_over_forward(forward: Forward, point: Any, dy: Any, directions: Any) -> Results:
     """jvp of jvp, along the directions and along (dy, 0, 0): dx2, since dy/dx is symmetric (ERROR_BOUNDS.md, 16).
 
     dgamma2 is the sum of dy times the same along gamma, added up as beta's gradient is. Of 16-bit x it is not given:
@@ -70,11 +72,11 @@ def forward_over_forward(forward: Forward, point: Any, dy: Any, directions: Any)
     return {"dx2": dx2, "ddy": ddy} | ({} if x.dtype.itemsize == 2 else {"dgamma2": dgamma2})
 
 
-ORDER: ContextVar[Callable[..., dict[str, Any]]] = ContextVar("ORDER", default=reverse_over_reverse)
+ORDER: ContextVar[Callable[..., Results]] = ContextVar("ORDER", default=reverse_over_reverse)
 """In which order the two derivatives are taken."""
 
 
-def tangent(forward: Forward, point: Sequence[Any], tangents: Sequence[Any]) -> dict[str, Any]:
+def tangent(forward: Forward, point: Sequence[Any], tangents: Sequence[Any]) -> Results:
     """{"ty"}. Raises NotImplementedError for a function with a custom_vjp, which forbids forward mode."""
     with _forward_mode_may_be_forbidden():
         return {"ty": jax.jvp(forward, tuple(point), tuple(tangents))[1]}

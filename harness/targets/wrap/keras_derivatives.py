@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-Results = dict[str, Any]
+from harness.targets.results import Results
 
 
 def twice(layer: Any, point: Sequence[Any], dy: Any, directions: Sequence[Any], training: bool) -> Results:

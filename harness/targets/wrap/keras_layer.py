@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from harness.targets.results import Keywords
 from harness.targets.wrap import common, keras_derivatives, options
 from harness.targets.wrap.differentiable import TwiceDifferentiable
 
@@ -20,7 +21,7 @@ if BACKEND == "jax":
 POLICIES = {"bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
-def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> type:
+def wrap(target: Callable[..., Any], given: Keywords | None = None) -> type:
     """A class or factory of a layer -> an implementation under test. given: settings to build it with."""
     native = isinstance(target, type) and target.__module__.startswith("keras.src.")
     defaults = {"conventions": "keras", "dtypes": ("float64", "float32", *POLICIES)} if native else {}

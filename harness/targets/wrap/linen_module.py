@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen, traverse_util
 
 from harness.cases.script import parameter_dtype
+from harness.targets.results import Keywords
 from harness.targets.wrap import common, jax_derivatives, options
 from harness.targets.wrap.differentiable import TwiceDifferentiable
 from harness.targets.wrap.jax_array import jax_array
@@ -22,7 +23,7 @@ ALL_DTYPES = ("float64", "float32", "bfloat16", "float16")
 Arrays = dict[str, jax.Array]
 
 
-def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> type:
+def wrap(target: Callable[..., Any], given: Keywords | None = None) -> type:
     """A class or factory of a module -> an implementation under test. given: settings to build it with."""
     native = isinstance(target, type) and target.__module__.startswith("flax.linen.")
     defaults = {"conventions": "flax", "dtypes": ALL_DTYPES, "ranks": ALL_RANKS} if native else {}

@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from harness.cases.script import parameter_dtype
+from harness.targets.results import Keywords, Results
 from harness.targets.wrap import common, jax_derivatives, options
 from harness.targets.wrap.differentiable import TwiceDifferentiable
 from harness.targets.wrap.jax_array import jax_array
@@ -21,7 +22,7 @@ ALL_RANKS = (2, 3, 4, 5)
 ALL_DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
-def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> type:
+def wrap(target: Callable[..., Any], given: Keywords | None = None) -> type:
     """A class or factory of a module -> an implementation under test. given: settings to build it with."""
     native = isinstance(target, type) and target.__module__.startswith("flax.nnx.")
     defaults = {"conventions": "flax", "dtypes": ALL_DTYPES, "ranks": ALL_RANKS} if native else {}
@@ -139,7 +140,7 @@ class NnxModule(TwiceDifferentiable):
         nnx.update(self.layer, state)
 
 
-def variables(layer_or_state: Any) -> dict[str, Any]:
+def variables(layer_or_state: Any) -> Results:
     """Every variable that holds an array, by path."""
     state = layer_or_state if isinstance(layer_or_state, nnx.State) else nnx.state(layer_or_state)
     flat = nnx.to_flat_state(state)

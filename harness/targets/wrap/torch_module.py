@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.targets.results import Keywords, Results
 from harness.targets.wrap import common, options, torch_derivatives
 from harness.targets.wrap.differentiable import TwiceDifferentiable
 
@@ -18,7 +19,7 @@ DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat1
 RANKS = ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm2d, (4,)), (nn.BatchNorm3d, (5,)))
 
 
-def wrap(target: Callable[..., Any], given: dict[str, Any] | None = None) -> type:
+def wrap(target: Callable[..., Any], given: Keywords | None = None) -> type:
     """A class or factory of a module -> an implementation under test. given: settings to build it with."""
     kind = target if isinstance(target, type) else object
     native = issubclass(kind, nn.modules.batchnorm._BatchNorm) and kind.__module__.startswith("torch.nn.")
@@ -175,10 +176,10 @@ class TorchModule(TwiceDifferentiable):
         names = [name for name in ("moving_mean", "moving_var") if name in self.paths]
         return {name: to_numpy(self._tensor(name)).ravel() for name in names}
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Results:
         return copy.deepcopy(self.layer.state_dict())
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: Results) -> None:
         self.layer.load_state_dict(state)
 
 
