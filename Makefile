@@ -9,9 +9,10 @@ report: .venv/ready
 	-$(BIN)/python -m impls.pytorch.cpp_batch_norm
 	$(BIN)/bnproof report
 
-# A process a core, and a thread each: two processes whose threads wait for each other take three times as long.
+# A thread each: two processes whose threads wait for each other take three times as long. What Python compiles is kept,
+# whatever the environment says (images of containers often say no): hundreds of processes import the same files.
 test: .venv/ready
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8
 
 # Which lines and branches of reference and judge no quick test reaches.
 coverage: .venv/ready

@@ -1,5 +1,7 @@
 """How pytest-xdist, where it is used, deals out the tests: a file to a process, but the long ones test by test.
 
+What takes long goes first, so that no process is left with it at the end.
+
 And the tests' own processes keep what JAX compiles and what the oracle expects, as the command line does.
 """
 
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
+from collections.abc import Generator
 from functools import cache
 from typing import Any
 
@@ -23,6 +27,15 @@ SPREAD = ("tests/test_error_bounds.py",)
 OF_MUTANTS = ("tests/test_mutants.py", "tests/test_diagnose.py", "tests/test_nameless.py")
 """Files whose tests have a target as the first of their parameters, and share what is expected of its conventions."""
 TRAININGS = ("harness/test_training.py", "harness/test_throughput.py")
+FEW_AND_LONG = (
+    "harness/test_training.py",
+    "tests/test_installed.py",
+    "tests/test_pytest_plugin.py",
+    "tests/test_resume.py",
+    "tests/test_search.py",
+    "tests/test_torch_step_kernels.py",
+)
+"""Files of few tests that take 4 to 30 seconds in all."""
 
 
 @cache
@@ -41,12 +54,15 @@ def target_of(nodeid: str) -> str:
     return name if path in OF_MUTANTS and name in conventions_by_name() else ""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one target run in a row: they share its report."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of one target run in a row: they share its report. With xdist, in the order in which they are dealt out."""
     first: dict[str, int] = {}
     for number, item in enumerate(items):
         first.setdefault(target_of(item.nodeid) or item.nodeid, number)
     items.sort(key=lambda item: first[target_of(item.nodeid) or item.nodeid])
+    if hasattr(config, "workerinput"):
+        sizes = Counter(group_of(item.nodeid) for item in items)
+        items.sort(key=lambda item: (not item.nodeid.startswith(FEW_AND_LONG), -sizes[group_of(item.nodeid)]))
 
 
 def group_of(nodeid: str) -> str:
@@ -60,10 +76,18 @@ def group_of(nodeid: str) -> str:
     return "checks" if path.startswith("harness/") and path not in TRAININGS else path
 
 
-@pytest.hookimpl(optionalhook=True)  # there is no such hook without xdist
+@pytest.hookimpl(optionalhook=True, wrapper=True)  # there is no such hook without xdist
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """One process more than there are cores: now and then a test waits for the disk, a browser or a timeout."""
+    return (yield) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """By group. The marks that xdist has for it (3.8) reach no test id of pytest 9.2."""
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # `pytest_collection_modifyitems` has put them in order
 
     class ByGroup(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
