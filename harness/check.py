@@ -176,7 +176,8 @@ def check_case(player: Player, case: Case, dtype: str, seed: int, report: Target
     try:
         description = report.description
         with part("expect"):
-            prepared = prepare(case, dtype, seed, report.conventions, description.summation, description.folded)
+            declared = description.summation, description.folded, description.rescaled
+            prepared = prepare(case, dtype, seed, report.conventions, *declared)
     except NoOracleError as error:
         return [place.judgement(Verdict.not_run, Reason.no_oracle, str(error))]
     with part("play"):

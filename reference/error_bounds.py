@@ -149,16 +149,21 @@ def layer_of_batch(
 ) -> tuple[Layer, Batch, Array, Array]:  # fmt: skip
     """What training computes with: the layer, its batch, and the bounds (C,) of mean and variance."""
     u, flush = precision.work, precision.flush
-    mean = x.mean(axis=0)
-    mean = mean + (x - mean).mean(axis=0)
-    d = float64(x - mean)  # formed before the cast: d keeps its digits where |m| is much larger
-    batch = Batch(float64(x), d, float64(mean), np.mean(d * d, axis=0))
+    batch = batch_of(x)
     m_error, v_error = statistics_errors(batch, u, flush, summation)
     v_error = v_error + float64(extra_var_error)
     arithmetic = Arithmetic(u, flush, m_error, scale_error(batch.var, v_error, eps, eps_at, u), summation)
     root = denominator(batch.var, eps, eps_at)
     layer = Layer.of(arithmetic, batch, float64(dy), float64(gamma), float64(beta), root)
     return layer, batch, m_error, v_error
+
+
+def batch_of(x: NDArray[Any]) -> Batch:
+    """x: (n, C), in extended precision."""
+    mean = x.mean(axis=0)
+    mean = mean + (x - mean).mean(axis=0)
+    d = float64(x - mean)  # formed before the cast: d keeps its digits where |m| is much larger
+    return Batch(float64(x), d, float64(mean), np.mean(d * d, axis=0))
 
 
 def layer_of_statistics(

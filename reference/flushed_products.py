@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from reference.layer_formulas import Layer, m_size
+from reference.layer_formulas import Layer, size_of
 from reference.quantity import Array, Quantity
 from reference.statistics_error import growth
 
@@ -66,7 +66,7 @@ class Lost:
         layer, least = self.layer, self.flush
         f = 1.0 if per_std is None else np.abs(per_std.value) + per_std.radius
         r = layer.r.value + layer.r.radius
-        x, dy = np.abs(layer.x.value) + m_size(layer.m), np.abs(layer.dy.value)
+        x, dy = np.abs(layer.x.value) + size_of(layer.m), np.abs(layer.dy.value)
         # No part is smaller than the smallest normal number: evaluation in float64 must not underflow itself.
         normalized, scale = np.maximum(x * r, least), np.maximum(np.abs(layer.gamma.value) * r, least) * f
         whole = np.maximum(normalized * scale, least) * np.maximum(normalized * dy, least).mean(axis=0)
@@ -93,7 +93,7 @@ class Lost:
 
     @cached_property
     def m(self) -> Array:
-        return at_least_one(m_size(self.layer.m))
+        return at_least_one(size_of(self.layer.m))
 
     @cached_property
     def dy(self) -> Array:
@@ -115,7 +115,7 @@ class Lost:
     @property
     def not_all_zero(self) -> Array:
         """x = m = 0 gives exact zeros."""
-        return (self.layer.x.value != 0) | (m_size(self.layer.m) > 0)
+        return (self.layer.x.value != 0) | (size_of(self.layer.m) > 0)
 
 
 def at_least_one(a: Array) -> Array:

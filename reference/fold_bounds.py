@@ -50,7 +50,7 @@ def folded_bounds(x: NDArray[np.floating], dy: NDArray[np.floating], of: Paramet
     """Folded into a convolution or product that does nothing, weight 1 and bias 0: x, dy (n, C) -> y, dx (n, C)."""
     channels = x.shape[1]
     identity = Linear(np.ones((1, channels)), np.zeros(channels))
-    fold = Fold(_layer(x, dy, of, precision), identity)
+    fold = Fold(layer_of(x, dy, of, precision), identity)
     scale = fold.weight(0)
     layer = fold.layer
     y, dx = fold.output([layer.x * scale]), layer.dy * scale
@@ -68,13 +68,13 @@ def folded_output_bound(x: NDArray[np.floating], linear: Linear, of: Parameters,
     x: (n, K, C), or (n, K, 1) where all channels have the same inputs, as in a dense layer.
     """
     z = (x * linear.weight).sum(axis=1) + linear.bias
-    fold = Fold(_layer(z, np.zeros_like(z), of, precision), linear)
+    fold = Fold(layer_of(z, np.zeros_like(z), of, precision), linear)
     exact = fold.layer.r.arithmetic.exact
     terms = [exact(float64(x[:, k])) * fold.weight(k) for k in range(x.shape[1])]
     return stored([fold.output(terms)], precision, fold.lost(float64(x)))
 
 
-def _layer(z: NDArray[np.floating], dy: NDArray[np.floating], of: Parameters, precision: Precision) -> Layer:
+def layer_of(z: NDArray[np.floating], dy: NDArray[np.floating], of: Parameters, precision: Precision) -> Layer:
     return layer_of_statistics(
         z, dy, of.gamma, of.beta, of.eps, precision, of.eps_at, (of.moving_mean, of.moving_var),
         (of.moving_mean_bound, of.moving_var_bound), "any",

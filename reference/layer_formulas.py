@@ -63,7 +63,7 @@ class Layer:
     def difference(self, of_x: float, of_m: float) -> Quantity:
         """x s - m s over s, by how often each of the two is rounded before they meet."""
         arithmetic, u = self.r.arithmetic, self.r.arithmetic.unit
-        products = u * (1 + 8 * u) * (of_x * np.abs(self.x.value) + of_m * m_size(self.m))
+        products = u * (1 + 8 * u) * (of_x * size_of(self.x) + of_m * size_of(self.m))
         rest = self.x.rest + products + max(of_x, of_m) * arithmetic.flush
         return arithmetic.rounded(Quantity(self.d.value, arithmetic, mean=self.d.mean, rest=rest))
 
@@ -113,8 +113,9 @@ def divided(a: Quantity, r: Quantity) -> Quantity:
     return r.arithmetic.rounded(a.exact_product(r), 2.0)
 
 
-def m_size(m: Quantity) -> Array:
-    return np.abs(m.value) + m.radius
+def size_of(a: Quantity) -> Array:
+    """The greatest that the computed number may be, without its sign."""
+    return np.abs(a.value) + a.radius
 
 
 def y_forms(layer: Layer) -> list[Quantity]:

@@ -28,6 +28,11 @@ class Batch:
     mean: Array
     var: Array
 
+    @property
+    def from_first(self) -> Array:
+        """|x - x_0|, (n, C)."""
+        return np.abs(self.x - self.x[0])
+
 
 def statistics_errors(batch: Batch, u: float, flush: float, summation: str = "any") -> tuple[Array, Array]:
     """Bounds of |computed mean - mean| and of |computed variance - var|, the biased one; (C,) each.
@@ -94,7 +99,7 @@ def variance_error(batch: Batch, error_of_mean: Array, shifted: Array, u: float,
     """(C,), of the variance. shifted: the error of the mean of x - x_0."""
     n = len(batch.x)
     by_passes = two_pass_error(batch, error_of_mean, u)
-    off = u * np.sqrt(np.mean((batch.x - batch.x[0]) ** 2, axis=0))  # what rounding x - x_0 does to the deviations
+    off = u * np.sqrt(np.mean(batch.from_first**2, axis=0))  # what rounding x - x_0 does to the deviations
     by_shift = two_pass_error(batch, shifted, u)
     by_shift += (2 * np.sqrt(batch.var) + off) * off * (1 + 2 * (n + 8) * u)
     by_passes = np.maximum(by_passes, by_shift)
@@ -107,7 +112,7 @@ def variance_error(batch: Batch, error_of_mean: Array, shifted: Array, u: float,
 
 def mean_of_shifted_error(batch: Batch, u: float) -> Array:
     """Of the mean of x - x_0: its differences are rounded, and summed. (4a)"""
-    size = (1 + u) * np.abs(batch.x - batch.x[0])
+    size = (1 + u) * batch.from_first
     summed = summation_error(size, u) / len(size)
     error: Array = summed + 4 * u * size.mean(axis=0) + 3 * u * summed
     return error * (1 + 8 * u)

@@ -84,7 +84,8 @@ class Expectations:
 
     def share(self, report: TargetReport) -> None:
         """Replace what the report has of it by what was kept."""
-        declared = report.description and (report.description.summation, report.description.folded)
+        of = report.description
+        declared = of and (of.summation, of.folded, of.rescaled)
         for number, played in enumerate(report.played):
             key = played.case.id, played.dtype, report.conventions, declared
             first = self._first.setdefault(key, played)

@@ -44,19 +44,20 @@ def expect(
     any_mode: bool = False,
     summation: str = "any",
     folded: bool = False,
+    rescaled: bool = False,
     kept: Precision | None = None,
 ) -> list[Expected]:
     """What is expected of each step under `conventions`. Raises NoOracleError (see `oracle_dtype`).
 
-    The bounds are an honest implementation's, which may say how it sums, and that it predicts folded into another
-    layer. Diagnosis asks for wider ones: those of an implementation that works in another `precision`, that computes
-    the variance as E[x^2] - E[x]^2, that may take one mode for the other, or that rounds its moving averages
-    to x's type of the precision `kept`.
+    The bounds are an honest implementation's, which may say how it sums, that it predicts folded into another
+    layer, and that it rescales x first. Diagnosis asks for wider ones: those of an implementation that works in another
+    `precision`, that computes the variance as E[x^2] - E[x]^2, that may take one mode for the other, or that rounds
+    its moving averages to x's type of the precision `kept`.
     """
     precision = precision or precision_of(script.setups[0].dtype)
     if summation == "pairwise_in_order" and any(step.mask is not None for step in script.steps):
         summation = "pairwise"  # zeros stand between what is added: the same depth, other pairs
-    assumed = Assumptions(precision, fast_variance, any_mode, summation, folded, kept)
+    assumed = Assumptions(precision, fast_variance, any_mode, summation, folded, rescaled, kept)
     layers = [OracleLayer.from_setup(setup, conventions) for setup in script.setups]
     bounds = [SessionBounds(layer, assumed) for layer in layers]
     expected: list[Expected] = []

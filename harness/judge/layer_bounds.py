@@ -14,6 +14,7 @@ from harness.judge.oracle import OracleLayer
 from reference.error_bounds import Precision, eval_bounds, moving_bound
 from reference.fold_bounds import Parameters, folded_bounds
 from reference.option_bounds import with_divided_weights
+from reference.rescaled_bounds import rescaled_eval_bounds, rescaled_train_bounds
 
 Bounds = dict[str, np.ndarray]
 """Bounds by observable: of y and dx in x's shape or as (n, C) rows, of the rest (C,)."""
@@ -31,6 +32,8 @@ class Assumptions:
     """How the implementation says that it sums: one of SUMMATIONS."""
     folded: bool = False
     """Whether it says that it predicts by a scale and a shift which were made beforehand, each with its roundings."""
+    rescaled: bool = False
+    """Whether it says that x is multiplied by gamma/sqrt(moving_var + eps) and divided by it before, as in `qat`."""
     kept: Precision | None = None
     """The type, as of x, to which moving averages are rounded whenever they are kept. None: that of the arithmetic."""
 
@@ -50,6 +53,8 @@ class LayerBounds:
         fast = self.assumed.fast_variance
         extra = fast_variance_error(rows, precision) if fast else np.zeros(layer.num_features)
         bounds = kept_train_bounds(rows, dy_rows, layer, precision, extra, self.assumed.summation)
+        if self.assumed.rescaled and len(rows):
+            bounds = rescaled_train_bounds(rows, dy_rows, self._parameters(self.of_moving_statistics()), precision)
         if fast and len(rows):
             lose_channels(bounds, extra >= layer.batch_statistics(rows)[1] + layer.eps)
         if len(rows):  # an empty batch moves nothing
@@ -75,12 +80,17 @@ class LayerBounds:
         )
         if self.assumed.folded and len(rows):
             bounds |= {name: np.maximum(bounds[name], bound) for name, bound in self._of_fold(rows, dy_rows, moving)}
+        if self.assumed.rescaled and len(rows):
+            bounds = rescaled_eval_bounds(rows, dy_rows, self._parameters(moving), self.assumed.precision)
         lose_channels(bounds, moving["moving_var"] > np.asarray(layer.moving_var, np.float64) + layer.eps)
         return bounds
 
     def _of_fold(self, rows: np.ndarray, dy_rows: np.ndarray, moving: Bounds) -> Iterable[tuple[str, np.ndarray]]:
+        return folded_bounds(rows, dy_rows, self._parameters(moving), self.assumed.precision).items()
+
+    def _parameters(self, moving: Bounds) -> Parameters:
         layer = self.layer
-        parameters = Parameters(
+        return Parameters(
             layer.gamma,
             layer.beta,
             layer.moving_mean,
@@ -90,7 +100,6 @@ class LayerBounds:
             moving["moving_mean"],
             moving["moving_var"],
         )
-        return folded_bounds(rows, dy_rows, parameters, self.assumed.precision).items()
 
     def of_moving_statistics(self) -> Bounds:
         """Those of the moving statistics as they are shown: debiasing divides the error as well, and rounds."""

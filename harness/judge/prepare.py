@@ -28,12 +28,16 @@ class PreparedCase:
 
 
 def prepare(
-    case: Case, dtype: str, seed: int, conventions: Conventions, summation: str = "any", folded: bool = False
-) -> PreparedCase:
-    """summation, folded: what the target declares. Raises NoOracleError where this machine cannot judge the dtype."""
-    if folded:
+    case: Case, dtype: str, seed: int, conventions: Conventions, summation: str = "any", folded: bool = False,
+    rescaled: bool = False,
+) -> PreparedCase:  # fmt: skip
+    """summation, folded, rescaled: what the target declares.
+
+    Raises NoOracleError where this machine cannot judge the dtype.
+    """
+    if folded or rescaled:
         script = _script(case, dtype, seed, conventions)
-        return PreparedCase(script, expect(script, conventions, summation=summation, folded=True))
+        return PreparedCase(script, expect(script, conventions, summation=summation, folded=folded, rescaled=rescaled))
     if BY_ID.get(case.id) is case:
         return _prepared_by_id(case.id, dtype, seed, conventions, summation)
     return _prepared(case, dtype, seed, conventions, summation)

@@ -47,6 +47,7 @@ def describe(target: Any, device: str = CPU) -> Description:
         options=options_of(target),
         summation=getattr(target, "summation", "any"),
         folded=getattr(target, "folded", False) is True,
+        rescaled=getattr(target, "rescaled", False) is True,
     )
 
 

@@ -41,6 +41,8 @@ class Description:
     """How it says that it sums, one of `summation_error.SUMMATIONS`: sharper bounds hold for what it promises."""
     folded: bool = False
     """Whether it says that it predicts folded into another layer, which rounds more: the bounds are those of a fold."""
+    rescaled: bool = False
+    """That x is multiplied by gamma/sqrt(moving_var + eps) and divided by it first: x is rounded more."""
     language: str = ""
     """What it is written in, as far as the wire tells, and the version: "Python 3.13.1"."""
 

@@ -32,8 +32,8 @@ QUICK = (
     "known_file", "lenet", "mistakes_at_every_rank", "mistakes_between_replicas",
     "mistakes_complete", "mistakes_in_time", "note_rules", "numpy_target", "numpy_training", "one_mistake",
     "oracle_error", "oracle_session", "pair_of_mistakes", "pair_rules", "pattern", "reference", "reference_details",
-    "refusals", "rounding", "rounding_or_formula", "search_order", "second_derivatives", "summation", "twice",
-    "verdict_rules", "what_explains_a_case", "what_is_reported",
+    "refusals", "rescaled_bounds", "rounding", "rounding_or_formula", "search_order", "second_derivatives", "summation",
+    "twice", "verdict_rules", "what_explains_a_case", "what_is_reported",
 )  # fmt: skip
 WITH_DIAGNOSES = (
     "catalogue",

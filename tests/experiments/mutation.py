@@ -55,6 +55,7 @@ OF_BOUNDS = (
     "tests/test_fold_bounds.py",
     "tests/test_oracle_error.py",
     "tests/test_products_apart.py",
+    "tests/test_rescaled_bounds.py",
     "tests/test_underflow.py",
 )
 OF_VERDICTS = (

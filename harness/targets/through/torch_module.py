@@ -25,5 +25,5 @@ def members(transformation: Transformation) -> Members:
     room = next(module for module in rooms if hasattr(module, name))
     call = getattr(room, name)
     is_fold = room in (torch_folds, torch_own_folds) or name.startswith("fuse_")
-    folded = {"folded": True} if is_fold else {}
-    return {"forward": lambda self, x, training: call(self, x, training), **folded}
+    bounds = {"folded": True} if is_fold else {"rescaled": True} if room is torch_quantization else {}
+    return {"forward": lambda self, x, training: call(self, x, training), **bounds}

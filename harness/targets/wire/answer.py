@@ -28,6 +28,7 @@ def started(description: Description, name: str, language: str) -> dict[str, Any
         "options": list(description.options),
         "summation": description.summation,
         "folded": description.folded,
+        "rescaled": description.rescaled,
         "repeats": True,
     }
     return {"ok": True, "wire": VERSION, "implementation": implementation}

@@ -74,6 +74,7 @@ def description_from(answer: dict[str, Any], device: str) -> Description:
         options=fields.texts("options", (), OPTIONS),
         summation=fields.choice("summation", SUMMATIONS),
         folded=fields.flag("folded"),
+        rescaled=fields.flag("rescaled"),
         language=fields.text("language"),
     )
 

@@ -34,6 +34,7 @@ OF_OTHERS = {
         Search("Second derivatives of long channels", 1_060_000, seed=106, min_n=100, attacked="derivatives"),
     ),
     "fold": (Search("Folded into a dense layer", 18_000_000, seed=107, attacked="fold"),),
+    "rescaled": (Search("Rescaled, as quantization-aware training folds", 450_000, seed=110, attacked="rescaled"),),
 }
 
 
@@ -54,7 +55,7 @@ def main() -> int:
         "--attacked",
         choices=("layer", *OF_OTHERS),
         default="layer",
-        help="a layer, also where products are made apart or underflow; forward mode and second derivatives; a fold",
+        help="a layer, also where products are made apart or underflow; forward mode and second derivatives; folds",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, help="how many processes")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.experiments.evolve import directed, evaluate, folded, mutate, underflow
+from tests.experiments.evolve import directed, evaluate, folded, mutate, rescaled, underflow
 from tests.experiments.evolve.evaluate import Named, Population, Setting
 from tests.targets.honest.algorithm import Algorithm
 from tests.targets.honest.folds import Folded
@@ -18,6 +18,16 @@ AWKWARD = (2, 3, 5, 7, 11, 15, 16, 17, 23, 31, 33, 63, 64, 65, 127, 129, 255, 25
 SHORT = 64
 """Most islands have channels no longer than this: a channel costs n, and most extremes need few values."""
 
+
+ROOMS: dict[str, Any] = {
+    "layer": mutate,
+    "apart": mutate,
+    "underflow": underflow,
+    "derivatives": directed,
+    "fold": folded,
+    "rescaled": rescaled,
+}
+"""Who draws the populations, by what is attacked."""
 
 OF_LAYERS = ("layer", "apart", "underflow")
 """What is attacked with a layer's step and prediction."""
@@ -40,7 +50,8 @@ class Plan:
     """What the algorithms declare: whose bounds are attacked."""
     attacked: str = "layer"
     """"layer"; "apart": one that makes the products of y apart; "underflow": one whose products lie near the smallest
-    normal number; "derivatives": forward mode and second ones; "fold": prediction folded into a dense layer."""
+    normal number; "derivatives": forward mode and second ones; "fold": prediction folded into a dense layer;
+    "rescaled": a layer whose x was multiplied by a number and divided by it."""
 
     @property
     def dtype(self) -> str:
@@ -50,7 +61,11 @@ class Plan:
 
     @property
     def observables(self) -> tuple[str, ...]:
-        of = {"derivatives": directed.OBSERVABLES, "fold": folded.OBSERVABLES}
+        of = {
+            "derivatives": directed.OBSERVABLES,
+            "fold": folded.OBSERVABLES,
+            "rescaled": rescaled.OBSERVABLES,
+        }
         return of.get(self.attacked, evaluate.OBSERVABLES)
 
 
@@ -79,9 +94,7 @@ Algorithms = tuple[Algorithm, ...] | tuple[SecondOrder, ...] | tuple[Folded, ...
 
 
 def evolve(plan: Plan, algorithms: Algorithms) -> Result:
-    of: Any = {"layer": mutate, "apart": mutate, "underflow": underflow, "derivatives": directed, "fold": folded}[
-        plan.attacked
-    ]
+    of: Any = ROOMS[plan.attacked]
     rng = np.random.default_rng([plan.seed, plan.number])
     dtype = plan.dtype
     computed_in = "float64" if dtype == "float64" else "float32"
@@ -108,8 +121,7 @@ def worst_of_each(
 ) -> Iterator[tuple[Algorithm | SecondOrder | Folded, Named]]:
     if plan.attacked in OF_LAYERS:
         return evaluate.ratios(population, setting, algorithms, plan.summation)
-    of: Any = directed if plan.attacked == "derivatives" else folded
-    return of.ratios(population, setting, algorithms, plan.dtype)
+    return ROOMS[plan.attacked].ratios(population, setting, algorithms, plan.dtype)
 
 
 def select(

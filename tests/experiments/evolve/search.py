@@ -61,6 +61,7 @@ def island(plan: Plan, _tell: Tell) -> Result:
         "underflow": ORDERS_THAT_FLUSH + tuple(a for a in ALGORITHMS if a.arithmetic is flushing),
         "derivatives": SECOND_ORDER,
         "fold": FOLDS,
+        "rescaled": ALGORITHMS,
     }
     return evolve(plan, of_others.get(plan.attacked) or DECLARED.get(plan.summation, ALGORITHMS))
 
