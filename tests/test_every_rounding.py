@@ -36,6 +36,11 @@ def test_the_greatest_error_is_that_of_each_rounding():
     assert in_turn(a).greatest_error / UNIT == pytest.approx([8.3 + 15.6 + 13.2])
     assert in_pairs(a).greatest_error / UNIT == pytest.approx([8.3 + 4.9 + 13.2])
     assert in_twice_the_digits(a).greatest_error / UNIT == pytest.approx([13.2])
+    one_left = Roundings().number(np.array([[0.0], [5.2], [0.0]]))
+    assert all(add(one_left).greatest_error == 0 for add in (in_turn, in_pairs, in_twice_the_digits))
+    x = Roundings().number(np.array([[3.0], [5.0]]))
+    zero_but_for_a_rounding = x * x - np.array([[9.0], [0.0]])
+    assert in_twice_the_digits(zero_but_for_a_rounding).greatest_error / UNIT == pytest.approx([9 + 25 + 25])
     of = Roundings()
     x = of.number(np.array([3.0]))
     assert (x * x / x).greatest_error / UNIT == pytest.approx([9])  # u of the product, 2u of the quotient

@@ -185,9 +185,11 @@ def in_pairs(terms: Traced) -> Traced:
 
 
 def in_twice_the_digits(terms: Traced) -> Traced:
-    """Rounded once, at the end."""
+    """Rounded once, at the end; one term among zeros is its own sum."""
     total = Traced(terms.of, terms.value.sum(axis=0), terms.by.sum(axis=1))
-    exact = adds_exactly(terms.value, UNIT) if terms.known.all() else False
+    exact: Any = ((terms.value != 0) | ~terms.known).sum(axis=0) <= 1
+    if terms.known.all():
+        exact = exact | adds_exactly(terms.value, UNIT)
     return terms.of.result(total.value, [(total, 1.0)], 1.0, exact)
 
 
