@@ -27,6 +27,7 @@ import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness.place import ROOT
@@ -173,7 +174,8 @@ def function_of(mutant: str) -> tuple[str, str]:
 
 def changed_since(commit: str, mutants: list[str]) -> list[str]:
     """The mutants of functions that are new since, or read otherwise. Raises CalledProcessError for no commit."""
-    subprocess.run(["git", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"], cwd=ROOT, check=True)
+    known = ["git", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"]
+    subprocess.run(known, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     changed: dict[str, set[str]] = {}
     for file in {function_of(mutant)[0] for mutant in mutants}:
         shown = subprocess.run(["git", "show", f"{commit}:{file}"], cwd=ROOT, capture_output=True, text=True)
@@ -240,6 +242,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir(), "bnproof-mutation"))
     parser.add_argument("--only-show", action="store_true", help="what is known already")
     options = parser.parse_args()
+    if not (options.only_show or find_spec("mutmut")):
+        parser.error("mutmut is not installed: pip install mutmut==3.8.1")
     for name in options.rooms:
         folder = options.folder / name
         if not options.only_show:
