@@ -14,11 +14,16 @@ from harness.targets.results import Results
 Forward = Callable[..., Any]
 """(x, gamma, beta) -> y."""
 
+Order = Callable[..., Results]
+"""(forward, point, dy, directions) -> {"dx2", "ddy", "dgamma2"}."""
 
-def twice(forward: Forward, point: Sequence[Any], dy: Any, directions: Sequence[Any]) -> Results:
-    """{"dx2", "ddy", "dgamma2"} at point, (x, gamma, beta), along directions of their shapes."""
+
+def twice(
+    forward: Forward, point: Sequence[Any], dy: Any, directions: Sequence[Any], order: Order | None = None
+) -> Results:
+    """{"dx2", "ddy", "dgamma2"} at point, (x, gamma, beta), along directions of their shapes; in the order `ORDER`."""
     with _forward_mode_may_be_forbidden():
-        return ORDER.get()(forward, tuple(point), dy, tuple(directions))
+        return (order or ORDER.get())(forward, tuple(point), dy, tuple(directions))
 
 
 def reverse_over_reverse(forward: Forward, point: Any, dy: Any, directions: Any) -> Results:
@@ -72,7 +77,7 @@ def forward_over_forward(forward: Forward, point: Any, dy: Any, directions: Any)
     return {"dx2": dx2, "ddy": ddy} | ({} if x.dtype.itemsize == 2 else {"dgamma2": dgamma2})
 
 
-ORDER: ContextVar[Callable[..., Results]] = ContextVar("ORDER", default=reverse_over_reverse)
+ORDER: ContextVar[Order] = ContextVar("ORDER", default=reverse_over_reverse)
 """In which order the two derivatives are taken."""
 
 

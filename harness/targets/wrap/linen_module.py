@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -118,12 +119,12 @@ class LinenModule(TwiceDifferentiable):
     def _twice(
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
     ) -> dict[str, jax.Array]:
-        point = self._point(x)
-        return jax.jit(partial(jax_derivatives.twice, self._y_of(training)))(point, jax_array(dy), directions)
+        point, function = self._point(x), self._as_function(training)
+        return _twice(function, jax_derivatives.ORDER.get(), self.arrays, point, jax_array(dy), directions)
 
     def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, jax.Array]:
-        point = self._point(x)
-        return jax.jit(partial(jax_derivatives.tangent, self._y_of(training)))(point, tangents)
+        point, function = self._point(x), self._as_function(training)
+        return _tangent(function, self.arrays, point, tangents)
 
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
         if not self.arrays:
@@ -131,16 +132,8 @@ class LinenModule(TwiceDifferentiable):
         gamma, beta = (self.arrays[self.paths[name]].ravel() for name in ("gamma", "beta"))
         return jax_array(x), gamma, beta
 
-    def _y_of(self, training: bool) -> Callable[..., jax.Array]:
-        """y as a function of (x, gamma, beta); the statistics that the call changes are dropped."""
-        mode = self._mode(training)
-
-        def y_of(x: jax.Array, gamma: jax.Array, beta: jax.Array) -> jax.Array:
-            named = {self.paths["gamma"]: gamma, self.paths["beta"]: beta}
-            shaped = {path: value.reshape(self.arrays[path].shape) for path, value in named.items()}
-            return _called(self.layer, x, self.arrays | shaped, mode)[0]
-
-        return y_of
+    def _as_function(self, training: bool) -> AsFunction:
+        return AsFunction(self.layer, self._mode(training), self.paths["gamma"], self.paths["beta"])
 
     @property
     def stats(self) -> Any:
@@ -182,3 +175,32 @@ def _gradients(layer, x, dy, parameters, kept, mode, mask=None):
     y, backward, updated = jax.vjp(forward, x, parameters, has_aux=True)
     dx, gradients = backward(dy)
     return y, dx, gradients, updated
+
+
+@dataclass(frozen=True)
+class AsFunction:
+    """y as a function of (arrays, x, gamma, beta); the statistics that the call changes are dropped.
+
+    Two that are equal compile to one program: a layer that is made anew needs no other.
+    """
+
+    layer: Any
+    mode: tuple[tuple[str, bool], ...]
+    gamma: str
+    """Its path among the arrays."""
+    beta: str
+
+    def __call__(self, arrays: Arrays, x: jax.Array, gamma: jax.Array, beta: jax.Array) -> jax.Array:
+        named = {self.gamma: gamma, self.beta: beta}
+        shaped = {path: value.reshape(arrays[path].shape) for path, value in named.items()}
+        return _called(self.layer, x, arrays | shaped, self.mode)[0]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _twice(function, order, arrays, point, dy, directions):
+    return jax_derivatives.twice(partial(function, arrays), point, dy, directions, order)
+
+
+@partial(jax.jit, static_argnums=0)
+def _tangent(function, arrays, point, tangents):
+    return jax_derivatives.tangent(partial(function, arrays), point, tangents)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -106,29 +107,22 @@ class NnxModule(TwiceDifferentiable):
     def _twice(
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
     ) -> dict[str, jax.Array]:
-        compiled = jax.jit(partial(jax_derivatives.twice, self._y_of(training)))
-        return compiled(self._point(x), jax_array(dy), directions)
+        function, state = self._as_function(training)
+        order = jax_derivatives.ORDER.get()
+        return _twice(function, order, state, self._point(x), jax_array(dy), directions)
 
     def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, jax.Array]:
-        return jax.jit(partial(jax_derivatives.tangent, self._y_of(training)))(self._point(x), tangents)
+        function, state = self._as_function(training)
+        return _tangent(function, state, self._point(x), tangents)
 
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
         return jax_array(x), self._array("gamma"), self._array("beta")
 
-    def _y_of(self, training: bool) -> Callable[..., jax.Array]:
-        """y as a function of (x, gamma, beta); what the call does to the statistics is dropped."""
+    def _as_function(self, training: bool) -> tuple[AsFunction, nnx.State]:
         self.layer.train() if training else self.layer.eval()
         mode = common.mode_argument(type(self.layer).__call__, training)
         graph, state = nnx.split(self.layer)
-
-        def y_of(x: jax.Array, gamma: jax.Array, beta: jax.Array) -> jax.Array:
-            layer: Any = nnx.merge(graph, jax.tree.map(jnp.copy, state))  # variables of this trace, to be written to
-            for name, value in (("gamma", gamma), ("beta", beta)):
-                path = self.paths[name]
-                assign(layer, path, value.reshape(variable_at(self.layer, path)[...].shape))
-            return layer(x, **mode)
-
-        return y_of
+        return AsFunction(graph, tuple(mode.items()), self.paths["gamma"], self.paths["beta"]), state
 
     def _stats(self) -> dict[str, jax.Array]:
         return {name: self._array(name) for name in ("moving_mean", "moving_var") if name in self.paths}
@@ -186,6 +180,36 @@ def module_and_gradients(graph, mode, parameters, others, x, dy, mask=None):
     y, backward, changed = jax.vjp(forward, x, parameters, has_aux=True)
     dx, gradients = backward(dy)
     return y, dx, gradients, changed
+
+
+@dataclass(frozen=True)
+class AsFunction:
+    """y as a function of (state, x, gamma, beta); what the call does to the statistics is dropped.
+
+    Two that are equal compile to one program: a layer that is made anew needs no other.
+    """
+
+    graph: Any
+    mode: tuple[tuple[str, bool], ...]
+    gamma: str
+    """Its path in the layer."""
+    beta: str
+
+    def __call__(self, state: Any, x: jax.Array, gamma: jax.Array, beta: jax.Array) -> jax.Array:
+        layer: Any = nnx.merge(self.graph, in_this_trace(state))
+        for path, value in ((self.gamma, gamma), (self.beta, beta)):
+            assign(layer, path, value.reshape(variable_at(layer, path)[...].shape))
+        return layer(x, **dict(self.mode))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _twice(function, order, state, point, dy, directions):
+    return jax_derivatives.twice(partial(function, state), point, dy, directions, order)
+
+
+@partial(jax.jit, static_argnums=0)
+def _tangent(function, state, point, tangents):
+    return jax_derivatives.tangent(partial(function, state), point, tangents)
 
 
 def split(layer: Any) -> Any:
