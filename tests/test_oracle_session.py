@@ -67,6 +67,12 @@ def test_what_predicts_folded_has_wider_bounds_and_the_same_values():
     assert (folded.bounds["y"] < 10 * plain.bounds["y"]).all()
 
 
+def test_a_folded_layer_may_declare_its_sums():
+    made = case(shape=(64, 3))
+    any_order, wide = (prepare(made, "float32", 0, D2L, how, folded=True).expected[0] for how in ("any", "wide"))
+    assert (wide.bounds["dbeta"] < any_order.bounds["dbeta"]).all()
+
+
 def test_a_moving_variance_of_zero_is_still_a_variance():
     """Its bound is 0 as well, below var + eps: something is known of the channel."""
     script = case(script=("eval",), moving_scale=(1.0, 0.0)).make("float32", 0, 0.9)

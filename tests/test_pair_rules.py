@@ -113,6 +113,19 @@ def test_channels_of_policy_do_not_count_between_two():
     assert one_pair(target("a", *of_channels, case=case), target("b", *off, case=case)).verdict == "agree"
 
 
+def test_where_some_channels_do_not_count_the_others_do():
+    case = replace(CASE, policy=(0,))
+    b = target("b", ("y", moved((0, 1), 3 * BOUND), X, BOUND), case=case)
+    pair = one_pair(target("a", ("y", X, X, BOUND), case=case), b)
+    assert (pair.verdict, pair.ratio) == ("differ", 1.5)
+
+
+def test_equal_numbers_agree_where_no_error_is_allowed():
+    exact = target("a", ("y", X, X, 0.0))
+    assert (one_pair(exact, exact).verdict, one_pair(exact, exact).ratio) == ("agree", 0.0)
+    assert one_pair(exact, target("b", ("y", moved((1, 1), 2.0**-40), X, 0.0))).verdict == "differ"
+
+
 def test_what_is_not_compared_makes_no_pair():
     plain = target("a", ("y", X, X, BOUND))
     assert compare_pairs([plain, target("b", ("y", X.T, X, BOUND))]) == []
