@@ -17,6 +17,7 @@ from harness.targets.wire.reading import description_from
 from reference.error_bounds import eval_bounds, precision_of, train_bounds
 from reference.fold_bounds import Parameters
 from reference.rescaled_bounds import rescaled_eval_bounds, rescaled_train_bounds
+from tests.experiments.bounds.exact import exact_train
 from tests.experiments.evolve import rescaled
 from tests.experiments.evolve.evaluate import Population, Setting
 from tests.experiments.evolve.island import Plan, evolve
@@ -91,6 +92,30 @@ def test_they_are_wider_by_little(mean_over_std, n):
         assert np.median(by["y"]) < 1.7
         assert np.median(by["dx"]) < 1.5
         assert np.median(by["dgamma"]) < 3.1
+
+
+def test_each_rounding_on_the_way_has_its_room():
+    """To first order, as section 20 lists them: of x, of dx, and of the terms of either sum."""
+    x, dy, of = drawn(10.0, 8)
+    wider, plain = rescaled_train_bounds(x, dy, of, FLOAT32), train_bounds(x, dy, of.gamma, of.beta, of.eps, FLOAT32)
+    gamma, three, exact = np.asarray(of.gamma), 3 * FLOAT32.work, exact_train(x, dy, of.gamma, of.beta, of.eps)
+    of_x, r = three * np.abs(x), 1 / np.sqrt(exact["var"] + of.eps)
+    needed = {
+        "mean": of_x.mean(axis=0),
+        "var": 2 * np.sqrt(exact["var"]) * np.sqrt((of_x**2).mean(axis=0)),
+        "y": np.abs(gamma) * r * of_x,
+        "dx": three * np.abs(exact["dx"]),
+        "dgamma": 3 * (np.abs(exact["dx"]) * of_x).sum(axis=0) / np.abs(gamma),  # of each sum's terms, and x - x'
+    }
+    assert all((wider[name] - plain[name] >= room).all() for name, room in needed.items())
+    in_prediction = rescaled_eval_bounds(x, dy, of, FLOAT32)
+    given = of.gamma, of.beta, of.moving_mean, of.moving_var, of.eps
+    of_plain = eval_bounds(x, dy, *given, FLOAT32)
+    scale = np.abs(gamma) / np.sqrt(np.asarray(of.moving_var) + of.eps)
+    assert (in_prediction["y"] - of_plain["y"] >= scale * of_x).all()
+    assert (in_prediction["dx"] - of_plain["dx"] >= three * scale * np.abs(dy)).all()
+    of_sums = 3 * (scale * np.abs(dy) * of_x).sum(axis=0) / np.abs(gamma)
+    assert (in_prediction["dgamma"] - of_plain["dgamma"] >= of_sums).all()
 
 
 def test_where_gamma_is_0_nothing_is_allowed():
