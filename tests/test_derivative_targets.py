@@ -106,3 +106,19 @@ def test_ours_round_once_in_16_bits(layer, order):
     assert failed == []
     agreeing = {judgement.observable for judgement in report.judgements if judgement.verdict == "agree"}
     assert agreeing == {"dx2", "ddy", "dgamma2"} - ({"dgamma2"} if order == "forward-over-forward" else set())
+
+
+@pytest.mark.parametrize("seed", [0, 2, 18])
+def test_two_casts_of_x_are_named(seed):
+    """Each part of dx2 is rounded: by far less than sums in 16 bits are, and at seed 2 as if by a factor of 1.001."""
+
+    def cast_twice(x, gamma, beta, eps):
+        one, other = x.float(), x.float()
+        mean, var = one.mean((0, 2, 3), keepdim=True), one.var((0, 2, 3), unbiased=False, keepdim=True)
+        y = gamma.view(1, -1, 1, 1) * (other - mean) / (var + eps).sqrt() + beta.view(1, -1, 1, 1)
+        return y.to(x.dtype)
+
+    cast_twice.conventions, cast_twice.dtypes = "torch", ("bfloat16", "float16")
+    report = checked(function.wrap(cast_twice), seed, (BY_ID["double_sixteen_bits"],))
+    assert {judgement.observable for judgement in report.judgements if judgement.counts_against} == {"dx2"}
+    assert [finding.id for finding in report.diagnosis] == ["low_precision_stats"]

@@ -57,15 +57,17 @@ def is_far_from_zero(played: PlayedCase) -> bool:
     return False
 
 
-def are_rounding(errors: Errors, narrow: str) -> bool:
+def are_rounding(errors: Errors, narrow: str, once: float = 0.0) -> bool:
     """Whether there is evidence that the errors come from too few bits, rather than from a formula.
 
     What is stored is representable in the `narrow` type; or else the errors shrink with the unit roundoff of the dtype,
     are made by no constant factor, and spoil what comes of the statistics as well as the moving averages.
+    once: a roundoff of which few errors may look like a factor, no further than that from 1.
     """
     failing = errors.failing
     wrong = wrong_columns(errors.of_failing)
-    if any(constant_factor(of_column) is not None for of_column in wrong.values()) or are_of_a_weight(failing):
+    factors = [constant_factor(of_column) for of_column in wrong.values()]
+    if any(factor is not None and abs(factor - 1) > once for factor in factors) or are_of_a_weight(failing):
         return False
     if all(is_representable(of_column, narrow) for of_column in wrong.values()):
         return True
