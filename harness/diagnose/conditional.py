@@ -15,9 +15,15 @@ ENOUGH = 2
 """So many cases must show a mistake where its condition holds, and as many the layer right where it does not."""
 
 
-def by_condition(singles: list[Suspect], evidence: Evidence) -> list[Suspect]:
-    """What explains everything under the first condition that serves: on whole cases first, then on steps."""
-    explaining = [suspect for suspect in singles if explains_failures(suspect, evidence)]
+def by_condition(
+    singles: list[Suspect], evidence: Evidence, not_ruled_out: list[Suspect] | None = None
+) -> list[Suspect]:
+    """What explains everything under the first condition that serves: on whole cases first, then on steps.
+
+    not_ruled_out: the singles less some that are known not to explain some failing case; None: all of them.
+    """
+    possible = singles if not_ruled_out is None else not_ruled_out
+    explaining = [suspect for suspect in possible if explains_failures(suspect, evidence)]
     candidates = simplest(explaining, singles) or with_a_number(evidence)
     return in_some_cases(candidates, evidence) or in_some_steps(singles, evidence)
 

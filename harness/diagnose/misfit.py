@@ -76,7 +76,8 @@ def misfit(
         if beside is not None:
             if beside.greatest > slack and not more and beside.is_no_rounding(slack, scaled=not within):
                 return np.inf
-            in_bounds = beside.by_observable()
+            all_are = beside.greatest <= slack  # within it: then which is how far off tells nothing more
+            in_bounds = dict.fromkeys(beside.target.names, beside.greatest) if all_are else beside.by_observable()
         for name, got in result.values.items():
             if in_bounds.get(name, np.inf) <= slack:
                 worst = max(worst, in_bounds[name] / slack)
@@ -88,7 +89,7 @@ def misfit(
     return worst
 
 
-@dataclass(frozen=True)
+@dataclass
 class Deviation:
     """An observed array of one step beside what a mistake gives in its place."""
 
@@ -126,15 +127,18 @@ class Deviation:
         allowed = yardstick.tolerance(mistaken, size, within)
         if extra is not None:
             allowed = allowed + tuning.SLACK * extra
-        free = np.isinf(allowed) | (error == 0)
-        if not np.maximum.reduce(size, axis=None) <= largest_finite(got.dtype) or not np.isfinite(mistaken).all():
-            free |= self.same_or_open()
-        ratio = np.where(free, 0.0, error / allowed).astype(np.float64, copy=False)
-        ratio[(ratio > 1) & (error > tuning.NOT_ROUNDING * size)] = np.inf
-        ratio[np.isnan(ratio)] = np.inf
+        fits_type = np.maximum.reduce(size, axis=None) <= largest_finite(got.dtype)
+        ratio = (error / allowed).astype(np.float64, copy=False)
+        if not fits_type or not np.maximum.reduce(ratio, axis=None) < np.inf:  # false for NaN
+            free = np.isinf(allowed) | (error == 0)
+            if not fits_type or not np.isfinite(mistaken).all():
+                free |= self.same_or_open()
+            ratio = np.where(free, 0.0, ratio)
+            ratio[np.isnan(ratio)] = np.inf
         if not yardstick.all_law:
             ratio[~np.broadcast_to(yardstick.law, ratio.shape)] = 0.0
-        return float(np.maximum.reduce(ratio, axis=None))
+        worst = float(np.maximum.reduce(ratio, axis=None))
+        return np.inf if worst > 1 and ((ratio > 1) & (error > tuning.NOT_ROUNDING * size)).any() else worst
 
     def same_or_open(self) -> np.ndarray:
         """Where what is not finite is no deviation: on both sides; or a 0/0 of a constant channel.

@@ -103,6 +103,7 @@ def all_steps(played: PlayedCase) -> PlayedCase:
     return replace(played, observation=Observation([StepResult(step.op, step.session) for step in played.script.steps]))
 
 
+@np.errstate(all="ignore")
 def _sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> list[Values]:
     units = tuning.NUDGE_ULPS * precision_of(played.dtype).work
     plain = [values for values in replayed(layer, played, conventions) if values is not None]
@@ -118,8 +119,7 @@ def _sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conv
         for largest, before, after in zip(moved, plain, nudged, strict=False):
             for name, value in (after or {}).items():
                 if name in before and before[name].shape == value.shape:
-                    with np.errstate(all="ignore"):
-                        largest[name] = np.fmax(largest[name], np.abs(value - before[name]))
+                    largest[name] = np.fmax(largest[name], np.abs(value - before[name]))
     return moved
 
 
@@ -139,8 +139,9 @@ class Nudge:
         if self.rng is None:
             return array
         wide = array.astype(self.dtype)
+        factors = 1 + self.units * np.array([-1.0, 1.0]).astype(wide.dtype)
         with np.errstate(invalid="ignore"):  # a NaN may well be among them
-            return wide * (1 + self.units * self.rng.choice([-1.0, 1.0], array.shape).astype(wide.dtype))
+            return wide * factors[self.rng.integers(0, 2, array.shape)]
 
     def of_setup(self, setup: Setup) -> Setup:
         if self.rng is None:

@@ -53,7 +53,7 @@ def search(evidence: Evidence, fixed_only: bool = False, others: Sequence[Suspec
         lambda: by_number(evidence),
         lambda: by_parts(evidence, besides),
         lambda: by_envelope([fast, *kept, *in_fewer_bits], evidence),
-        lambda: by_condition(singles, evidence),
+        lambda: by_condition(singles, evidence, candidates),
         lambda: by_pair(singles, evidence),
         lambda: with_fast_variance([*singles, *besides], fast, evidence),
         lambda: with_fast_variance(singles, fast_variance(evidence.conventions, any_mode=True), evidence),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from weakref import WeakKeyDictionary, ref
 
@@ -106,7 +107,7 @@ def _end_to_end(played: PlayedCase, result: StepResult, expected: Expected) -> E
         tuple(names),
         tuple(yardsticks),
         tuple(result.values[name].shape for name in names),
-        tuple(np.cumsum([0, *(len(row) for row in rows[:-1])]).tolist()),
+        tuple(accumulate((len(row) for row in rows[:-1]), initial=0)),
         np.concatenate(rows) if rows else np.zeros(0),
         np.concatenate(bounds) if rows else np.zeros(0),
     )

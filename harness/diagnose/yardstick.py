@@ -27,7 +27,7 @@ class Yardstick:
     size: np.ndarray
     """`largest` of want."""
     safe_size: np.ndarray
-    """The same, to divide by: 1 where it is 0."""
+    """The same, to divide by: infinite where it is 0."""
     proves: np.ndarray
     """Where the bound is narrow enough to prove something."""
     proves_all: bool
@@ -46,7 +46,7 @@ class Yardstick:
         """
         if self.bound is None:
             return np.zeros(self.want.shape)
-        growth = np.where(self.size > 0, np.maximum(1.0, mistaken_size / self.safe_size), 1.0)
+        growth = np.maximum(1.0, mistaken_size / self.safe_size)
         if within:
             return within * self.bound * growth
         allowed = tuning.SLACK * self.bound * growth
@@ -75,7 +75,7 @@ def yardstick_of(played: PlayedCase, name: str, expected: Expected) -> Yardstick
             bound=bound,
             bounds_all=bound is not None and bool(bound.all()),
             size=size,
-            safe_size=np.where(size > 0, size, 1.0),
+            safe_size=np.where(size > 0, size, np.inf),
             proves=proves,
             proves_all=bool(proves.all()),
             law=law,
@@ -96,8 +96,14 @@ def bound_of(name: str, expected: Expected) -> np.ndarray | None:
 
 def largest(values: np.ndarray) -> np.ndarray:
     """The largest finite magnitude of each channel, in a shape that broadcasts against `values`."""
-    axes = (0, *range(2, values.ndim)) if values.ndim > 1 else ()
-    return np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=axes, keepdims=True, initial=0.0)
+    magnitudes = np.abs(values)
+    if not np.maximum.reduce(magnitudes, axis=None, initial=0.0) < np.inf:  # false for NaN
+        magnitudes = np.where(np.isfinite(values), magnitudes, 0.0)
+    if values.ndim == 1:
+        return magnitudes
+    axes = (0, *range(2, values.ndim))
+    largest_of_each: np.ndarray = np.maximum.reduce(magnitudes, axis=axes, keepdims=True, initial=0.0)
+    return largest_of_each
 
 
 def law_channels(played: PlayedCase, want: np.ndarray) -> np.ndarray:

@@ -33,6 +33,8 @@ class Compared:
     """|got - want|"""
     ratio: np.ndarray
     """error/bound"""
+    worst: int
+    """Where the ratio is greatest among the elements that decide: the place in C order."""
     considered: np.ndarray | None = None
     """The elements that decide; None: all."""
     proves: bool = True
@@ -50,9 +52,11 @@ def _plainly(got: np.ndarray, standard: Standard) -> Compared | None:
     """The quick way, where nothing is out of the ordinary; it gives the very numbers of `_with_care`."""
     if not standard.is_plain:
         return None
-    error = np.abs(got.astype(standard.want.dtype) - standard.want).astype(np.float64, copy=False)
+    want = standard.want
+    error = np.abs(got.astype(want.dtype, copy=False) - want).astype(np.float64, copy=False)
     ratio = error / standard.bound
-    return Compared(error, ratio) if ratio.max() < np.inf else None  # false for NaN
+    worst = int(ratio.argmax())  # that of a NaN, where there is one
+    return Compared(error, ratio, worst) if ratio.item(worst) < np.inf else None  # false for NaN
 
 
 def _with_care(got: np.ndarray, mask: np.ndarray, standard: Standard) -> Compared:
@@ -60,11 +64,11 @@ def _with_care(got: np.ndarray, mask: np.ndarray, standard: Standard) -> Compare
     # Within a wide bound there is nothing to conclude; beyond a proved bound there is, however wide it is.
     counted = broken | (mask & standard.finite & (standard.proves | (ratio > 1)))
     if counted.all():  # as a rule
-        return Compared(error, ratio, breaks=bool(broken.any()))
+        return Compared(error, ratio, int(ratio.argmax()), breaks=bool(broken.any()))
     proves = bool(counted.any())
-    return Compared(
-        error, ratio, counted if proves else mask, proves, bool(broken.any()), _whole_channels(mask & ~counted)
-    )
+    considered = counted if proves else mask
+    worst = int(np.where(considered, ratio, -1.0).argmax())
+    return Compared(error, ratio, worst, considered, proves, bool(broken.any()), _whole_channels(mask & ~counted))
 
 
 def _errors(got: np.ndarray, mask: np.ndarray, standard: Standard) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -97,9 +97,10 @@ def _judge_step(place: Place, script: Script, result: StepResult, expected: Expe
         judged.append(place.judgement(Verdict.differ, reason, result.malformed.message))
     if result.replicas_disagree:
         judged.append(place.judgement(Verdict.differ, Reason.replicas_disagree, result.replicas_disagree))
+    standards = _STANDARDS.setdefault(expected, {})
     for observable in expected.values:
         if observable in result.values:
-            judged += _compare(place, script, observable, result.values[observable], expected)
+            judged += _compare(place, script, observable, result.values[observable], expected, standards)
         else:
             message = f"{result.op} gave no {observable}"
             judged.append(place.judgement(Verdict.unsupported, Reason.not_given, message, observable))
@@ -109,7 +110,14 @@ def _judge_step(place: Place, script: Script, result: StepResult, expected: Expe
     return judged
 
 
-def _compare(place: Place, script: Script, observable: str, got: np.ndarray, expected: Expected) -> list[Judgement]:
+def _compare(
+    place: Place,
+    script: Script,
+    observable: str,
+    got: np.ndarray,
+    expected: Expected,
+    standards: dict[str, Standard],
+) -> list[Judgement]:
     """The law channels of an observable as one judgement, the policy channels as another."""
     want = expected.values[observable]
     assert place.step is not None
@@ -118,7 +126,9 @@ def _compare(place: Place, script: Script, observable: str, got: np.ndarray, exp
     wrong_form = _wrong_form(observable, got, want, None if x is None else x.dtype)
     if wrong_form:
         return [place.judgement(Verdict.differ, *wrong_form, observable)]
-    standard = _standard_of(place, step, observable, expected)
+    if observable not in standards:
+        standards[observable] = _standard_of(place, step, observable, expected)
+    standard = standards[observable]
     return [
         _measured(place if kind is place.kind else replace(place, kind=kind), observable, got, mask, standard)
         for kind, mask in standard.masks.items()
@@ -126,24 +136,21 @@ def _compare(place: Place, script: Script, observable: str, got: np.ndarray, exp
 
 
 _STANDARDS: WeakKeyDictionary[Expected, dict[str, Standard]] = WeakKeyDictionary()
+"""Made once for what is expected of a step, since many targets are held to it."""
 
 
 def _standard_of(place: Place, step: Step, observable: str, expected: Expected) -> Standard:
-    """Made once for what is expected of a step, since many targets are held to it."""
-    of_step = _STANDARDS.setdefault(expected, {})
-    if observable not in of_step:
-        want = expected.values[observable]
-        bound = expected.bounds.get(observable, np.zeros(want.shape))
-        single_value = step.x is not None and step.values_per_channel == 1
-        channels = _channels_of_each_kind(place, single_value, observable, want)
-        u = OBSERVABLES[observable].unit_roundoff(precision_of(place.dtype))
-        with np.errstate(all="ignore"):
-            finite = np.isfinite(want.astype(np.float64)) & np.isfinite(bound)
-            proves = conclusive(bound, want, u)
-            masks = {kind: _per_element(mask, want) for kind, mask in channels.items() if mask.any()}
-            is_plain = len(masks) == 1 and bool((finite & proves & (bound > 0)).all())
-            of_step[observable] = Standard(want, bound, finite, proves, masks, is_plain)
-    return of_step[observable]
+    want = expected.values[observable]
+    bound = expected.bounds.get(observable, np.zeros(want.shape))
+    single_value = step.x is not None and step.values_per_channel == 1
+    channels = _channels_of_each_kind(place, single_value, observable, want)
+    u = OBSERVABLES[observable].unit_roundoff(precision_of(place.dtype))
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(want.astype(np.float64)) & np.isfinite(bound)
+        proves = conclusive(bound, want, u)
+        masks = {kind: _per_element(mask, want) for kind, mask in channels.items() if mask.any()}
+        is_plain = len(masks) == 1 and bool((finite & proves & (bound > 0)).all())
+        return Standard(want, bound, finite, proves, masks, is_plain)
 
 
 def _channels_of_each_kind(
@@ -202,10 +209,8 @@ def _measured(place: Place, observable: str, got: np.ndarray, mask: np.ndarray, 
     if not mask.size:
         return place.judgement(Verdict.agree, Reason.nothing_to_compare, observable=observable)
     compared = compare(got, mask, standard)
-    ratio, considered = compared.ratio, compared.considered
-    flat = int((ratio if considered is None else np.where(considered, ratio, -1.0)).argmax())
-    at = tuple(map(int, np.unravel_index(flat, mask.shape)))
-    greatest = float(ratio[at])
+    ratio, considered, at = compared.ratio, compared.considered, compared.worst
+    greatest = ratio.item(at)
     verdict, reason, message = Verdict.agree, Reason.within_bound, None
     if not compared.proves:
         verdict, reason = Verdict.inconclusive, Reason.bound_too_wide
@@ -223,17 +228,19 @@ def _measured(place: Place, observable: str, got: np.ndarray, mask: np.ndarray, 
         place.kind,
         verdict,
         reason,
-        error=float(compared.error[at]),
-        bound=float(standard.bound[at]),
+        error=compared.error.item(at),
+        bound=float(standard.bound.item(at)),
         ratio=greatest,
-        index=at,
-        got=float(got[at]),
-        want=float(standard.want[at]),
+        index=(at,) if mask.ndim == 1 else tuple(map(int, np.unravel_index(at, mask.shape))),
+        got=float(got.item(at)),
+        want=float(standard.want.item(at)),
         message=message,
         inconclusive_channels=compared.inconclusive_channels,
         beyond=int(((ratio > 1) if considered is None else (considered & (ratio > 1))).sum()) if greatest > 1 else 0,
         elements=mask.size if considered is None else int(considered.sum()),
         largest_error=float(
-            (compared.error if considered is None else np.where(considered, compared.error, 0.0)).max()
+            np.maximum.reduce(
+                compared.error if considered is None else np.where(considered, compared.error, 0.0), axis=None
+            )
         ),
     )

@@ -19,7 +19,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
@@ -67,9 +67,16 @@ def wider_expected(script: Script, conventions: Conventions, **wider: Any) -> li
     return (kept_expected if small and script in _KEPT_ONES else expect)(script, conventions, **wider)
 
 
+_DIGESTS: WeakKeyDictionary[Script, bytes] = WeakKeyDictionary()
+"""Of each script: several things may be expected of it."""
+
+
 def _key(script: Script, conventions: Conventions, summation: str, wider: dict[str, Any]) -> str:
-    digest = hashlib.sha256(_ground().encode())
-    _feed(digest, script)
+    if script not in _DIGESTS:
+        of_script = hashlib.sha256()
+        _feed(of_script, script)
+        _DIGESTS[script] = of_script.digest()
+    digest = hashlib.sha256(_ground().encode() + _DIGESTS[script])
     _feed(digest, (conventions, summation, str(oracle_dtype(script.setups[0].dtype)), *sorted(wider.items())))
     return digest.hexdigest()
 

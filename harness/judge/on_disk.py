@@ -100,7 +100,7 @@ class _Writer:
 class _Reader:
     def __init__(self, blocks: bytearray) -> None:
         self._blocks = blocks
-        self._arrays: dict[str, np.ndarray] = {}
+        self._arrays: dict[tuple[object, ...], np.ndarray] = {}
 
     def get(self, value: Any) -> Any:
         """What `_Writer.put` made JSON of."""
@@ -120,7 +120,7 @@ class _Reader:
     def _array(self, dtype: str, shape: list[int], order: list[int], start: int) -> np.ndarray:
         if dtype not in DTYPES:
             raise ValueError(f"its arrays are no {dtype}")
-        which = f"{dtype} {shape} {order} {start}"
+        which = (dtype, start, *shape, *order)
         if which not in self._arrays:
             count = math.prod(shape)
             laid_out = np.frombuffer(self._blocks, dtype, count, start) if count else np.zeros(0, dtype)

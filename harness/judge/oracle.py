@@ -112,7 +112,7 @@ class OracleLayer(TwiceDifferentiable):
 
     def total(self, rows: np.ndarray) -> np.ndarray:
         """In extended precision the order of a sum costs nothing that matters; this one is faster on few rows."""
-        return np.asarray(rows.sum(axis=0))
+        return np.asarray(np.add.reduce(rows, axis=0))  # (C,), which rows.sum is a slower way to
 
     def debiased(self, average: np.ndarray) -> np.ndarray:
         """A plain average over all batches has no start to be freed of."""
