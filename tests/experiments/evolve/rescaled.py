@@ -66,7 +66,8 @@ def in_range(p: Population, s: Setting, want: Named, bound: Named, dtype: str) -
     """Channels in which nothing overflows on the way, and the factor does not underflow, (C,)."""
     limit = np.longdouble(np.finfo(p.dtype).max) ** np.longdouble(0.9)
     factor = np.abs(p.gamma) / denominator(p.moving_var.astype(np.longdouble), s.eps, s.eps_at)
-    sizes = [np.abs(a).astype(np.longdouble).max(axis=0) for a in (p.x, p.dy, want["dx"], want["eval_dx"])]
+    gradients = [np.abs(want[name]) + bound[name] for name in ("dx", "eval_dx")]
+    sizes = [np.abs(a).astype(np.longdouble).max(axis=0) for a in (p.x, p.dy, *gradients)]
     greatest = len(p.x) * np.prod([1 + a for a in sizes], axis=0) * (factor + 1 / factor)
     valid = evaluate.in_range(p, s, want, bound) & (greatest < limit) & (factor > np.finfo(p.dtype).smallest_normal)
     if dtype == "float16":
