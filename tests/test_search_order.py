@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness.diagnose import search as search_module
+from harness.diagnose.kept_statistics import OWN
 from harness.diagnose.mistakes.known_options import IDS as OPTION_IDS
 from harness.diagnose.mistakes.numbered import with_new_weight
 from harness.diagnose.search import by_grouping, plays_without_gradients, search
@@ -56,6 +57,13 @@ def test_each_class_is_asked_in_its_turn(asked):
     names.clear()
     assert search(unknown, fixed_only=True) == []
     assert names == []
+
+
+def test_statistics_may_be_kept_in_a_type_of_16_bits_that_is_x_s_own(asked):
+    """Said of both such types alone: of one of them it is that type."""
+    of_both = [(A, "bfloat16"), (A, "float16")]
+    search(evidence(Target(change=lambda _, __, a: a + 1), *of_both))
+    assert [of.narrow for of in asked[1][3][0]][1:5] == ["float32", "float16", "bfloat16", OWN]
 
 
 def test_the_first_class_that_explains_ends_the_search(monkeypatch, asked):
