@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness import again
+from harness.ahead import beside, one_early, started
 from harness.cases.case import Case
 from harness.cases.script import FROZEN
 from harness.diagnose.notes import notes_on
 from harness.judge.judge import Place, judge, place_of
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.oracle import NoOracleError
-from harness.judge.prepare import prepare
+from harness.judge.prepare import PreparedCase, prepare
 from harness.judge.report import PlayedCase, TargetReport, failing
 from harness.probe.probe import probe
 from harness.stopwatch import part
 from harness.targets.isolate import CASE_SECONDS, IsolatedTarget
 from harness.targets.load import TargetError
-from harness.targets.player import Death, Description, Player
+from harness.targets.player import Death, Description, Observation, Player
 from harness.targets.remember import Remembering, sources_of
 from harness.targets.smoke import smoke
 from harness.targets.wrap.common import DECLARED
@@ -104,10 +107,7 @@ def check_target(player: Player, options: CheckOptions) -> TargetReport:
         report.judgements.append(early_death(report, player.last_death, *cases[0]))
         if player.given_up:
             del cases[0]
-    for case, dtype in cases:
-        if options.on_case:
-            options.on_case(player.name, f"{case.id} {dtype}")
-        report.judgements += check_case(player, case, dtype, options.seed, report)
+    report.judgements += check_cases(player, cases, options, report)
     with part("again"):
         by_chance = again.play_again(player, report) if options.again and not player.given_up else []
     if options.diagnosed and failing(report.judgements):
@@ -159,35 +159,81 @@ def early_death(report: TargetReport, death: Death, case: Case, dtype: str) -> J
     return Place(case, dtype, Kind.law).judgement(Verdict(death.cause.value), Reason.died, message)
 
 
-def check_case(player: Player, case: Case, dtype: str, seed: int, report: TargetReport) -> list[Judgement]:
-    """Play and judge one case; what keeps it from being judged is its only judgement."""
+def check_cases(
+    player: Player, cases: Sequence[tuple[Case, str]], options: CheckOptions, report: TargetReport
+) -> list[Judgement]:
+    """Play and judge (case, dtype) pairs in this order; what keeps one from being judged is its only judgement.
+
+    While a target's own process plays one, what is expected of the next is looked up, and the one before is judged.
+    """
+    judged: list[Judgement | Future[PlayedCase]] = []
+    with beside(isinstance(player, (IsolatedTarget, Remembering))) as here:
+        asked = (pair for pair in cases if refusal(*pair, report) is None)
+        ahead = one_early(started(here, partial(prepared, *pair, options.seed, report)) for pair in asked)
+        for case, dtype in cases:
+            if options.on_case:
+                options.on_case(player.name, f"{case.id} {dtype}")
+            judged.append(play_case(player, case, dtype, report, ahead, here))
+        with part("judge"):
+            return list(collected(judged, report))
+
+
+def play_case(
+    player: Player, case: Case, dtype: str, report: TargetReport, ahead: Iterator[Future[PreparedCase]], here: Executor
+) -> Judgement | Future[PlayedCase]:
+    """Play one case, which is judged `here`. ahead: those that are not refused, prepared, in order."""
     assert report.conventions is not None
+    place = place_of(case, dtype)
+    refused = refusal(case, dtype, report)
+    if refused:
+        return refused
+    if player.given_up:
+        message = f"given up after {player.deaths} deaths or hangs"
+        return place.judgement(Verdict.not_run, Reason.given_up, message)
+    try:
+        with part("expect"):
+            ready = next(ahead).result()
+    except NoOracleError as error:
+        return place.judgement(Verdict.not_run, Reason.no_oracle, str(error))
+    with part("play"):
+        answer = player.play(ready.script, report.conventions.channel_axis)
+    if isinstance(answer, Death):
+        return place.judgement(Verdict(answer.cause.value), Reason.died, answer.message)
+    return started(here, partial(judged_case, case, dtype, ready, answer))
+
+
+def prepared(case: Case, dtype: str, seed: int, report: TargetReport) -> PreparedCase:
+    """Raises NoOracleError."""
+    assert report.conventions is not None
+    assert report.description is not None
+    target = report.description
+    return prepare(case, dtype, seed, report.conventions, target.summation, target.folded, target.rescaled)
+
+
+def judged_case(case: Case, dtype: str, ready: PreparedCase, answer: Observation) -> PlayedCase:
+    judgements = judge(case, ready.script, ready.expected, answer)
+    return PlayedCase(case, dtype, ready.script, ready.expected, answer, judgements)
+
+
+def collected(judged: Iterable[Judgement | Future[PlayedCase]], report: TargetReport) -> Iterator[Judgement]:
+    """Every judgement, in order; the played cases are put into the report."""
+    for one in judged:
+        if isinstance(one, Judgement):
+            yield one
+        else:
+            report.played.append(one.result())
+            yield from report.played[-1].judgements
+
+
+def refusal(case: Case, dtype: str, report: TargetReport) -> Judgement | None:
+    """Why the target is not asked for the case, if it is not."""
     assert report.description is not None
     place = place_of(case, dtype)
     if case.ndim not in report.description.ranks:
         message = f"the target takes no rank {case.ndim}"
-        return [place.judgement(Verdict.unsupported, Reason.rank_not_taken, message)]
+        return place.judgement(Verdict.unsupported, Reason.rank_not_taken, message)
     not_offered = what_is_not_offered(case, report.description)
-    if not_offered:
-        return [place.judgement(Verdict.unsupported, Reason.option_not_offered, not_offered)]
-    if player.given_up:
-        message = f"given up after {player.deaths} deaths or hangs"
-        return [place.judgement(Verdict.not_run, Reason.given_up, message)]
-    try:
-        description = report.description
-        with part("expect"):
-            declared = description.summation, description.folded, description.rescaled
-            prepared = prepare(case, dtype, seed, report.conventions, *declared)
-    except NoOracleError as error:
-        return [place.judgement(Verdict.not_run, Reason.no_oracle, str(error))]
-    with part("play"):
-        answer = player.play(prepared.script, report.conventions.channel_axis)
-    if isinstance(answer, Death):
-        return [place.judgement(Verdict(answer.cause.value), Reason.died, answer.message)]
-    with part("judge"):
-        judgements = judge(case, prepared.script, prepared.expected, answer)
-    report.played.append(PlayedCase(case, dtype, prepared.script, prepared.expected, answer, judgements))
-    return judgements
+    return place.judgement(Verdict.unsupported, Reason.option_not_offered, not_offered) if not_offered else None
 
 
 def what_is_not_offered(case: Case, description: Description) -> str:

@@ -15,9 +15,9 @@ from harness.targets.built_in import BUILT_IN, is_installed
 PARTS = {
     "start": "its process starts, and its framework is imported",
     "settle": "tried on small inputs, and its conventions probed",
-    "expect": "the oracle's values and their bounds, from the store where they are there",
+    "expect": "the oracle's values and their bounds, waited for: they are looked up while the case before is played",
     "play": "its own calls, compilation included",
-    "judge": "compared",
+    "judge": "the last of what came compared: the rest was while the next case was played",
     "again": "failures, or one play, repeated",
     "diagnose": "mistakes replayed",
     "notes": "what is no verdict",

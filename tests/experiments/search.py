@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from harness.cases.case import Case
 from harness.cases.data import gaussian, relu_zeros, wide_scales, with_constant_channel
-from harness.check import check_case
+from harness.check import CheckOptions, check_cases
 from harness.judge.report import TargetReport
 from harness.targets.built_in import is_installed
 from harness.targets.in_process import InProcessTarget
@@ -68,7 +68,7 @@ def disagreements(case: Case, players: list[InProcessTarget]) -> list[str]:
         f"{player.name}: {judgement.dtype} step {judgement.step} {judgement.observable}{judgement.index} "
         f"{judgement.ratio} {judgement.message or ''}"
         for player in players
-        for judgement in check_case(player, case, case.dtypes[0], 0, report_on(player))
+        for judgement in check_cases(player, [(case, case.dtypes[0])], CheckOptions((case,)), report_on(player))
         if judgement.counts_against
     ]
 
