@@ -33,7 +33,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The table of 300,000 cases behind the error bounds; five minutes.
+# The table of 300,000 cases behind the error bounds; a quarter of an hour.
 bounds: .venv/ready
 	$(BIN)/python -m tests.experiments.bounds --cases 300000 --out reference/error_bounds_table.md
 
