@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+import numpy as np
+
 from harness.cases.case import Script
 from harness.diagnose import tuning
 from harness.diagnose.fitted import Fitting
@@ -36,8 +38,12 @@ class Evidence:
     def __post_init__(self) -> None:
         self.played.sort(key=lambda played: (-_worst_ratio(played), input_size(played)))
         self.failing = [
-            played for played in self.played if not agrees(played) and not fits(OracleLayer, played, self.conventions)
+            played for played in self.played if not agrees(played) and not self._fits_without_mistake(played)
         ]
+
+    def _fits_without_mistake(self, played: PlayedCase) -> bool:
+        worst = self.misfit(OracleLayer, played)  # which is kept: whatever is to explain the case must come closer
+        return worst <= 1 or (worst < np.inf and fits(OracleLayer, played, self.conventions))
 
     @cached_property
     def shortest_first(self) -> list[PlayedCase]:

@@ -169,6 +169,8 @@ def _channels_of_each_kind(
 
 def _per_element(channel_mask: np.ndarray, want: np.ndarray) -> np.ndarray:
     """(C,) -> want's shape."""
+    if channel_mask.all():
+        return np.ones(want.shape, bool)
     shape = (1, -1, *[1] * (want.ndim - 2)) if want.ndim > 1 else (-1,)
     return np.broadcast_to(channel_mask.reshape(shape), want.shape)
 
@@ -195,12 +197,16 @@ def conclusive(bound: np.ndarray, want: np.ndarray, u: float) -> np.ndarray:
 
 def widest_conclusive(want: np.ndarray, u: float) -> np.ndarray:
     """The largest bound that proves something, float64, one a channel: it broadcasts against `want`."""
+    share = max(PROVES_SOMETHING, ROUNDOFFS_THAT_PROVE * u)
     values = np.abs(want.astype(np.float64))
+    if want.ndim == 1 and np.maximum.reduce(values, initial=0.0) < np.inf:  # one value a channel is its own RMS
+        of_each: np.ndarray = share * values
+        return of_each
     axes = (0, *range(2, want.ndim)) if want.ndim > 1 else ()
     peak = values.max(axis=axes, keepdims=True, initial=0.0)
     safe = np.where(peak > 0, peak, 1.0)
     rms = safe * np.sqrt(((values / safe) ** 2).mean(axis=axes, keepdims=True)) if values.size else safe
-    widest: np.ndarray = max(PROVES_SOMETHING, ROUNDOFFS_THAT_PROVE * u) * np.where(peak > 0, rms, 0.0)
+    widest: np.ndarray = share * np.where(peak > 0, rms, 0.0)
     return widest
 
 
