@@ -78,8 +78,12 @@ def group_of(nodeid: str) -> str:
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)  # there is no such hook without xdist
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """One process more than there are cores: now and then a test waits for the disk, a browser or a timeout."""
-    return (yield) + 1
+    """One process more than there are cores: now and then a test waits for the disk, a browser or a timeout.
+
+    The number that the environment gives stays as it is.
+    """
+    found = yield
+    return found if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else found + 1
 
 
 @pytest.hookimpl(optionalhook=True)
