@@ -107,3 +107,8 @@ def test_output_and_changed_global_state_are_notes():
 def test_a_target_that_cannot_be_loaded_says_what_to_do(name, words):
     with IsolatedTarget(name) as isolated, pytest.raises(TargetError, match=words):
         isolated.describe()
+
+
+def test_garbage_is_looked_for_once_a_target_is_imported():
+    (report,) = check(["tests.targets.misbehaving:NeedsGarbageCollected"], CheckOptions((BY_ID["rank2"],)))
+    assert report.verdict == "agree"

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from harness.targets.wrap.common import flat
 from harness.targets.wrap.jax_array import jax_array
 
 jax.config.update("jax_enable_x64", True)
@@ -30,3 +31,10 @@ def test_any_strides(x):
     on_device = jax_array(x)
     assert on_device.dtype == x.dtype
     assert np.array_equal(np.asarray(on_device), x)
+
+
+def test_what_has_one_axis_is_flat_as_it_is():
+    per_channel, spread = jax_array(np.arange(3.0)), jax_array(np.arange(3.0).reshape(1, 3, 1))
+    assert flat(per_channel) is per_channel
+    assert np.array_equal(np.asarray(flat(spread)), np.arange(3.0))
+    assert flat(np.float64(2)).shape == (1,)

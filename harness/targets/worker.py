@@ -40,6 +40,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     start = json.loads(requests.readline() or "{}")
     if not start:
         return
+    gc.disable()  # what an import makes stays: to look through it for garbage is a seventh of JAX's
     try:
         factory, answer = _started(start)
     except TargetError as error:
@@ -48,6 +49,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     _send(answers, answer)
     gc.freeze()  # a framework's own half million objects need not be looked through time and again
     gc.set_threshold(10_000)
+    gc.enable()
     worker = _Worker(factory, start["device"], answers)
     for line in requests:
         request = json.loads(line)

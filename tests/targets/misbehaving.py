@@ -1,5 +1,6 @@
 """Targets that misbehave on purpose, for the tests of isolation and of the command line."""
 
+import gc
 import os
 import sys
 import time
@@ -107,3 +108,10 @@ class NotATarget:
 
 
 number = 3
+
+
+class NeedsGarbageCollected(NumpyBatchNorm):
+    def train(self, x, dy):
+        if not gc.isenabled():
+            raise RuntimeError("nobody looks for garbage")
+        return super().train(x, dy)

@@ -229,6 +229,11 @@ def require(paths: Mapping[str, str], names: Iterable[str], shapes: Mapping[str,
         )
 
 
+def flat(array: Any) -> Any:
+    """NumPy's or JAX's with one axis: as it is where it has no other, since JAX compiles a program to copy it."""
+    return array if array.ndim == 1 else array.ravel()
+
+
 def mapping_note(kind: str, paths: Mapping[str, str]) -> str:
     mapping = ", ".join(f"{ours} is {theirs}" for ours, theirs in paths.items())
     absent = [name for name in ARRAYS if name not in paths]

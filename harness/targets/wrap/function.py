@@ -144,14 +144,14 @@ class Function(TwiceDifferentiable):
         self._keep(moved)
         named = {"y": y} | dict(zip(("dx", "dgamma", "dbeta"), gradients))  # noqa: B905 - Python 3.9
         values = {name: self.tools.array(value) for name, value in named.items() if value is not None}
-        return {name: value if name in ("y", "dx") else value.ravel() for name, value in values.items()}
+        return {name: value if name in ("y", "dx") else common.flat(value) for name, value in values.items()}
 
     def _twice(self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool) -> Results:
         point = (self._tensor(x, self.dtype), self.arrays["gamma"], self.arrays["beta"])
         upstream = self._tensor(dy, self.dtype)
         result = self.tools.twice(self._y_of(training), point, upstream, self._directions(directions))
         values = {name: self.tools.array(value) for name, value in result.items()}
-        return {name: value.ravel() if name == "dgamma2" else value for name, value in values.items()}
+        return {name: common.flat(value) if name == "dgamma2" else value for name, value in values.items()}
 
     def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> Results:
         point = (self._tensor(x, self.dtype), self.arrays["gamma"], self.arrays["beta"])
@@ -198,7 +198,7 @@ class Function(TwiceDifferentiable):
 
     def _flat(self, value: Any) -> Any:
         """One value per channel as (C,); any other shape as it is, for the smoke check to report."""
-        return value.ravel() if value.size == np.prod(self.shape) else value
+        return common.flat(value) if value.size == np.prod(self.shape) else value
 
     def state(self) -> dict[str, np.ndarray]:
         """Copies of the arrays: a function that writes in place must not write into what was saved."""

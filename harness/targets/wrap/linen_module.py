@@ -113,7 +113,9 @@ class LinenModule(TwiceDifferentiable):
         mask = options.with_channels(mask, x.ndim, self.layer)
         y, dx, gradients, updated = _gradients(self.layer, jax_array(x), jax_array(dy), parameters, kept, mode, mask)
         self.arrays = self.arrays | updated
-        named = {f"d{name}": gradients[self.paths[name]].ravel() for name in ("gamma", "beta") if name in self.paths}
+        named = {
+            f"d{name}": common.flat(gradients[self.paths[name]]) for name in ("gamma", "beta") if name in self.paths
+        }
         return {"y": y, "dx": dx, **named}
 
     def _twice(
@@ -129,7 +131,7 @@ class LinenModule(TwiceDifferentiable):
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
         if not self.arrays:
             self._initialize(x)
-        gamma, beta = (self.arrays[self.paths[name]].ravel() for name in ("gamma", "beta"))
+        gamma, beta = (common.flat(self.arrays[self.paths[name]]) for name in ("gamma", "beta"))
         return jax_array(x), gamma, beta
 
     def _as_function(self, training: bool) -> AsFunction:
@@ -138,7 +140,7 @@ class LinenModule(TwiceDifferentiable):
     @property
     def stats(self) -> Any:
         names = [name for name in ("moving_mean", "moving_var") if name in self.paths]
-        return (lambda: {name: self.arrays[self.paths[name]].ravel() for name in names}) if names else None
+        return (lambda: {name: common.flat(self.arrays[self.paths[name]]) for name in names}) if names else None
 
     def state(self) -> Arrays:
         return dict(self.arrays)

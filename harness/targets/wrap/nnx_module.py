@@ -46,7 +46,9 @@ class NnxModule(TwiceDifferentiable):
     batch_norm = nnx.BatchNorm
 
     def __init__(self, setup: Any) -> None:
-        others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": parameter_dtype(setup.dtype), "rngs": nnx.Rngs(0)}
+        others = {"dtype": jnp.dtype(setup.dtype), "param_dtype": parameter_dtype(setup.dtype)}
+        if "rngs" in common.parameters_of(self.target):
+            others["rngs"] = nnx.Rngs(0)  # computes its keys as it is made
         arguments = common.arguments(self.target, setup, others | options.keywords(self.target, setup), self.given)
         self.layer: Any = self.target(**arguments)
         self.note_replaced(setup, common.set_numbers(self.layer, setup, arguments))
@@ -63,7 +65,7 @@ class NnxModule(TwiceDifferentiable):
         self.stats = self._stats if "moving_mean" in self.paths or "moving_var" in self.paths else None
 
     def _array(self, ours: str) -> jax.Array:
-        return variable_at(self.layer, self.paths[ours])[...].ravel()
+        return common.flat(variable_at(self.layer, self.paths[ours])[...])
 
     def train(self, x: np.ndarray, dy: np.ndarray, mask: np.ndarray | None = None) -> dict[str, jax.Array]:
         return self._step(x, dy, True, mask)
@@ -101,7 +103,9 @@ class NnxModule(TwiceDifferentiable):
         y, dx, gradients, (graph, others) = module_and_gradients(graph, tuple(mode.items()), *arrays, mask)
         self.layer = nnx.merge(graph, parameters, others)
         by_path = variables(gradients)
-        named = {f"d{name}": by_path[self.paths[name]][...].ravel() for name in ("gamma", "beta") if name in self.paths}
+        named = {
+            f"d{name}": common.flat(by_path[self.paths[name]][...]) for name in ("gamma", "beta") if name in self.paths
+        }
         return {"y": y, "dx": dx, **named}
 
     def _twice(
