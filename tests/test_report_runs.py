@@ -107,3 +107,11 @@ def test_a_measurement_is_kept_and_read_again_as_what_it_was(tmp_path, monkeypat
     monkeypatch.setattr(report_runs, "environment", lambda: {"python": "4"})
     assert kept(path, TrainingThroughput, lambda: ()) == ()
     assert kept(None, TrainingThroughput, lambda: (measured,)) == (measured,)
+
+
+def test_a_report_without_throughput_says_why(monkeypatch, capsys):
+    for name in ("add_lockstep", "runs_of", "run_trainings"):
+        monkeypatch.setattr(report_runs, name, lambda *_: [])
+    monkeypatch.setattr(report_runs, "what_is_missing", lambda: "no memory is shared here")
+    assert not report_runs.add_runs(None, report_runs.Extent(quick=True, seeds=1, steps=2), "cpu", None, 0, print)
+    assert "throughput is not measured: no memory is shared here" in capsys.readouterr().out

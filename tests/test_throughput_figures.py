@@ -193,6 +193,18 @@ def test_a_contestant_that_fails_says_which_and_why(monkeypatch):
         throughput.measure(data, ThroughputOptions(rounds=1))
 
 
+def test_without_shared_memory_it_is_said_what_to_do(monkeypatch):
+    assert throughput.what_is_missing() == ""
+
+    def none_left():
+        raise OSError(2, "No such file or directory")
+
+    monkeypatch.setattr(throughput.multiprocessing, "Semaphore", none_left)
+    assert "mount a tmpfs at /dev/shm" in throughput.what_is_missing()
+    with pytest.raises(UsageError, match="read by processes that share memory"):
+        throughput.measure(few_images(32), ThroughputOptions(rounds=1))
+
+
 def test_peak_memory_is_the_workers_own_and_not_what_its_parent_holds():
     held = np.ones(400_000_000, np.uint8)
     code = "from harness.bench.worker import peak_memory_mb; print(peak_memory_mb())"

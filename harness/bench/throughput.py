@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -76,6 +77,8 @@ def measure(
 
     Raises UsageError where the baseline cannot run, or a contestant fails.
     """
+    if not contestants and (why := what_is_missing()):
+        raise UsageError(why)
     runnable = installed(contestants or CONTESTANTS | (COMPILED if options.compiled else {}))
     with ExitStack() as stack:
         path = stack.enter_context(data_file(data, options))
@@ -102,17 +105,29 @@ def measure(
     return Measurement(compare(by_name, images(IMAGES, data.train_images, options.device), limit), by_name)
 
 
+def what_is_missing() -> str:
+    """Why the tutorial's loop, which the others are compared with, cannot run here; "" where it can."""
+    missing = [name for name in CONTESTANTS[BASELINE].needs if not importlib.util.find_spec(name)]
+    if missing:
+        return f"the baseline is the tutorial's loop: pip install {' '.join(missing)}"
+    try:
+        multiprocessing.Semaphore()
+    except (ImportError, OSError) as error:
+        return (
+            "the baseline is the tutorial's loop, whose data are read by processes that share memory, and none can be "
+            f"shared here ({error}): mount a tmpfs at /dev/shm"
+        )
+    return ""
+
+
 def images(number: int, available: np.ndarray, device: str) -> int:
     """How many of the available ones a round uses."""
     return min(number if device == "cpu" else TIMES_ON_GPU * number, len(available))
 
 
 def installed(contestants: dict[str, Contestant]) -> dict[str, Contestant]:
-    """Those whose packages are there. Raises UsageError unless the baseline is among them."""
-    runnable = {name: c for name, c in contestants.items() if all(map(importlib.util.find_spec, c.needs))}
-    if not {BASELINE, AGAIN} <= runnable.keys():
-        raise UsageError("the baseline is the tutorial's loop: pip install torch torchvision")
-    return runnable
+    """Those whose packages are there."""
+    return {name: c for name, c in contestants.items() if all(map(importlib.util.find_spec, c.needs))}
 
 
 def device_of(name: str, device: str) -> str:

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.bench.options import ROUNDS, ThroughputOptions
 from harness.bench.results import TrainingThroughput
+from harness.bench.throughput import what_is_missing
 from harness.cli import show_runs
 from harness.cli.run_commands import run_lockstep, run_throughput, run_trainings
 from harness.jobs.engines import IN_TURN, Workers
@@ -70,7 +70,10 @@ def add_runs(
     if extent.seeds > 1:
         add_accuracy(ledger, results)
         on_part()
-    if find_spec("torch") and find_spec("torchvision"):
+    why = what_is_missing()
+    if why:
+        show_runs.line(f"throughput is not measured: {why}")
+    else:
         add_throughput(ledger, extent, device, data)
     return apart
 
