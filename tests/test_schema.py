@@ -149,7 +149,7 @@ def test_a_quick_report_validates_and_its_page_grows_from_the_first_minute(tmp_p
     monkeypatch.setattr(full_report, "BUILT_IN", only)
     monkeypatch.setattr(full_report, "is_installed", lambda name: name == "numpy")
     monkeypatch.setattr(report_runs, "installed", lambda: ("numpy",))
-    monkeypatch.setattr(report_runs, "find_spec", lambda _: None)
+    monkeypatch.setattr(report_runs, "what_is_missing", lambda: "left out here")
     extent = report_runs.Extent(quick=True, seeds=2, steps=2)
     full_report.make(tmp_path, extent=extent, device="cpu", data=few_images, seed=0)
     kinds = validate_lines(tmp_path / "ledger.jsonl")
