@@ -168,12 +168,13 @@ def check_cases(
     """
     judged: list[Judgement | Future[PlayedCase]] = []
     with beside(isinstance(player, (IsolatedTarget, Remembering))) as here:
-        asked = (pair for pair in cases if refusal(*pair, report) is None)
+        refused = [refusal(case, dtype, report) for case, dtype in cases]
+        asked = (pair for pair, why in zip(cases, refused, strict=True) if why is None)
         ahead = one_early(started(here, partial(prepared, *pair, options.seed, report)) for pair in asked)
-        for case, dtype in cases:
+        for (case, dtype), why in zip(cases, refused, strict=True):
             if options.on_case:
                 options.on_case(player.name, f"{case.id} {dtype}")
-            judged.append(play_case(player, case, dtype, report, ahead, here))
+            judged.append(why or play_case(player, case, dtype, report, ahead, here))
         with part("judge"):
             return list(collected(judged, report))
 
@@ -181,12 +182,9 @@ def check_cases(
 def play_case(
     player: Player, case: Case, dtype: str, report: TargetReport, ahead: Iterator[Future[PreparedCase]], here: Executor
 ) -> Judgement | Future[PlayedCase]:
-    """Play one case, which is judged `here`. ahead: those that are not refused, prepared, in order."""
+    """Play one case that is not refused, to be judged `here`. ahead: such cases, prepared, in order."""
     assert report.conventions is not None
     place = place_of(case, dtype)
-    refused = refusal(case, dtype, report)
-    if refused:
-        return refused
     if player.given_up:
         message = f"given up after {player.deaths} deaths or hangs"
         return place.judgement(Verdict.not_run, Reason.given_up, message)
@@ -206,8 +204,7 @@ def prepared(case: Case, dtype: str, seed: int, report: TargetReport) -> Prepare
     """Raises NoOracleError."""
     assert report.conventions is not None
     assert report.description is not None
-    target = report.description
-    return prepare(case, dtype, seed, report.conventions, target.summation, target.folded, target.rescaled)
+    return prepare(case, dtype, seed, report.conventions, *report.description.promises)
 
 
 def judged_case(case: Case, dtype: str, ready: PreparedCase, answer: Observation) -> PlayedCase:

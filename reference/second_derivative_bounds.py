@@ -313,7 +313,7 @@ def by_shift(layer: Layer) -> Quantity:
     """x s - m s over s, where a derivative of x scale + shift adds other terms to each of the two first."""
     d, x, m = layer.d_regrouped, layer.x, layer.m
     arithmetic = d.arithmetic
-    once_more = arithmetic.unit * (np.abs(x.value) + x.radius + 2 * size_of(m)) + 2 * arithmetic.flush
+    once_more = arithmetic.unit * (size_of(x) + 2 * size_of(m)) + 2 * arithmetic.flush
     return Quantity(d.value, arithmetic, d.mean, d.scale, d.rest * (1 + 8 * arithmetic.unit) + once_more)
 
 

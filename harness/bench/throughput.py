@@ -38,6 +38,7 @@ IMAGES, TEST_IMAGES = 6000, 1000  # a tenth of Fashion-MNIST: the share of evalu
 TIMES_ON_GPU = 4
 """As many more of them there: a GPU is through 6,000 in a hundredth of a second."""
 TUTORIAL = "impls.third_party.tutorial_training"
+NO_BASELINE = "the baseline is the tutorial's loop: pip install torch torchvision"
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,8 @@ def measure(
 
 def what_is_missing() -> str:
     """Why the tutorial's loop, which the others are compared with, cannot run here; "" where it can."""
-    missing = [name for name in CONTESTANTS[BASELINE].needs if not importlib.util.find_spec(name)]
-    if missing:
-        return f"the baseline is the tutorial's loop: pip install {' '.join(missing)}"
+    if not all(map(importlib.util.find_spec, CONTESTANTS[BASELINE].needs)):
+        return NO_BASELINE
     try:
         multiprocessing.Semaphore()
     except (ImportError, OSError) as error:
@@ -126,8 +126,11 @@ def images(number: int, available: np.ndarray, device: str) -> int:
 
 
 def installed(contestants: dict[str, Contestant]) -> dict[str, Contestant]:
-    """Those whose packages are there."""
-    return {name: c for name, c in contestants.items() if all(map(importlib.util.find_spec, c.needs))}
+    """Those whose packages are there. Raises UsageError unless the baseline is among them."""
+    runnable = {name: c for name, c in contestants.items() if all(map(importlib.util.find_spec, c.needs))}
+    if not {BASELINE, AGAIN} <= runnable.keys():
+        raise UsageError(NO_BASELINE)
+    return runnable
 
 
 def device_of(name: str, device: str) -> str:

@@ -84,8 +84,7 @@ class Expectations:
 
     def share(self, report: TargetReport) -> None:
         """Replace what the report has of it by what was kept."""
-        of = report.description
-        declared = of and (of.summation, of.folded, of.rescaled)
+        declared = report.description and report.description.promises
         for number, played in enumerate(report.played):
             key = played.case.id, played.dtype, report.conventions, declared
             first = self._first.setdefault(key, played)

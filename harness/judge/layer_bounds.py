@@ -52,9 +52,10 @@ class LayerBounds:
         layer, precision = self.layer, self.assumed.precision
         fast = self.assumed.fast_variance
         extra = fast_variance_error(rows, precision) if fast else np.zeros(layer.num_features)
-        bounds = kept_train_bounds(rows, dy_rows, layer, precision, extra, self.assumed.summation)
         if self.assumed.rescaled and len(rows):
             bounds = rescaled_train_bounds(rows, dy_rows, self._parameters(self.of_moving_statistics()), precision)
+        else:
+            bounds = kept_train_bounds(rows, dy_rows, layer, precision, extra, self.assumed.summation)
         if fast and len(rows):
             lose_channels(bounds, extra >= layer.batch_statistics(rows)[1] + layer.eps)
         if len(rows):  # an empty batch moves nothing

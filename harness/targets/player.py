@@ -46,6 +46,11 @@ class Description:
     language: str = ""
     """What it is written in, as far as the wire tells, and the version: "Python 3.13.1"."""
 
+    @property
+    def promises(self) -> tuple[str, bool, bool]:
+        """(summation, folded, rescaled): what its bounds hang on."""
+        return self.summation, self.folded, self.rescaled
+
     def lacks(self, script: tuple[str, ...]) -> str:
         """The first derivative of a case's script that a target is known not to offer; "" where there is none."""
         absent = [op for op in script if op in DERIVATIVES and self.methods and op not in self.methods]

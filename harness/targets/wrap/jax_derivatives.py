@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import jax
@@ -85,6 +86,20 @@ def tangent(forward: Forward, point: Sequence[Any], tangents: Sequence[Any]) -> 
     """{"ty"}. Raises NotImplementedError for a function with a custom_vjp, which forbids forward mode."""
     with _forward_mode_may_be_forbidden():
         return {"ty": jax.jvp(forward, tuple(point), tuple(tangents))[1]}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def twice_compiled(
+    function: Callable[..., Any], order: Order, arrays: Any, point: Any, dy: Any, directions: Any
+) -> Any:
+    """`twice` of function(arrays, x, gamma, beta): functions that are equal have one program."""
+    return twice(partial(function, arrays), point, dy, directions, order)
+
+
+@partial(jax.jit, static_argnums=0)
+def tangent_compiled(function: Forward, arrays: Any, point: Any, tangents: Any) -> Results:
+    """`tangent`, likewise."""
+    return tangent(partial(function, arrays), point, tangents)
 
 
 @contextmanager

@@ -122,11 +122,13 @@ class LinenModule(TwiceDifferentiable):
         self, x: np.ndarray, dy: np.ndarray, directions: tuple[np.ndarray, ...], training: bool
     ) -> dict[str, jax.Array]:
         point, function = self._point(x), self._as_function(training)
-        return _twice(function, jax_derivatives.ORDER.get(), self.arrays, point, jax_array(dy), directions)
+        return jax_derivatives.twice_compiled(
+            function, jax_derivatives.ORDER.get(), self.arrays, point, jax_array(dy), directions
+        )
 
     def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, jax.Array]:
         point, function = self._point(x), self._as_function(training)
-        return _tangent(function, self.arrays, point, tangents)
+        return jax_derivatives.tangent_compiled(function, self.arrays, point, tangents)
 
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
         if not self.arrays:
@@ -196,13 +198,3 @@ class AsFunction:
         named = {self.gamma: gamma, self.beta: beta}
         shaped = {path: value.reshape(arrays[path].shape) for path, value in named.items()}
         return _called(self.layer, x, arrays | shaped, self.mode)[0]
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _twice(function, order, arrays, point, dy, directions):
-    return jax_derivatives.twice(partial(function, arrays), point, dy, directions, order)
-
-
-@partial(jax.jit, static_argnums=0)
-def _tangent(function, arrays, point, tangents):
-    return jax_derivatives.tangent(partial(function, arrays), point, tangents)

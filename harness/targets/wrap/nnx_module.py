@@ -113,11 +113,11 @@ class NnxModule(TwiceDifferentiable):
     ) -> dict[str, jax.Array]:
         function, state = self._as_function(training)
         order = jax_derivatives.ORDER.get()
-        return _twice(function, order, state, self._point(x), jax_array(dy), directions)
+        return jax_derivatives.twice_compiled(function, order, state, self._point(x), jax_array(dy), directions)
 
     def _tangent(self, x: np.ndarray, tangents: tuple[np.ndarray, ...], training: bool) -> dict[str, jax.Array]:
         function, state = self._as_function(training)
-        return _tangent(function, state, self._point(x), tangents)
+        return jax_derivatives.tangent_compiled(function, state, self._point(x), tangents)
 
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
         return jax_array(x), self._array("gamma"), self._array("beta")
@@ -204,16 +204,6 @@ class AsFunction:
         for path, value in ((self.gamma, gamma), (self.beta, beta)):
             assign(layer, path, value.reshape(variable_at(layer, path)[...].shape))
         return layer(x, **dict(self.mode))
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _twice(function, order, state, point, dy, directions):
-    return jax_derivatives.twice(partial(function, state), point, dy, directions, order)
-
-
-@partial(jax.jit, static_argnums=0)
-def _tangent(function, state, point, tangents):
-    return jax_derivatives.tangent(partial(function, state), point, tangents)
 
 
 def split(layer: Any) -> Any:
