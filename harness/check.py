@@ -14,7 +14,7 @@ from harness.ahead import beside, one_early, started
 from harness.cases.case import Case
 from harness.cases.script import FROZEN
 from harness.diagnose.notes import notes_on
-from harness.judge.judge import Place, judge, place_of
+from harness.judge.judge import CasePlace, judge, place_of
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import PreparedCase, prepare
@@ -156,7 +156,7 @@ def early_death(report: TargetReport, death: Death, case: Case, dtype: str) -> J
     """A death before the first case counts as one in it: the calls that it came of were ordinary ones."""
     doing = "its conventions were probed" if report.source == "probed" else "it was tried on a small input"
     message = f"{death.message}, while {doing}"
-    return Place(case, dtype, Kind.law).judgement(Verdict(death.cause.value), Reason.died, message)
+    return CasePlace(case, dtype, Kind.law).judgement(Verdict(death.cause.value), Reason.died, message)
 
 
 def check_cases(

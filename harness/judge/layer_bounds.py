@@ -12,7 +12,7 @@ from harness.judge.fast_variance import fast_variance_error, lose_channels
 from harness.judge.kept_bounds import kept_train_bounds
 from harness.judge.oracle import OracleLayer
 from reference.error_bounds import Precision, eval_bounds, moving_bound
-from reference.fold_bounds import Parameters, folded_bounds
+from reference.fold_bounds import FoldParameters, folded_bounds
 from reference.option_bounds import with_divided_weights
 from reference.rescaled_bounds import rescaled_eval_bounds, rescaled_train_bounds
 
@@ -89,9 +89,9 @@ class LayerBounds:
     def _of_fold(self, rows: np.ndarray, dy_rows: np.ndarray, moving: Bounds) -> Iterable[tuple[str, np.ndarray]]:
         return folded_bounds(rows, dy_rows, self._parameters(moving), self.assumed.precision).items()
 
-    def _parameters(self, moving: Bounds) -> Parameters:
+    def _parameters(self, moving: Bounds) -> FoldParameters:
         layer = self.layer
-        return Parameters(
+        return FoldParameters(
             layer.gamma,
             layer.beta,
             layer.moving_mean,

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.targets.results import Results
 from harness.targets.wrap import common
-from harness.targets.wrap.differentiable import TwiceDifferentiable
+from harness.targets.wrap.differentiable import DifferentiableAdapter
 from harness.targets.wrap.function_tools import JaxTools, NumpyTools, TorchTools
 
 STATISTICS = ("moving_mean", "moving_var")
@@ -40,7 +40,7 @@ def wrap(target: Callable[..., Any]) -> type:
     return adapter
 
 
-class Function(TwiceDifferentiable):
+class Function(DifferentiableAdapter):
     """The function, and the arrays that its caller carries from step to step.
 
     It returns y, or (y, moving_mean, moving_var), or (y, (moving_mean, moving_var)); or it returns y and writes the
