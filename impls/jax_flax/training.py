@@ -15,6 +15,7 @@ import optax
 from flax import nnx
 
 from impls.jax_flax.lenet import LeNet, Weights, cross_entropy
+from impls.jax_flax.pallas_layer import FasterBatchNorm
 from impls.jax_flax.tiled_lenet import TiledLeNet
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
@@ -188,7 +189,7 @@ def inspect(
 
 
 def network(weights: Weights, dtype: str, device: str) -> LeNet:
-    return (TiledLeNet if device == "cpu" else LeNet)(weights, dtype)
+    return TiledLeNet(weights, dtype) if device == "cpu" else LeNet(weights, dtype, FasterBatchNorm)
 
 
 def device_name(device: str) -> str:
