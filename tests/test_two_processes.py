@@ -166,7 +166,10 @@ def test_both_have_about_half_of_the_programs_and_a_shape_is_played_by_one():
     seconds = shapes_of_second(cases)
     assert seconds == shapes_of_second(reversed(cases))
     programs = {
-        (case.shape, dtype, op.rstrip("'"), case.eps) for case in cases for dtype in case.dtypes for op in case.script
+        (case.shape, dtype, op.rstrip("'"), case.eps, case.new_weight)
+        for case in cases
+        for dtype in case.dtypes
+        for op in case.script
     }
     share = sum(shape in seconds for shape, *_ in programs) / len(programs)
     assert 0.45 < share < 0.55

@@ -125,11 +125,14 @@ def is_known_to_compile(target: str) -> bool:
 def shapes_of_second(cases: Iterable[Case]) -> frozenset[Shape]:
     """The shapes that a second process plays, about half of the work; none where that is too little.
 
-    The same for the same cases. A program is compiled for each shape, dtype, operation and eps.
+    The same for the same cases. A program is compiled for each shape, dtype and operation; where they are constants in
+    it, as in flax, for each eps and momentum too.
     """
-    programs: dict[Shape, set[tuple[str, str, float]]] = defaultdict(set)
+    programs: dict[Shape, set[tuple[str, str, float, float]]] = defaultdict(set)
     for case in cases:
-        programs[case.shape] |= {(dtype, op.rstrip("'"), case.eps) for dtype in case.dtypes for op in case.script}
+        programs[case.shape] |= {
+            (dtype, op.rstrip("'"), case.eps, case.new_weight) for dtype in case.dtypes for op in case.script
+        }
     first = second = 0
     seconds = set()
     for shape in sorted(programs, key=lambda shape: (-len(programs[shape]), shape)):
