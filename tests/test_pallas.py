@@ -25,7 +25,7 @@ from impls.jax_flax.batch_norm import BatchNorm, batch_norm  # noqa: E402
 from impls.jax_flax.paired_sums import spread, total  # noqa: E402
 from impls.jax_flax.pallas_choice import suits_kernels  # noqa: E402
 from impls.jax_flax.pallas_layer import SMALL, FasterBatchNorm  # noqa: E402
-from impls.jax_flax.pallas_plan import Chip, in_parts, layout_of, levels, on_chip, power_of_two  # noqa: E402
+from impls.jax_flax.pallas_plan import LARGEST, Chip, in_parts, layout_of, levels, on_chip, power_of_two  # noqa: E402
 from reference import batch_norm as reference  # noqa: E402
 from reference.conventions import D2L, PRESETS  # noqa: E402
 from reference.summation_error import BLOCK_DEPTH  # noqa: E402
@@ -206,6 +206,14 @@ def test_tiles_cover_x_and_fit_and_sums_are_pairwise(shape, chip):
         most = chip.summed if tiling is shared else chip.kept
         assert tiling.tile_rows * tiling.tile_cols <= most
     assert (shared.parts - 1) * shared.in_a_row < shared.tiles  # every program has work
+
+
+@pytest.mark.parametrize(("channels", "inner"), [(1, 1), (33, 1), (1, 33), (2, 1025), (1, 2049), (1, LARGEST)])
+def test_the_largest_x_fits_into_a_grid(channels, inner):
+    layout = layout_of((LARGEST // inner // channels, channels, inner), 1)
+    tiling = in_parts(layout, Chip())
+    assert tiling.parts <= 65535
+    assert tiling.additions <= BLOCK_DEPTH + levels(layout.values)
 
 
 # --- towards a GPU ---

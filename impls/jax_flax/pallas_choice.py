@@ -18,7 +18,7 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 def suits_kernels(x: Any, parameter_dtype: Any, conventions: Any, kernels: Kernels) -> bool:
     """Whether a call on x, with gamma of `parameter_dtype`, is computed by the Pallas kernels.
 
-    They do not take empty batches, shapes that are not known, more than 2^31 - 1 values, parameters of another dtype
+    They do not take empty batches, shapes that are not known, more than 2^30 values, parameters of another dtype
     than that of the arithmetic, and eps outside the root: those take plain operations. Left to choose, they take a
     GPU that is alone: x may be sharded over several, and XLA does not split a kernel.
     Raises RuntimeError where they are demanded and JAX has no Pallas for Triton.

@@ -14,8 +14,8 @@ PROGRAMS = 512
 """As many as there are tiles for, up to this, when x is added up: where channels are few, they share the batch."""
 IN_A_ROW = 16
 """Tiles that a program adds up one after the other at most, so that sums stay pairwise: see `Tiling.additions`."""
-LARGEST = 2**31 - 1
-"""Values of x: a place in it is a 32-bit number."""
+LARGEST = 2**30
+"""Values of x: more of one channel would need more parts than the 65,535 programs along a CUDA grid's second axis."""
 
 
 @dataclass(frozen=True)
