@@ -38,7 +38,7 @@ CLOSE = 1e-2
 """Where numbers that were sent well are, at least, for any eps of ours in any dtype."""
 
 
-class ConformanceOutcome(str, Enum):  # noqa: UP042 - as its neighbours
+class Outcome(str, Enum):  # noqa: UP042 - as its neighbours
     right = "right"
     wrong = "wrong"
     without = "without"
@@ -48,11 +48,11 @@ class ConformanceOutcome(str, Enum):  # noqa: UP042 - as its neighbours
 
 
 @dataclass(frozen=True)
-class ConformanceCheck:
+class Check:
     """One thing that a player does right or wrong, or does without."""
 
     id: str
-    outcome: ConformanceOutcome
+    outcome: Outcome
     text: str
 
 
@@ -60,7 +60,7 @@ class _WrongError(Exception):
     """The player did something wrong: its message says what."""
 
 
-def conformance(target: str, python: str | None = None) -> Iterator[ConformanceCheck]:
+def conformance(target: str, python: str | None = None) -> Iterator[Check]:
     """One check after another, up to one after which there is nothing more to ask. Raises UsageError where there is no
     such program."""
     name, device = split_device(target)
@@ -82,19 +82,17 @@ class _Conversation:
         self.process, self.target, self.device = process, target, device
         self.seq = 0
 
-    def checks(self) -> Iterator[ConformanceCheck]:
+    def checks(self) -> Iterator[Check]:
         """Each check that fails is told; one that leaves the process unusable is the last."""
         try:
             description = self._start()
             conventions = self._conventions(description)
         except _WrongError as error:
-            yield ConformanceCheck("start", ConformanceOutcome.wrong, str(error))
+            yield Check("start", Outcome.wrong, str(error))
             return
-        yield ConformanceCheck("start", ConformanceOutcome.right, "it starts, and says what it is")
+        yield Check("start", Outcome.right, "it starts, and says what it is")
         if description.conventions is None:
-            yield ConformanceCheck(
-                "conventions", ConformanceOutcome.without, "it declares no conventions: they will be probed"
-            )
+            yield Check("conventions", Outcome.without, "it declares no conventions: they will be probed")
         axis, dtypes, ranks = conventions.channel_axis, description.dtypes, description.ranks
         asked = [
             ("anew", "each request begins with new objects", self._anew),
@@ -111,12 +109,12 @@ class _Conversation:
                 problems = list(ask(dtypes, ranks, axis))
             except _WrongError as error:
                 problems, usable = [str(error)], False
-            yield from (ConformanceCheck(id, ConformanceOutcome.wrong, problem) for problem in problems)
+            yield from (Check(id, Outcome.wrong, problem) for problem in problems)
             if not usable:
                 return
             wrong = wrong or bool(problems)
             if not problems:
-                yield ConformanceCheck(id, ConformanceOutcome.right, text)
+                yield Check(id, Outcome.right, text)
         yield from self._optional(dtypes, ranks, axis)
         yield self._end()
 
@@ -221,7 +219,7 @@ class _Conversation:
             self._play(replace(usual, steps=(Step("eval", x, x),)), axis, "a request of a megabyte")
         yield from ()
 
-    def _optional(self, dtypes: tuple[str, ...], ranks: tuple[int, ...], axis: int) -> Iterator[ConformanceCheck]:
+    def _optional(self, dtypes: tuple[str, ...], ranks: tuple[int, ...], axis: int) -> Iterator[Check]:
         """What it lacks of what it need not have, and what is not judged for want of it."""
         usual = script("train", ranks[0], dtypes[0])
         lacks = {
@@ -238,20 +236,20 @@ class _Conversation:
             try:
                 observation = self._play(replace(usual, steps=(step,)), axis, op)
             except _WrongError as error:
-                yield ConformanceCheck(op, ConformanceOutcome.wrong, str(error))
+                yield Check(op, Outcome.wrong, str(error))
                 return
             if not observation.steps or observation.steps[0].unsupported is not None:
-                yield ConformanceCheck(op, ConformanceOutcome.without, f"{what} is not judged")
+                yield Check(op, Outcome.without, f"{what} is not judged")
         observation = self._play(usual, axis, "a training step")
         values = observation.steps[0].values if observation.steps else {}
         for name in ORDINARY:
             if name not in values:
-                yield ConformanceCheck(name, ConformanceOutcome.without, f"{name} in training is not judged")
+                yield Check(name, Outcome.without, f"{name} in training is not judged")
 
-    def _end(self) -> ConformanceCheck:
+    def _end(self) -> Check:
         if self.process.end(stop_line()):
-            return ConformanceCheck("stop", ConformanceOutcome.right, "it ends when it is asked to stop")
-        return ConformanceCheck("stop", ConformanceOutcome.wrong, 'it does not end within 0.5 s of {"cmd": "stop"}')
+            return Check("stop", Outcome.right, "it ends when it is asked to stop")
+        return Check("stop", Outcome.wrong, 'it does not end within 0.5 s of {"cmd": "stop"}')
 
     # --- one request and one answer ---
 

@@ -110,4 +110,6 @@ def resolve_device(implementation: str, device: str) -> str:
 def has_gpu(implementation: str) -> bool:
     """Whether the framework sees a CUDA device. Imports the framework."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX is not the only one to use the GPU here
+    if implementation == "jax":
+        training_module("jax").prepare()  # asking for a GPU is looking for devices
     return hardware(implementation, CUDA) is not None

@@ -21,7 +21,9 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from impls.jax_flax.halves import of_first_device
 from impls.jax_flax.lenet import LeNet, Weights, cross_entropy
+from impls.jax_flax.steps import scaled
 from impls.jax_flax.sync_batch_norm import SyncBatchNorm
 from impls.jax_flax.training import (
     EVALUATION_BATCH,
@@ -30,7 +32,6 @@ from impls.jax_flax.training import (
     evaluate,
     full_precision,
     pieces,
-    scaled,
 )
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
@@ -96,7 +97,7 @@ def train(
                 if settings.on_progress:
                     settings.on_progress(done)
             step_seconds = perf_counter() - started
-            own_params, own_stats = of_this_process((params, stats))
+            own_params, own_stats = of_first_device((params, stats))
             record = {
                 "epoch": epoch,
                 "loss": loss_sum / len(order_of_epoch),
@@ -112,7 +113,7 @@ def train(
                 settings.on_epoch(record, nnx.merge(training, own_params, own_stats).save_weights())
         return {
             "history": history,
-            "weights": nnx.merge(training, *of_this_process((params, stats))).save_weights(),
+            "weights": nnx.merge(training, *of_first_device((params, stats))).save_weights(),
             "device": device_name(device),
             "dtype": dtype,
             "compile_seconds": compile_seconds,
@@ -129,11 +130,6 @@ def on_every_device(arrays: Any, mesh: Mesh) -> Any:
         return jax.make_array_from_callback(array.shape, everywhere, array.__getitem__)
 
     return jax.tree.map(placed, arrays)
-
-
-def of_this_process(arrays: Any) -> Any:
-    """A tree of arrays that are the same on every device -> those of this process's first device."""
-    return jax.tree.map(lambda array: array.addressable_data(0), arrays)
 
 
 class ShardNorm(SyncBatchNorm):

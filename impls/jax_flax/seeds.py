@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from impls.jax_flax.lenet import LeNet, Weights
+from impls.jax_flax.steps import run_steps
 from impls.jax_flax.training import (
     EVALUATION_BATCH,
     STEPS_IN_A_CALL,
@@ -19,7 +20,6 @@ from impls.jax_flax.training import (
     device_name,
     full_precision,
     pieces,
-    run_steps,
 )
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 

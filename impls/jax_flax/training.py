@@ -11,11 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
-from impls.jax_flax.lenet import LeNet, Weights, cross_entropy
-from impls.jax_flax.pallas_layer import FasterBatchNorm
+from impls.jax_flax import halves
+from impls.jax_flax.halves import of_first_device, prepare
+from impls.jax_flax.lenet import LeNet, Weights
+from impls.jax_flax.steps import count_correct, loss_and_grads, run_steps, scaled
 from impls.jax_flax.tiled_lenet import TiledLeNet
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
@@ -50,24 +51,25 @@ def train(
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     if device not in ("cpu", "cuda"):
         raise ValueError(f"device must be 'cpu' or 'cuda', got {device!r}")
+    prepare()
     where = jax.devices(device)[0]
     with full_precision(dtype), jax.default_device(where):
         net = network(weights, dtype, device)
-        params, stats = nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)
+        params, stats = jax.device_put((nnx.state(net, nnx.Param), nnx.state(net, nnx.BatchStat)), where)
         net.eval()
         predicting = nnx.graphdef(net)
         net.train()
         training = nnx.graphdef(net)
         train_set = jnp.asarray(data.train_images), jnp.asarray(data.train_labels)
         test_set = jnp.asarray(data.test_images), jnp.asarray(data.test_labels)
-        rate = jnp.asarray(settings.learning_rate, dtype)
+        rate, at_once = jnp.asarray(settings.learning_rate, dtype), STEPS_IN_A_CALL[device]
+        steps = partial(halves.run_steps, at_once=at_once) if device == "cpu" else run_steps
+        in_halves = device == "cpu" and halves.two_devices(batch_size) is not None
 
         started = perf_counter()
-        for order, first, _, size in pieces(orders[0], batch_size, STEPS_IN_A_CALL[device]) if len(orders) else []:
+        for order, first, _, size in pieces(orders[0], batch_size, at_once) if len(orders) else []:
             # from `first` to `first`: no step, but compiled
-            jax.block_until_ready(
-                run_steps(training, params, stats, train_set, order, first, first, rate, batch_size=size)
-            )
+            jax.block_until_ready(steps(training, params, stats, train_set, order, first, first, rate, batch_size=size))
         evaluate(predicting, params, stats, test_set, EVALUATION_BATCH[device])
         compile_seconds = perf_counter() - started
 
@@ -75,10 +77,10 @@ def train(
         for epoch, order_of_epoch in enumerate(orders, start=settings.first_epoch):
             started = perf_counter()
             loss_sum, correct, step_seconds = 0.0, 0, 0.0
-            for order, first, last, size in pieces(order_of_epoch, batch_size, STEPS_IN_A_CALL[device]):
+            for order, first, last, size in pieces(order_of_epoch, batch_size, at_once):
                 step_started = perf_counter()
                 params, stats, losses, hits = jax.block_until_ready(
-                    run_steps(training, params, stats, train_set, order, first, last, rate, batch_size=size)
+                    steps(training, params, stats, train_set, order, first, last, rate, batch_size=size)
                 )
                 step_seconds += perf_counter() - step_started
                 loss_sum += float(losses)
@@ -86,24 +88,25 @@ def train(
                 done += (last - first) * size
                 if settings.on_progress:
                     settings.on_progress(done)
+            own_params, own_stats = of_first_device((params, stats))
             record = {
                 "epoch": epoch,
                 "loss": loss_sum / len(order_of_epoch),
                 "train_accuracy": correct / len(order_of_epoch),
-                "test_accuracy": evaluate(predicting, params, stats, test_set, EVALUATION_BATCH[device]),
+                "test_accuracy": evaluate(predicting, own_params, own_stats, test_set, EVALUATION_BATCH[device]),
                 "step_seconds": step_seconds,
                 "seconds": perf_counter() - started,
             }
             history.append(record)
             if settings.on_epoch:
-                settings.on_epoch(record, nnx.merge(training, params, stats).save_weights())
+                settings.on_epoch(record, nnx.merge(training, own_params, own_stats).save_weights())
         return {
             "history": history,
-            "weights": nnx.merge(training, params, stats).save_weights(),
+            "weights": nnx.merge(training, *of_first_device((params, stats))).save_weights(),
             "device": device_name(device),
             "dtype": dtype,
             "compile_seconds": compile_seconds,
-            "step": "XLA loop",
+            "step": "XLA loop, half a batch a core" if in_halves else "XLA loop",
         }
 
 
@@ -128,45 +131,6 @@ def pieces(order: np.ndarray, batch_size: int, at_once: int) -> list[tuple[jax.A
     return calls
 
 
-@partial(jax.jit, static_argnums=0, static_argnames="batch_size")
-def run_steps(graph, params, stats, train_set, order, first, last, learning_rate, *, batch_size):
-    """Steps `first` to `last` (not included) of the epoch in this order: (params, stats, loss sum, correct).
-
-    The number of steps is not static, so that one compilation serves every piece of the epoch.
-    """
-    images, labels = train_set  # (n, 28, 28) uint8, (n,) uint8
-    dtype = learning_rate.dtype
-
-    def step(i, state):
-        params, stats, loss_sum, correct = state
-        batch = jax.lax.dynamic_slice(order, (i * batch_size,), (batch_size,))  # (batch_size,)
-        x, y = scaled(images[batch], dtype), labels[batch]  # (batch_size, 28, 28), (batch_size,)
-        params, stats, loss, logits = sgd_step(graph, params, stats, x, y, learning_rate)
-        return params, stats, loss_sum + loss * batch_size, correct + count_correct(logits, y)
-
-    return jax.lax.fori_loop(first, last, step, (params, stats, jnp.zeros((), dtype), jnp.zeros((), jnp.int32)))
-
-
-def sgd_step(graph, params, stats, images, labels, learning_rate):
-    """One step of SGD. Returns (params, stats, loss, logits), the last two from before the update."""
-    loss, activations, stats, grads = loss_and_grads(graph, params, stats, images, labels)
-    sgd = optax.sgd(learning_rate)  # without momentum it has no state to carry
-    updates, _ = sgd.update(grads, sgd.init(params), params)
-    return optax.apply_updates(params, updates), stats, loss, activations["dense3"]
-
-
-def loss_and_grads(graph, params, stats, images, labels):
-    """(loss, activations, the statistics moved, the gradient of every parameter) of a batch."""
-
-    def loss_of(params):
-        net = nnx.merge(graph, params, stats, copy=True)  # a copy, whose statistics this trace may move
-        activations = net.activations(images)
-        return cross_entropy(activations["dense3"], labels), (activations, nnx.state(net, nnx.BatchStat))
-
-    (loss, (activations, moved)), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
-    return loss, activations, moved, grads
-
-
 def inspect(
     weights: Weights, images: np.ndarray, labels: np.ndarray, *, dtype: str = "float32", device: str = "cpu"
 ) -> tuple[Weights, Weights]:
@@ -189,7 +153,7 @@ def inspect(
 
 
 def network(weights: Weights, dtype: str, device: str) -> LeNet:
-    return TiledLeNet(weights, dtype) if device == "cpu" else LeNet(weights, dtype, FasterBatchNorm)
+    return (TiledLeNet if device == "cpu" else LeNet)(weights, dtype)
 
 
 def device_name(device: str) -> str:
@@ -226,12 +190,3 @@ def split(arrays, batches: int, size: int):
     """(`batches` batches of this size along a new first axis, what is left), of every array."""
     head = [array[: batches * size].reshape(batches, size, *array.shape[1:]) for array in arrays]
     return head, [array[batches * size :] for array in arrays]
-
-
-def scaled(images, dtype):
-    """Bytes (n, 28, 28) -> pixels in [0, 1]."""
-    return images.astype(dtype) / 255
-
-
-def count_correct(logits, labels):
-    return (logits.argmax(axis=1) == labels).sum(dtype=jnp.int32)

@@ -6,26 +6,340 @@ Which they are: ERROR_BOUNDS.md, section 16. Each takes statistics, sums, roots 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 from tests.targets.honest.adding import Array
 from tests.targets.honest.algorithm import Algorithm, stored
-from tests.targets.honest.autodiff import PYTORCH, Calculus, Rules
+from tests.targets.honest.autodiff import PYTORCH, Calculus, Number, Rules, mean_of, var_of, var_of_centred
 from tests.targets.honest.forty import BY_NAME
-from tests.targets.honest.second_closed import closed, closed_by_quotients, closed_of_rows, multiplied_out
-from tests.targets.honest.second_formulas import FORWARDS, At, Scale, backward_as_torch, closed_backward
-from tests.targets.honest.second_ways import (
-    Way,
-    forward_of,
-    forward_over_forward,
-    forward_over_reverse,
-    reverse_of,
-    reverse_over_forward,
-    reverse_over_reverse,
-)
 
 Values = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How eps enters; and mean and variance (C,), where they are given and not the batch's own."""
+
+    eps: float
+    outside: bool = False
+    given: tuple[Number, Number] | None = None
+
+    def std(self, var: Number) -> Number:
+        return var.root().plus(self.eps) if self.outside else var.plus(self.eps).root()
+
+    def inverse(self, var: Number) -> Number:
+        """1/std, by a reciprocal root where there is one."""
+        if self.outside:
+            return var.calculus.constant(1.0) / self.std(var)
+        return var.plus(self.eps).reciprocal_root()
+
+    def slope(self, var: Number, r: Number) -> Number:
+        """f: dr/dvar relative to -r^3/2."""
+        one = var.calculus.constant(1.0)
+        return one / (r * var.root()) if self.outside else one
+
+
+@dataclass(frozen=True)
+class At:
+    """Where a derivative is taken and along what: x, dy, ddx (n, C); the rest (C,)."""
+
+    x: Number
+    dy: Number
+    gamma: Number
+    beta: Number
+    ddx: Number
+    ddgamma: Number
+    ddbeta: Number
+
+    @property
+    def ways(self) -> list[Number]:
+        return [self.ddx, self.ddgamma, self.ddbeta]
+
+
+# --- statistics ---
+
+Centred = tuple[Number, Number, Number]
+"""mean (C,), x - mean (n, C), var (C,)"""
+
+
+def composed(x: Number, scale: Scale) -> Centred:
+    """Mean, x - mean, mean of squares: the chain rule goes through each."""
+    if scale.given:
+        mean, var = scale.given
+        return mean, x - mean.spread(), var
+    mean = mean_of(x)
+    centred = x - mean.spread()
+    return mean, centred, var_of_centred(x, centred)
+
+
+def written_out(x: Number, scale: Scale) -> Centred:
+    """The same in plain operations, whatever the algorithm's own statistics are."""
+    if scale.given:
+        return composed(x, scale)
+    n = x.calculus.n
+    mean = x.total().over(n)
+    centred = x - mean.spread()
+    return mean, centred, (centred * centred).total().over(n)
+
+
+def two_nodes(x: Number, scale: Scale) -> Centred:
+    """Mean and variance each as one operation of x, as PyTorch's var_mean."""
+    if scale.given:
+        return composed(x, scale)
+    mean = mean_of(x)
+    return mean, x - mean.spread(), var_of(x)
+
+
+# --- forward: x, gamma, beta -> y ---
+
+Forward = Callable[[Number, Number, Number, Scale], Number]
+
+
+def by_quotient(x: Number, gamma: Number, beta: Number, scale: Scale, of: Callable = composed) -> Number:
+    _, centred, var = of(x, scale)
+    return centred / scale.std(var).spread() * gamma.spread() + beta.spread()
+
+
+def by_product(x: Number, gamma: Number, beta: Number, scale: Scale, of: Callable = composed) -> Number:
+    _, centred, var = of(x, scale)
+    return gamma.spread() * (centred * scale.inverse(var).spread()) + beta.spread()
+
+
+def by_scale(x: Number, gamma: Number, beta: Number, scale: Scale, of: Callable = composed) -> Number:
+    _, centred, var = of(x, scale)
+    return centred * (scale.inverse(var) * gamma).spread() + beta.spread()
+
+
+def by_scale_and_shift(x: Number, gamma: Number, beta: Number, scale: Scale, of: Callable = composed) -> Number:
+    mean, _, var = of(x, scale)
+    factor = gamma * scale.inverse(var)
+    return x * factor.spread() + (beta - mean * factor).spread()
+
+
+def by_quotients_apart(x: Number, gamma: Number, beta: Number, scale: Scale, of: Callable = composed) -> Number:
+    """Ioffe and Szegedy 2015, algorithm 2, read literally: (gamma/std) x + (beta - gamma mean/std)."""
+    mean, _, var = of(x, scale)
+    std = scale.std(var)
+    return (gamma / std).spread() * x + (beta - gamma * mean / std).spread()
+
+
+def by_quotients_of_rows(x: Number, gamma: Number, beta: Number, scale: Scale, of: Callable = composed) -> Number:
+    """gamma x/std - gamma mean/std + beta: a quotient for each value."""
+    mean, _, var = of(x, scale)
+    std = scale.std(var)
+    return gamma.spread() * x / std.spread() - (gamma * mean / std).spread() + beta.spread()
+
+
+# --- backward in closed form: x, dy, gamma -> dx, dgamma, dbeta ---
+
+
+def closed_backward(x: Number, dy: Number, gamma: Number, scale: Scale, of: Callable = composed) -> list[Number]:
+    n = x.calculus.n
+    _, centred, var = of(x, scale)
+    r = scale.inverse(var)
+    x_hat = centred * r.spread()
+    dbeta, dgamma = dy.total(), (dy * x_hat).total()
+    if scale.given:
+        return [(gamma * r).spread() * dy, dgamma, dbeta]
+    along = dgamma.over(n) * scale.slope(var, r)
+    dx = (gamma * r).spread() * (dy - dbeta.over(n).spread() - x_hat * along.spread())
+    return [dx, dgamma, dbeta]
+
+
+def backward_as_torch(x: Number, dy: Number, gamma: Number, scale: Scale, of: Callable = two_nodes) -> list[Number]:
+    """One projection on x - mean, as PyTorch's kernels."""
+    n = x.calculus.n
+    _, centred, var = of(x, scale)
+    r = scale.inverse(var)
+    projected, dbeta = (dy * centred).total(), dy.total()
+    if scale.given:
+        return [dy * (r * gamma).spread(), projected * r, dbeta]
+    along = centred * (projected * r * r * scale.slope(var, r)).over(n).spread()
+    return [(dy - along - dbeta.over(n).spread()) * (r * gamma).spread(), projected * r, dbeta]
+
+
+# --- ways to differentiate twice: {observable: number} ---
+
+Numbers = dict[str, Number]
+Way = Callable[[Calculus, At, Scale], Numbers]
+
+
+def forward_mode(c: Calculus, at: At, scale: Scale, forward: Forward) -> Number:
+    return c.jvp(lambda x, gamma, beta: [forward(x, gamma, beta, scale)], [at.x, at.gamma, at.beta], at.ways)[0]
+
+
+def gradients(c: Calculus, at: At, scale: Scale, forward: Forward) -> Callable[[Number, Number, Number], list[Number]]:
+    """(x, dy, gamma) -> (dx, dgamma, dbeta) by reverse mode."""
+
+    def of(x: Number, dy: Number, gamma: Number) -> list[Number]:
+        return c.vjp(lambda x, gamma, beta: [forward(x, gamma, beta, scale)], [x, gamma, at.beta], [dy])
+
+    return of
+
+
+def reverse_over_reverse(forward: Forward) -> Way:
+    def way(c: Calculus, at: At, scale: Scale) -> Numbers:
+        dx2, ddy, dgamma2 = c.vjp(gradients(c, at, scale, forward), [at.x, at.dy, at.gamma], at.ways)
+        return {"ty": forward_mode(c, at, scale, forward), "ddy": ddy, "dx2": dx2, "dgamma2": dgamma2}
+
+    return way
+
+
+def forward_over_reverse(forward: Forward) -> Way:
+    def way(c: Calculus, at: At, scale: Scale) -> Numbers:
+        of = gradients(c, at, scale, forward)
+        dx2, dgamma2 = c.jvp(lambda x, gamma: of(x, at.dy, gamma)[:2], [at.x, at.gamma], at.ways[:2])
+        return {"ty": forward_mode(c, at, scale, forward), "dx2": dx2, "dgamma2": dgamma2}
+
+    return way
+
+
+def reverse_over_forward(forward: Forward) -> Way:
+    def way(c: Calculus, at: At, scale: Scale) -> Numbers:
+        def along(x: Number, gamma: Number) -> list[Number]:
+            function = lambda x, gamma, beta: [forward(x, gamma, beta, scale)]  # noqa: E731
+            return c.jvp(function, [x, gamma, at.beta], at.ways)
+
+        dx2, dgamma2 = c.vjp(along, [at.x, at.gamma], [at.dy])
+        return {"ty": along(at.x, at.gamma)[0], "dx2": dx2, "dgamma2": dgamma2}
+
+    return way
+
+
+def forward_over_forward(forward: Forward) -> Way:
+    """dx2 along (dy, 0, 0), since dy/dx is symmetric; dgamma2 is the sum of dy times the same along gamma."""
+
+    def way(c: Calculus, at: At, scale: Scale) -> Numbers:
+        def along(x: Number, gamma: Number) -> list[Number]:
+            function = lambda x, gamma, beta: [forward(x, gamma, beta, scale)]  # noqa: E731
+            return c.jvp(function, [x, gamma, at.beta], at.ways)
+
+        (dx2,) = c.jvp(along, [at.x, at.gamma], [at.dy, None])
+        (by_gamma,) = c.jvp(along, [at.x, at.gamma], [None, c.constant(1.0)])
+        return {"ty": along(at.x, at.gamma)[0], "dx2": dx2, "dgamma2": (at.dy * by_gamma).total()}
+
+    return way
+
+
+Backward = Callable[[Number, Number, Number, Scale], Sequence[Number]]
+
+
+def reverse_of(backward: Backward) -> Way:
+    def way(c: Calculus, at: At, scale: Scale) -> Numbers:
+        function = lambda x, dy, gamma: backward(x, dy, gamma, scale)  # noqa: E731
+        dx2, ddy, dgamma2 = c.vjp(function, [at.x, at.dy, at.gamma], at.ways)
+        return {"ddy": ddy, "dx2": dx2, "dgamma2": dgamma2}
+
+    return way
+
+
+def forward_of(backward: Backward) -> Way:
+    def way(c: Calculus, at: At, scale: Scale) -> Numbers:
+        function = lambda x, gamma: backward(x, at.dy, gamma, scale)[:2]  # noqa: E731
+        dx2, dgamma2 = c.jvp(function, [at.x, at.gamma], at.ways[:2])
+        return {"dx2": dx2, "dgamma2": dgamma2}
+
+    return way
+
+
+# --- closed forms ---
+
+
+def constants(at: At, scale: Scale) -> Numbers:
+    """In prediction y is linear in x."""
+    _, centred, var = composed(at.x, scale)
+    r = scale.inverse(var)
+    x_hat = centred * r.spread()
+    ddy = (at.gamma * r).spread() * at.ddx + at.ddgamma.spread() * x_hat + at.ddbeta.spread()
+    return {"ty": ddy, "ddy": ddy, "dx2": (at.ddgamma * r).spread() * at.dy, "dgamma2": (at.ddx * at.dy).total() * r}
+
+
+def closed(c: Calculus, at: At, scale: Scale) -> Numbers:
+    """As the reference: every projection of centred rows."""
+    if scale.given:
+        return constants(at, scale)
+    _, centred, var = composed(at.x, scale)
+    r, n = scale.inverse(var), c.n
+    f, x_hat = scale.slope(var, r), centred * r.spread()
+    a, g = (rows - rows.total().over(n).spread() for rows in (at.ddx, at.dy))
+    h, along, both = ((p * q).total().over(n) for p, q in ((a, x_hat), (g, x_hat), (a, g)))
+    return _from_projections(at, (a, g), (h, along, both), x_hat, r, f)
+
+
+def closed_of_rows(c: Calculus, at: At, scale: Scale) -> Numbers:
+    """Every projection of the rows as they are given, and a covariance that is a difference."""
+    if scale.given:
+        return constants(at, scale)
+    _, centred, var = composed(at.x, scale)
+    r, n = scale.inverse(var), c.n
+    f, x_hat = scale.slope(var, r), centred * r.spread()
+    mean_a, mean_g = (rows.total().over(n) for rows in (at.ddx, at.dy))
+    h, along = ((rows * centred).total().over(n) * r for rows in (at.ddx, at.dy))
+    both = (at.ddx * at.dy).total().over(n) - mean_a * mean_g
+    rows = at.ddx - mean_a.spread(), at.dy - mean_g.spread()
+    return _from_projections(at, rows, (h, along, both), x_hat, r, f)
+
+
+def closed_by_quotients(c: Calculus, at: At, scale: Scale) -> Numbers:
+    """No r: everything is divided by std, and r^2 by 1/(var + eps) where eps is inside the root."""
+    if scale.given:
+        return reverse_over_reverse(by_quotient)(c, at, scale)
+    _, centred, var = composed(at.x, scale)
+    std, n, one = scale.std(var), c.n, c.constant(1.0)
+    f, x_hat = scale.slope(var, one / std), centred / std.spread()
+    square = one / (std * std) if scale.outside else one / var.plus(scale.eps)
+    a, g = (rows - rows.total().over(n).spread() for rows in (at.ddx, at.dy))
+    h, along = ((rows * centred / std.spread()).total().over(n) for rows in (a, g))
+    both = (a * g).total().over(n)
+    ddy = (a - x_hat * (f * h).spread()) / std.spread() * at.gamma.spread()
+    ddy = ddy + (x_hat * at.ddgamma.spread() + at.ddbeta.spread())
+    curvature = (f * f).times(2.0) + f * f * f
+    t = x_hat * (curvature * h * along - f * both).spread() - (a * along.spread() + g * h.spread()) * f.spread()
+    dx2 = t * (square * at.gamma).spread()
+    dx2 = dx2 + (g - x_hat * (f * along).spread()) / std.spread() * at.ddgamma.spread()
+    return {"ty": ddy, "ddy": ddy, "dx2": dx2, "dgamma2": (both - f * h * along).times(float(n)) / std}
+
+
+def multiplied_out(c: Calculus, at: At, scale: Scale) -> Numbers:
+    """Every term by itself, cubes of r formed first."""
+    if scale.given:
+        return reverse_over_reverse(by_scale_and_shift)(c, at, scale)
+    _, centred, var = composed(at.x, scale)
+    r, n = scale.inverse(var), c.n
+    f, cube = scale.slope(var, r), r * r * r
+    sum_a, sum_g = at.ddx.total(), at.dy.total()
+    p, q = ((rows * centred).total().over(n) for rows in (at.ddx, at.dy))
+    both = (at.ddx * at.dy).total().over(n) - (sum_a * sum_g).over(n).over(n)
+    fifth = cube * r * r * ((f * f).times(2.0) + f * f * f) * p * q
+    dx2 = (centred * fifth.spread() - centred * (cube * f * both).spread()) * at.gamma.spread()
+    for rows, total, projected in ((at.ddx, sum_a, q), (at.dy, sum_g, p)):
+        factor = cube * f * projected * at.gamma
+        dx2 = dx2 - rows * factor.spread() + (total.over(n) * factor).spread()
+    of_g = at.dy * r.spread() - (sum_g.over(n) * r).spread() - centred * (cube * f * q).spread()
+    dx2 = dx2 + of_g * at.ddgamma.spread()
+    of_a = at.ddx * r.spread() - (sum_a.over(n) * r).spread() - centred * (cube * f * p).spread()
+    ddy = of_a * at.gamma.spread() + (centred * r.spread()) * at.ddgamma.spread() + at.ddbeta.spread()
+    return {"ty": ddy, "ddy": ddy, "dx2": dx2, "dgamma2": (at.ddx * of_g).total()}
+
+
+def _from_projections(
+    at: At, rows: tuple[Number, Number], of: tuple[Number, Number, Number], x_hat: Number, r: Number, f: Number
+) -> Numbers:
+    (a, g), (h, along, both) = rows, of
+    n = r.calculus.n
+    of_x = (at.gamma * r).spread() * (a - x_hat * (f * h).spread())
+    ddy = of_x + at.ddgamma.spread() * x_hat + at.ddbeta.spread()
+    curvature = (f * f).times(2.0) + f * f * f
+    turned = x_hat * (curvature * h * along - f * both).spread() - f.spread() * (a * along.spread() + g * h.spread())
+    of_gamma = (at.ddgamma * r).spread() * (g - x_hat * (f * along).spread())
+    dx2 = (at.gamma * r * r).spread() * turned + of_gamma
+    return {"ty": ddy, "ddy": ddy, "dx2": dx2, "dgamma2": (both - f * h * along) * r.times(float(n))}
+
+
+# --- algorithms ---
 
 
 @dataclass(frozen=True)
@@ -80,6 +394,20 @@ CLOSED = tuple(
         ("multiplied out", multiplied_out, "RootDownDivisionUp"),
         ("multiplied out", multiplied_out, "FlushesToZeroFolded"),
     )
+)
+
+FORWARDS: Mapping[str, Forward] = MappingProxyType(
+    {
+        "quotient": by_quotient,
+        "quotient written out": partial(by_quotient, of=written_out),
+        "quotient of two nodes": partial(by_quotient, of=two_nodes),
+        "product": by_product,
+        "product of two nodes": partial(by_product, of=two_nodes),
+        "scale": partial(by_scale, of=written_out),
+        "scale and shift": by_scale_and_shift,
+        "quotients apart": by_quotients_apart,
+        "quotients of rows": by_quotients_of_rows,
+    }
 )
 
 AUTODIFF = tuple(
