@@ -10,8 +10,9 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ SPREAD = ("tests/test_error_bounds.py",)
 """Files of many tests that take long and share little."""
 OF_MUTANTS = ("tests/test_mutants.py", "tests/test_diagnose.py", "tests/test_nameless.py")
 """Files whose tests have a target as the first of their parameters, and share what is expected of its conventions."""
+OF_PAGES = ("tests/test_ledger.py", "tests/test_markdown.py")
+"""Files that look at the pages of the committed ledgers, which take seconds to make."""
 TRAININGS = ("harness/test_training.py", "harness/test_throughput.py")
 FEW_AND_LONG = (
     "harness/test_training.py",
@@ -73,7 +76,17 @@ def group_of(nodeid: str) -> str:
         return conventions_by_name()[target]
     if path in SPREAD + OF_MUTANTS:
         return nodeid
+    if path in OF_PAGES:
+        return "pages"
     return "checks" if path.startswith("harness/") and path not in TRAININGS else path
+
+
+@pytest.fixture(scope="session")
+def committed_page(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """The page of a committed ledger, not to be written to: it is made once."""
+    from reports.render import render
+
+    return cache(lambda ledger: render(ledger, tmp_path_factory.mktemp("page")))
 
 
 @pytest.hookimpl(optionalhook=True, wrapper=True)  # there is no such hook without xdist

@@ -19,7 +19,6 @@ from harness.record.environment import environment, own_commit
 from harness.record.files import ensure_writable, write_whole
 from harness.record.ledger import Ledger, LedgerError, plain
 from harness.record.read import read
-from reports.render import render
 from tests import ledger_sample as sample
 
 COMMITTED = sorted((ROOT / "reports" / "published").glob("*/ledger.jsonl*"))
@@ -87,10 +86,10 @@ def test_fields_and_kinds_of_a_later_version_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
-def test_every_committed_ledger_still_reads_and_renders(path, tmp_path):
+def test_every_committed_ledger_still_reads_and_renders(path, committed_page):
     records = read(path)
     assert records.targets
-    page = render(path, tmp_path)
+    page = committed_page(path)
     assert all(target.target in page.read_text(encoding="utf-8") for target in records.targets[:1])
 
 

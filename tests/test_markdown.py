@@ -105,8 +105,8 @@ def test_over_seeds_is_a_table_and_parameters_have_their_seed(tmp_path):
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
-def test_pages_of_committed_ledgers(path, tmp_path):
-    page = render(path, tmp_path)
+def test_pages_of_committed_ledgers(path, committed_page):
+    page = committed_page(path)
     (text,) = (file.read_text(encoding="utf-8") for file in page.parent.glob("*.md"))
     assert not faults(text)
     assert tables(text) >= 5
