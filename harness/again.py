@@ -16,6 +16,7 @@ from harness.judge.judgement import Reason, Verdict
 from harness.judge.report import PlayedCase, TargetReport, failing
 from harness.targets.isolate import IsolatedTarget
 from harness.targets.player import Death, Observation, Player
+from harness.targets.two_processes import TwoProcesses
 
 NOT_DETERMINISTIC = "not_deterministic"
 TEXT = (
@@ -91,7 +92,7 @@ def plays_in_turn(
     until = time.monotonic() + SECONDS
     plays = cases * ROUNDS
     while plays and time.monotonic() < until:
-        if isinstance(player, IsolatedTarget) and player.repeats:
+        if isinstance(player, (IsolatedTarget, TwoProcesses)) and player.repeats:
             scripts = [played.script for played in plays[: len(cases)]]
             answer = player.play_in_turn(scripts, axis, len(plays), until - time.monotonic())
             if isinstance(answer, Death):

@@ -1,4 +1,4 @@
-"""What is done here while a target's own process plays: the next case made ready, the last one judged."""
+"""What is done while a target's own process plays: the next case made ready, the last one judged, others played."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ def beside(elsewhere: bool) -> Iterator[Executor]:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], T], break_off: Callable[[], None]) -> Iterator[Future[T]]:
+    """Work in a thread of its own, which is over when this is left. break_off: ends it where something goes wrong."""
+    with ThreadPoolExecutor(1, "meanwhile") as executor:
+        try:
+            yield started(executor, work)
+        except BaseException:
+            break_off()
+            raise
 
 
 class AtOnce(Executor):

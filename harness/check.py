@@ -14,7 +14,8 @@ from harness.ahead import beside, one_early, started
 from harness.cases.case import Case
 from harness.cases.script import FROZEN
 from harness.diagnose.notes import notes_on
-from harness.judge.judge import Place, judge, place_of
+from harness.in_two import Outcome, given_up, play_in_two
+from harness.judge.judge import CasePlace, judge, place_of
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import PreparedCase, prepare
@@ -26,6 +27,7 @@ from harness.targets.load import TargetError
 from harness.targets.player import Death, Description, Observation, Player
 from harness.targets.remember import Remembering, sources_of
 from harness.targets.smoke import smoke
+from harness.targets.two_processes import TwoProcesses
 from harness.targets.wrap.common import DECLARED
 from reference.conventions import conventions_from
 
@@ -56,14 +58,21 @@ class CheckOptions:
     """The interpreter of the environment in which the targets are played; None: this one."""
     resume: Path | None = None
     """Where answers are kept, so that a run that was killed goes on; None: nowhere."""
+    processes: int = 1
+    """How many play one target, where that is worth a second process: 1 or 2."""
     again: bool = False
     """Whether plays that fail, or one that does not, are repeated, to tell a mistake from chance. It takes a second."""
 
 
-def opened(name: str, options: CheckOptions) -> IsolatedTarget | Remembering:
-    """The player of a target, in a process of its own."""
-    player = IsolatedTarget(name, options.timeout, options.layer, threads=options.threads, python=options.python)
-    return player if options.resume is None else Remembering(player, options.resume, sources_of(name))
+def opened(name: str, options: CheckOptions) -> IsolatedTarget | Remembering | TwoProcesses:
+    """The player of a target, in a process of its own, or two."""
+
+    def open_one() -> IsolatedTarget:
+        return IsolatedTarget(name, options.timeout, options.layer, threads=options.threads, python=options.python)
+
+    if options.resume is not None:
+        return Remembering(open_one(), options.resume, sources_of(name))
+    return TwoProcesses(open_one, options.cases) if options.processes > 1 else open_one()
 
 
 def plan(cases: tuple[Case, ...], description: Description) -> Iterator[tuple[Case, str]]:
@@ -76,7 +85,7 @@ def plan(cases: tuple[Case, ...], description: Description) -> Iterator[tuple[Ca
 
 def check(names: list[str], options: CheckOptions) -> Generator[TargetReport, None, None]:
     """One report a target, in the order given. The next target's process starts while this one is judged."""
-    started: dict[int, IsolatedTarget | Remembering] = {}
+    started: dict[int, IsolatedTarget | Remembering | TwoProcesses] = {}
     try:
         for number in range(len(names)):
             for ahead in range(number, min(number + 2, len(names))):
@@ -156,38 +165,54 @@ def early_death(report: TargetReport, death: Death, case: Case, dtype: str) -> J
     """A death before the first case counts as one in it: the calls that it came of were ordinary ones."""
     doing = "its conventions were probed" if report.source == "probed" else "it was tried on a small input"
     message = f"{death.message}, while {doing}"
-    return Place(case, dtype, Kind.law).judgement(Verdict(death.cause.value), Reason.died, message)
+    return CasePlace(case, dtype, Kind.law).judgement(Verdict(death.cause.value), Reason.died, message)
 
 
 def check_cases(
     player: Player, cases: Sequence[tuple[Case, str]], options: CheckOptions, report: TargetReport
 ) -> list[Judgement]:
-    """Play and judge (case, dtype) pairs in this order; what keeps one from being judged is its only judgement.
+    """Play and judge (case, dtype) pairs; what keeps one from being judged is its only judgement. All in this order.
 
     While a target's own process plays one, what is expected of the next is looked up, and the one before is judged.
     """
-    judged: list[Judgement | Future[PlayedCase]] = []
-    with beside(isinstance(player, (IsolatedTarget, Remembering))) as here:
-        refused = [refusal(case, dtype, report) for case, dtype in cases]
-        asked = (pair for pair, why in zip(cases, refused, strict=True) if why is None)
-        ahead = one_early(started(here, partial(prepared, *pair, options.seed, report)) for pair in asked)
-        for (case, dtype), why in zip(cases, refused, strict=True):
-            if options.on_case:
-                options.on_case(player.name, f"{case.id} {dtype}")
-            judged.append(why or play_case(player, case, dtype, report, ahead, here))
+    with beside(isinstance(player, (IsolatedTarget, Remembering, TwoProcesses))) as here:
+        play = partial(play_cases, options=options, report=report, here=here)
+        outcomes = play_in_two(player, cases, play) if isinstance(player, TwoProcesses) else play(player, cases)
         with part("judge"):
-            return list(collected(judged, report))
+            return list(collected(outcomes, report))
+
+
+def play_cases(
+    player: Player,
+    cases: Iterable[tuple[Case, str]],
+    goes_on: Callable[[], bool] = lambda: True,
+    *,
+    options: CheckOptions,
+    report: TargetReport,
+    here: Executor,
+) -> list[Outcome]:
+    """In this order, as long as it goes on; judged `here`."""
+    refused = [(case, dtype, refusal(case, dtype, report)) for case, dtype in cases]
+    asked = ((case, dtype) for case, dtype, why in refused if why is None)
+    ahead = one_early(started(here, partial(prepared, *pair, options.seed, report)) for pair in asked)
+    outcomes: list[Outcome] = []
+    for case, dtype, why in refused:
+        if not goes_on():
+            break
+        if options.on_case:
+            options.on_case(player.name, f"{case.id} {dtype}")
+        outcomes.append(why or play_case(player, case, dtype, report, ahead, here))
+    return outcomes
 
 
 def play_case(
     player: Player, case: Case, dtype: str, report: TargetReport, ahead: Iterator[Future[PreparedCase]], here: Executor
-) -> Judgement | Future[PlayedCase]:
+) -> Outcome:
     """Play one case that is not refused, to be judged `here`. ahead: such cases, prepared, in order."""
     assert report.conventions is not None
     place = place_of(case, dtype)
     if player.given_up:
-        message = f"given up after {player.deaths} deaths or hangs"
-        return place.judgement(Verdict.not_run, Reason.given_up, message)
+        return given_up(case, dtype, player.deaths)
     try:
         with part("expect"):
             ready = next(ahead).result()
@@ -212,7 +237,7 @@ def judged_case(case: Case, dtype: str, ready: PreparedCase, answer: Observation
     return PlayedCase(case, dtype, ready.script, ready.expected, answer, judgements)
 
 
-def collected(judged: Iterable[Judgement | Future[PlayedCase]], report: TargetReport) -> Iterator[Judgement]:
+def collected(judged: Iterable[Outcome], report: TargetReport) -> Iterator[Judgement]:
     """Every judgement, in order; the played cases are put into the report."""
     for one in judged:
         if isinstance(one, Judgement):

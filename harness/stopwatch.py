@@ -34,3 +34,13 @@ def part(name: str) -> Iterator[None]:
         yield
     finally:
         seconds[name] += perf_counter() - started
+
+
+@contextmanager
+def untimed() -> Iterator[None]:
+    """Work beside what is timed, which its parts would be counted twice with."""
+    token = _running.set(None)
+    try:
+        yield
+    finally:
+        _running.reset(token)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from reference.flushed_products import Lost
-from reference.layer_formulas import Layer, dx_forms, slope_of_root, y_forms
+from reference.layer_formulas import LayerQuantities, dx_forms, slope_of_root, y_forms
 from reference.quantity import Arithmetic, Quantity
 from reference.statistics_error import Batch, denominator, scale_error, statistics_errors
 
@@ -146,7 +146,7 @@ def moving_bound(
 def layer_of_batch(
     x: NDArray[Any], dy: NDArray[Any], gamma: ArrayLike, beta: ArrayLike, eps: float, precision: Precision,
     eps_at: str, extra_var_error: ArrayLike, summation: str,
-) -> tuple[Layer, Batch, Array, Array]:  # fmt: skip
+) -> tuple[LayerQuantities, Batch, Array, Array]:  # fmt: skip
     """What training computes with: the layer, its batch, and the bounds (C,) of mean and variance."""
     u, flush = precision.work, precision.flush
     batch = batch_of(x)
@@ -154,7 +154,7 @@ def layer_of_batch(
     v_error = v_error + float64(extra_var_error)
     arithmetic = Arithmetic(u, flush, m_error, scale_error(batch.var, v_error, eps, eps_at, u), summation)
     root = denominator(batch.var, eps, eps_at)
-    layer = Layer.of(arithmetic, batch, float64(dy), float64(gamma), float64(beta), root)
+    layer = LayerQuantities.of(arithmetic, batch, float64(dy), float64(gamma), float64(beta), root)
     return layer, batch, m_error, v_error
 
 
@@ -169,7 +169,7 @@ def batch_of(x: NDArray[Any]) -> Batch:
 def layer_of_statistics(
     x: NDArray[Any], dy: NDArray[Any], gamma: ArrayLike, beta: ArrayLike, eps: float, precision: Precision,
     eps_at: str, moving: tuple[ArrayLike, ArrayLike], moving_bounds: tuple[ArrayLike, ArrayLike], summation: str,
-) -> Layer:  # fmt: skip
+) -> LayerQuantities:  # fmt: skip
     """What prediction computes with, by the moving (mean, variance) (C,), which are off by their bounds at most."""
     channels, u, flush = x.shape[1], precision.work, precision.flush
     m, v, m_error, v_error = (np.broadcast_to(float64(a), (channels,)) for a in (*moving, *moving_bounds))
@@ -181,7 +181,9 @@ def layer_of_statistics(
         scale_error(v, v_error + _read_as_zero(v, flush), eps, eps_at, u),
         summation,
     )
-    return Layer.of(arithmetic, batch, float64(dy), float64(gamma), float64(beta), denominator(v, eps, eps_at))
+    return LayerQuantities.of(
+        arithmetic, batch, float64(dy), float64(gamma), float64(beta), denominator(v, eps, eps_at)
+    )
 
 
 # --- from quantities to bounds ---

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from reference.layer_formulas import Layer, size_of
+from reference.layer_formulas import LayerQuantities, size_of
 from reference.quantity import Array, Quantity
 from reference.statistics_error import growth
 
@@ -27,7 +27,7 @@ GRADUAL = 32.0
 class Lost:
     """By observable, in units of the observable: what is to be added to the bounds of a layer's formulas."""
 
-    layer: Layer
+    layer: LayerQuantities
 
     @property
     def in_y(self) -> Array:

@@ -16,12 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from reference.error_bounds import Array, Bounds, Precision, float64, layer_of_statistics, quietly, stored
 from reference.flushed_products import Lost, at_least_one
-from reference.layer_formulas import Layer, divided
+from reference.layer_formulas import LayerQuantities, divided
 from reference.quantity import Quantity, added
 
 
 @dataclass(frozen=True)
-class Linear:
+class FoldedInto:
     """What a batch norm is folded into, for each of its channels: weights (K, C), the products of an output; bias (C,).
 
     All in float64 or wider.
@@ -32,7 +32,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Parameters:
+class FoldParameters:
     """Of the batch norm: all (C,). The moving statistics may be off by what is given after them."""
 
     gamma: ArrayLike
@@ -46,10 +46,12 @@ class Parameters:
 
 
 @quietly
-def folded_bounds(x: NDArray[np.floating], dy: NDArray[np.floating], of: Parameters, precision: Precision) -> Bounds:
+def folded_bounds(
+    x: NDArray[np.floating], dy: NDArray[np.floating], of: FoldParameters, precision: Precision
+) -> Bounds:
     """Folded into a convolution or product that does nothing, weight 1 and bias 0: x, dy (n, C) -> y, dx (n, C)."""
     channels = x.shape[1]
-    identity = Linear(np.ones((1, channels)), np.zeros(channels))
+    identity = FoldedInto(np.ones((1, channels)), np.zeros(channels))
     fold = Fold(layer_of(x, dy, of, precision), identity)
     scale = fold.weight(0)
     layer = fold.layer
@@ -62,7 +64,7 @@ def folded_bounds(x: NDArray[np.floating], dy: NDArray[np.floating], of: Paramet
 
 
 @quietly
-def folded_output_bound(x: NDArray[np.floating], linear: Linear, of: Parameters, precision: Precision) -> Array:
+def folded_output_bound(x: NDArray[np.floating], linear: FoldedInto, of: FoldParameters, precision: Precision) -> Array:
     """Folded into sum_k x_k w_k + b, added in any order, the bias anywhere in it: of y (n, C).
 
     x: (n, K, C), or (n, K, 1) where all channels have the same inputs, as in a dense layer.
@@ -74,7 +76,9 @@ def folded_output_bound(x: NDArray[np.floating], linear: Linear, of: Parameters,
     return stored([fold.output(terms)], precision, fold.lost(float64(x)))
 
 
-def layer_of(z: NDArray[np.floating], dy: NDArray[np.floating], of: Parameters, precision: Precision) -> Layer:
+def layer_of(
+    z: NDArray[np.floating], dy: NDArray[np.floating], of: FoldParameters, precision: Precision
+) -> LayerQuantities:
     return layer_of_statistics(
         z, dy, of.gamma, of.beta, of.eps, precision, of.eps_at, (of.moving_mean, of.moving_var),
         (of.moving_mean_bound, of.moving_var_bound), "any",
@@ -82,7 +86,7 @@ def layer_of(z: NDArray[np.floating], dy: NDArray[np.floating], of: Parameters, 
 
 
 class Fold:
-    def __init__(self, layer: Layer, linear: Linear) -> None:
+    def __init__(self, layer: LayerQuantities, linear: FoldedInto) -> None:
         self.layer = layer
         exact = layer.r.arithmetic.exact
         self.weights = [exact(float64(weight)) for weight in linear.weight]

@@ -20,7 +20,7 @@ PRODUCTS = 11.0
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerQuantities:
     """The quantities that the formulas are made of: x, dy, d (n, C); gamma, beta, m, r (C,)."""
 
     x: Quantity
@@ -33,7 +33,9 @@ class Layer:
     """x - m, as it is computed."""
 
     @classmethod
-    def of(cls, arithmetic: Arithmetic, batch: Batch, dy: Array, gamma: Array, beta: Array, root: Array) -> Layer:
+    def of(
+        cls, arithmetic: Arithmetic, batch: Batch, dy: Array, gamma: Array, beta: Array, root: Array
+    ) -> LayerQuantities:
         exact = arithmetic.exact
         x, r = exact(batch.x), 1 / root
         m = Quantity(batch.mean, arithmetic, mean=np.ones_like(r))
@@ -118,7 +120,7 @@ def size_of(a: Quantity) -> Array:
     return np.abs(a.value) + a.radius
 
 
-def y_forms(layer: Layer) -> list[Quantity]:
+def y_forms(layer: LayerQuantities) -> list[Quantity]:
     """gamma (x r - m r) + beta, which no grouping of (x - m) r exceeds, and x scale + (beta - m scale).
 
     Where sums are not declared, also x scale and m scale that are made apart.
@@ -135,7 +137,7 @@ def as_one_error(scale: Quantity) -> Quantity:
     return Quantity(scale.value, scale.arithmetic, scale=scale.radius / p, rest=0.0 * scale.value)
 
 
-def y_of_products_apart(layer: Layer) -> list[Quantity]:
+def y_of_products_apart(layer: LayerQuantities) -> list[Quantity]:
     """x (gamma r) and m (gamma r), each product grouped in a way of its own, and beta: their roundings do not cancel.
 
     Ioffe and Szegedy 2015, algorithm 2, line 11, read literally: (gamma/std) x + (beta - gamma m/std).
@@ -145,7 +147,7 @@ def y_of_products_apart(layer: Layer) -> list[Quantity]:
     return [of_x + (layer.beta - of_m), (of_x + layer.beta) - of_m, (of_x - of_m) + layer.beta]
 
 
-def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
+def dx_forms(layer: LayerQuantities, per_std: Quantity | None) -> list[Quantity]:
     """The closed form of Ioffe and Szegedy 2015, section 3, grouped anyhow; and reverse mode through mean and var.
 
     per_std: the factor of the third term where eps is outside the root; see `slope_of_root`.
@@ -155,7 +157,7 @@ def dx_forms(layer: Layer, per_std: Quantity | None) -> list[Quantity]:
     return [closed(layer, n, per_std), reverse_mode(layer, n, per_std)]
 
 
-def dx_of_declared_sums(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
+def dx_of_declared_sums(layer: LayerQuantities, n: int, per_std: Quantity | None) -> Quantity:
     """The closed form with scale and mean(dy xh) made once for a channel, its three terms added in any order.
 
     Also (gamma r/n) (n dy - sum(dy) - ...), and a dy + b x + c, where what is added to b x rounds it once more.
@@ -172,7 +174,7 @@ def dx_of_declared_sums(layer: Layer, n: int, per_std: Quantity | None) -> Quant
     return ((of_dy - mean) - third).or_worse((of_dy - third) - mean).or_worse(of_dy - (mean + third))
 
 
-def dx_of_products_apart(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
+def dx_of_products_apart(layer: LayerQuantities, n: int, per_std: Quantity | None) -> Quantity:
     """The closed form multiplied out, a term for x and another for m, each product grouped in a way of its own.
 
     Nothing rounds less where scale and mean(dy xh) are made anew for each product:
@@ -191,7 +193,7 @@ def dx_of_products_apart(layer: Layer, n: int, per_std: Quantity | None) -> Quan
     return added(of_dy, -mean, -third)
 
 
-def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
+def reverse_mode(layer: LayerQuantities, n: int, per_std: Quantity | None) -> Quantity:
     """dx by way of dr, dv and dm, as autodiff does it.
 
     For y = gamma (x - m) r + beta or x scale + shift; and for y = gamma (x - m)/std + beta, which divides each value,
@@ -207,7 +209,7 @@ def reverse_mode(layer: Layer, n: int, per_std: Quantity | None) -> Quantity:
 
 
 def through_statistics(
-    layer: Layer, dv: Quantity, through_x: Quantity, n: int, per_std: Quantity | None
+    layer: LayerQuantities, dv: Quantity, through_x: Quantity, n: int, per_std: Quantity | None
 ) -> Quantity:  # fmt: skip
     """dx from the gradient of the variance and from what comes through x - m alone. ERROR_BOUNDS.md, section 9."""
     if per_std is not None:
@@ -229,7 +231,7 @@ def in_any_order(a: Quantity, half: Quantity, b: Quantity) -> Quantity:
     return worst
 
 
-def slope_of_root(layer: Layer, v: Array, v_error: Array, eps: float) -> tuple[Quantity, NDArray[np.bool_]]:
+def slope_of_root(layer: LayerQuantities, v: Array, v_error: Array, eps: float) -> tuple[Quantity, NDArray[np.bool_]]:
     """(sqrt(v) + eps)/sqrt(v): with eps outside the root, dr/dv = -r^2/(2 sqrt(v)) and not -r^3/2.
 
     Second, where it has a bound at all: not where the variance may be 0. ERROR_BOUNDS.md, section 9.

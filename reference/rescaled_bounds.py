@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from reference.error_bounds import Array, Bounds, Precision, batch_of, float64, quietly, stored
 from reference.flushed_products import Lost, at_least_one
-from reference.fold_bounds import Parameters, layer_of
-from reference.layer_formulas import Layer, dx_forms, size_of, slope_of_root, y_forms
+from reference.fold_bounds import FoldParameters, layer_of
+from reference.layer_formulas import LayerQuantities, dx_forms, size_of, slope_of_root, y_forms
 from reference.quantity import Arithmetic, Quantity
 from reference.statistics_error import Batch, denominator, less_the_mean, scale_error, statistics_errors
 
@@ -26,7 +26,7 @@ ROUNDINGS = 3.0
 
 @quietly
 def rescaled_train_bounds(
-    x: NDArray[np.floating], dy: NDArray[np.floating], of: Parameters, precision: Precision
+    x: NDArray[np.floating], dy: NDArray[np.floating], of: FoldParameters, precision: Precision
 ) -> Bounds:
     """Of one training step, as `train_bounds`, x and dy (n, C) in extended precision. Of sums in any order."""
     rescaling = Rescaling(layer_of(x, dy, of, precision), of)
@@ -38,7 +38,7 @@ def rescaled_train_bounds(
     scale_off = scale_error(batch.var, v_error, of.eps, of.eps_at, precision.work)
     arithmetic = Arithmetic(precision.work, precision.flush, m_error, scale_off)
     root = denominator(batch.var, of.eps, of.eps_at)
-    layer = Layer.of(arithmetic, batch, float64(dy), float64(of.gamma), float64(of.beta), root)
+    layer = LayerQuantities.of(arithmetic, batch, float64(dy), float64(of.gamma), float64(of.beta), root)
     layer = with_input_off(layer, batch, off)
     inside = of.eps_at == "inside_sqrt"
     per_std, bounded = (None, True) if inside else slope_of_root(layer, batch.var, v_error, of.eps)
@@ -49,7 +49,7 @@ def rescaled_train_bounds(
 
 @quietly
 def rescaled_eval_bounds(
-    x: NDArray[np.floating], dy: NDArray[np.floating], of: Parameters, precision: Precision
+    x: NDArray[np.floating], dy: NDArray[np.floating], of: FoldParameters, precision: Precision
 ) -> Bounds:
     """In prediction, as `eval_bounds`."""
     plain = layer_of(x, dy, of, precision)
@@ -64,8 +64,8 @@ def rescaled_eval_bounds(
 class Rescaling:
     """By s = gamma/sqrt(moving_var + eps) and back; `layer` is the one that predicts."""
 
-    layer: Layer
-    of: Parameters
+    layer: LayerQuantities
+    of: FoldParameters
 
     @property
     def s(self) -> tuple[Array, Array]:
@@ -86,7 +86,7 @@ class Rescaling:
         unit = self.layer.r.arithmetic.unit
         return ROUNDINGS * unit * (1 + ROUNDINGS * unit) * a
 
-    def bounds(self, layer: Layer, dx: list[Quantity], lost: Array, precision: Precision) -> Bounds:
+    def bounds(self, layer: LayerQuantities, dx: list[Quantity], lost: Array, precision: Precision) -> Bounds:
         """layer: whose input is off. dx, lost: by whichever formulas, and what others lose to underflow."""
         own = stored(dx, replace(precision, io=precision.work), lost)
         gradient = np.abs(dx[0].value) + own
@@ -104,7 +104,7 @@ class Rescaling:
         lost = self.layer.r.arithmetic.flush * (self.s[1] + 3)
         return np.where((gradient > 0) & (self.layer.gamma.value != 0), self.twice_rounded(gradient) + lost, 0.0)
 
-    def gradients_of_s(self, layer: Layer, gradient: Array, dgamma: Array) -> Array:
+    def gradients_of_s(self, layer: LayerQuantities, gradient: Array, dgamma: Array) -> Array:
         """(C,): what they add to dgamma's bound: (sum((dx/s) x) - sum(dx (x'/s)))/sqrt(moving_var + eps)."""
         arithmetic, size = layer.r.arithmetic, size_of(layer.x)
         unit, flush = arithmetic.unit, arithmetic.flush
@@ -145,12 +145,12 @@ def root_mean_square(off: Array) -> Array:
     return float64(np.sqrt(np.mean(off**2, axis=0)))
 
 
-def with_input_off(layer: Layer, batch: Batch, off: Array) -> Layer:
+def with_input_off(layer: LayerQuantities, batch: Batch, off: Array) -> LayerQuantities:
     arithmetic = layer.r.arithmetic
     x = Quantity(layer.x.value, arithmetic, rest=layer.x.rest + off)
     return replace(layer, x=x, d=less_the_mean(batch, arithmetic, x.rest))
 
 
-def sizes_of(layer: Layer) -> Layer:
+def sizes_of(layer: LayerQuantities) -> LayerQuantities:
     """For `Lost`, which asks for the sizes of factors: x by the greatest that it may be."""
     return replace(layer, x=layer.r.arithmetic.exact(size_of(layer.x)))

@@ -27,7 +27,7 @@ from reference.error_bounds import (
     quietly,
     stored,
 )
-from reference.layer_formulas import Layer, size_of, slope_of_root
+from reference.layer_formulas import LayerQuantities, size_of, slope_of_root
 from reference.quantity import Array, Quantity, added
 from reference.underflow_error import Underflow
 
@@ -42,7 +42,7 @@ ROUNDINGS_APART = 8.0
 
 
 @dataclass(frozen=True)
-class Directions:
+class DirectionRows:
     """Along which a derivative is taken: tangents, or (ddx, ddgamma, ddbeta). rows (n, C), in extended precision; the
     rest (C,)."""
 
@@ -69,7 +69,7 @@ class Point:
 @quietly
 def train_derivative_bounds(
     point: Point,
-    directions: Directions,
+    directions: DirectionRows,
     precision: Precision,
     extra_var_error: ArrayLike = 0.0,
     summation: str = "any",
@@ -102,7 +102,7 @@ def train_derivative_bounds(
 @quietly
 def eval_derivative_bounds(
     point: Point,
-    directions: Directions,
+    directions: DirectionRows,
     moving: tuple[ArrayLike, ArrayLike],
     moving_bounds: tuple[ArrayLike, ArrayLike],
     precision: Precision,
@@ -126,7 +126,7 @@ def eval_derivative_bounds(
     }
 
 
-def _slope(layer: Layer, var: Array, v_error: Array, point: Point) -> tuple[Quantity | None, Any]:
+def _slope(layer: LayerQuantities, var: Array, v_error: Array, point: Point) -> tuple[Quantity | None, Any]:
     if point.eps_at == "inside_sqrt":
         return None, True
     return slope_of_root(layer, var, v_error, point.eps)
@@ -136,7 +136,7 @@ def _if_bounded(bounded: Any, bound: Array) -> Array:
     return np.where(bounded, bound, np.inf)
 
 
-def _exact_directions(layer: Layer, directions: Directions) -> tuple[Quantity, Quantity, Quantity]:
+def _exact_directions(layer: LayerQuantities, directions: DirectionRows) -> tuple[Quantity, Quantity, Quantity]:
     exact = layer.r.arithmetic.exact
     return exact(float64(directions.rows)), exact(float64(directions.gamma)), exact(float64(directions.beta))
 
@@ -144,7 +144,7 @@ def _exact_directions(layer: Layer, directions: Directions) -> tuple[Quantity, Q
 class Forms:
     """The forms of each observable. slope: f, where eps is outside the root; None for 1."""
 
-    def __init__(self, layer: Layer, directions: Directions, slope: Quantity | None) -> None:
+    def __init__(self, layer: LayerQuantities, directions: DirectionRows, slope: Quantity | None) -> None:
         self.layer = layer
         self.n = len(layer.x.value)
         self.a, self.ddgamma, self.ddbeta = _exact_directions(layer, directions)
@@ -200,7 +200,7 @@ class Forms:
         """mean(dy xh), and with g' in place of dy."""
         return self._projected(self.layer.dy, self.layer), self._projected(self.centred_g)
 
-    def _projected(self, rows: Quantity, layer: Layer | None = None) -> Quantity:
+    def _projected(self, rows: Quantity, layer: LayerQuantities | None = None) -> Quantity:
         """mean(rows xh), whose terms take more roundings than with all powers of the scale inside the sum.
 
         layer: one whose dy are these rows, where x and the mean may be multiplied by them apart, as in its dgamma.
@@ -309,7 +309,7 @@ class Forms:
         return self._less_its_mean(terms)
 
 
-def by_shift(layer: Layer) -> Quantity:
+def by_shift(layer: LayerQuantities) -> Quantity:
     """x s - m s over s, where a derivative of x scale + shift adds other terms to each of the two first."""
     d, x, m = layer.d_regrouped, layer.x, layer.m
     arithmetic = d.arithmetic
@@ -317,7 +317,7 @@ def by_shift(layer: Layer) -> Quantity:
     return Quantity(d.value, arithmetic, d.mean, d.scale, d.rest * (1 + 8 * arithmetic.unit) + once_more)
 
 
-def x_and_m_apart(layer: Layer) -> Quantity:
+def x_and_m_apart(layer: LayerQuantities) -> Quantity:
     """The same where s may be made anew for each, as in a derivative of (gamma/std) x + (beta - gamma m/std).
 
     A layer that declares its sums makes it once.

@@ -13,7 +13,7 @@ from reference.second_derivatives import TwiceDifferentiable
 Values = dict[str, np.ndarray]
 
 
-class Layer(BatchNormWithOptions, TwiceDifferentiable):
+class ReferenceLayer(BatchNormWithOptions, TwiceDifferentiable):
     """The reference with all that it has."""
 
 
@@ -30,7 +30,7 @@ class NumpyBatchNorm:
 
     def __init__(self, setup: Any) -> None:
         dtype = np.float64 if setup.dtype == "float64" else np.float32
-        layer = Layer(setup.num_features, setup.eps, setup.momentum, D2L, dtype)
+        layer = ReferenceLayer(setup.num_features, setup.eps, setup.momentum, D2L, dtype)
         layer.keeps_statistics = setup.moving_mean is not None
         layer.cumulative = getattr(setup, "cumulative", False)
         arrays = {"gamma": setup.gamma, "beta": setup.beta}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from reference.error_bounds import float64
-from reference.layer_formulas import Layer
+from reference.layer_formulas import LayerQuantities
 from reference.quantity import Array, Quantity
 from reference.statistics_error import growth
 
@@ -24,7 +24,7 @@ class Underflow:
     Such a product loses the smallest normal number at most, and that times the factors that are still to come.
     """
 
-    def __init__(self, layer: Layer, a: ArrayLike, b: ArrayLike, f: Quantity | None = None) -> None:
+    def __init__(self, layer: LayerQuantities, a: ArrayLike, b: ArrayLike, f: Quantity | None = None) -> None:
         """a (n, C), b (C,): the directions of x and gamma. f: that of second_derivatives.py, in training alone."""
         arithmetic, n = layer.r.arithmetic, len(layer.x.value)
         self.of_batch, self.n = f is not None, float(n)

@@ -29,7 +29,7 @@ class CaseText:
 
 
 @dataclass(frozen=True)
-class Script:
+class StandaloneScript:
     """Shows a failure without bnproof."""
 
     text: str
@@ -42,14 +42,14 @@ class Script:
         return bool(self.arrays) or len(self.text) > LONGEST
 
 
-def no_script(_: ComparisonRecord, _arrays_file: str) -> Script | None:
+def no_script(_: ComparisonRecord, _arrays_file: str) -> StandaloneScript | None:
     return None
 
 
 @dataclass(frozen=True)
 class Companion:
     cases: dict[str, CaseText] = field(default_factory=dict)
-    script: Callable[[ComparisonRecord, str], Script | None] = no_script
+    script: Callable[[ComparisonRecord, str], StandaloneScript | None] = no_script
     """(a failure, what its .npz would be called) -> the script; None where none can be made."""
 
 

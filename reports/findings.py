@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from harness.record.kinds import FAULTS, ComparisonRecord, Finding, Note, TargetRecord, TargetVerdict, Verdict
 from harness.record.read import Records
 from reports.agreement import COLUMNS, DTYPES, WHOLE, column_of, in_order, own_first, size
-from reports.companion import Companion, Script
+from reports.companion import Companion, StandaloneScript
 from reports.formats import anchor
 
 LONGEST_NAME = 120
@@ -20,7 +20,7 @@ SCRIPTS = "scripts"
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailingCase:
     """A case in which a target is at fault."""
 
     case: str
@@ -32,7 +32,7 @@ class Failure:
     message: str | None
     worst: ComparisonRecord
     """The comparison with the largest error/bound."""
-    script: Script | None = None
+    script: StandaloneScript | None = None
     """Shows it without bnproof."""
     shown_in: str = ""
     """Where this case has no script of its own: one whose script shows a mistake of the target, this case's if any."""
@@ -47,7 +47,7 @@ class TargetFindings:
     error: str | None
     diagnosis: tuple[Finding, ...]
     notes: tuple[Note, ...]
-    failures: list[Failure]
+    failures: list[FailingCase]
     noted: list[str]
     """The policy cases in which it does otherwise than the oracle."""
     known: list[str]
@@ -85,14 +85,14 @@ def findings(records: Records, companion: Companion | None = None) -> list[Targe
     return [row for row in rows if not row.is_empty]
 
 
-def failures(comparisons: Sequence[ComparisonRecord]) -> list[Failure]:
+def failures(comparisons: Sequence[ComparisonRecord]) -> list[FailingCase]:
     """Where a target is at fault, a row a case, the worst first."""
     by_case: dict[str, list[ComparisonRecord]] = defaultdict(list)
     for comparison in comparisons:
         if comparison.counts_against:
             by_case[comparison.case].append(comparison)
     rows = [
-        Failure(
+        FailingCase(
             case,
             in_order(map(column_of, failing), (*COLUMNS, WHOLE)),
             in_order((comparison.dtype for comparison in failing), DTYPES),
@@ -106,7 +106,7 @@ def failures(comparisons: Sequence[ComparisonRecord]) -> list[Failure]:
     return sorted(rows, key=lambda row: -size(row.ratio))
 
 
-def with_scripts(target: TargetRecord, rows: Sequence[Failure], companion: Companion) -> list[Failure]:
+def with_scripts(target: TargetRecord, rows: Sequence[FailingCase], companion: Companion) -> list[FailingCase]:
     """Each with its script, or with another case that has one."""
     rows = [
         replace(row, script=companion.script(row.worst, f"{script_name(target.target, row.case)}.npz")) for row in rows

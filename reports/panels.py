@@ -36,7 +36,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Range:
+class CorrectRange:
     """The range of a correct run, as an upright bar at its epoch."""
 
     x: float
@@ -56,7 +56,7 @@ class Panel:
     """The trainings of the other implementations."""
     missing: int
     """How many values are not finite, and so not drawn."""
-    range: Range | None
+    range: CorrectRange | None
     published: Point
     published_text: str
     published_label: Point
@@ -118,7 +118,7 @@ def _panel(
         behind=tuple(series(run) for run in runs if run.implementation != name),
         missing=sum(not math.isfinite(value) for run in own for value in measured(run, measure)),
         range=limits
-        and Range(across(LAST_EPOCH), up(limits[1]), up(limits[0]), f"{limits[0]} to {limits[1]}"),
+        and CorrectRange(across(LAST_EPOCH), up(limits[1]), up(limits[0]), f"{limits[0]} to {limits[1]}"),
         published=place,
         published_text=str(value_published),
         published_label=clear_of([line for each in drawn for line in each.lines], place, frame),

@@ -19,6 +19,7 @@ import pytest
 
 from harness.targets import compilation_cache
 
+gc.disable()  # until all is imported, which stays
 gc.set_threshold(10_000)  # the default looks at everything that is kept for the next test again and again
 os.environ.update(compilation_cache.environment())
 os.environ.setdefault("BNPROOF_EXPECTED", "keep")  # the workers of a run share what is expected
@@ -66,6 +67,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         sizes = Counter(group_of(item.nodeid) for item in items)
         items.sort(key=lambda item: (not item.nodeid.startswith(FEW_AND_LONG), -sizes[group_of(item.nodeid)]))
+
+
+def pytest_collection_finish() -> None:
+    """The million objects that the imports and the tests themselves are need not be looked through for garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 def group_of(nodeid: str) -> str:

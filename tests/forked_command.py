@@ -10,6 +10,8 @@ forked: it has threads.) test_robustness.py and test_installed.py start the comm
 from __future__ import annotations
 
 import atexit
+import contextlib
+import gc
 import importlib
 import json
 import os
@@ -26,12 +28,23 @@ ROOT = Path(__file__).parents[1]
 COMMAND, PYTEST = "harness.cli", "pytest"
 FRAMEWORKS = ("torch", "flax")
 IMPORTED = {
-    COMMAND: ("harness.cli.app", "harness.cli.show", "harness.api", "harness.check", "harness.record.checked"),
+    COMMAND: (
+        "harness.cli.app",
+        "harness.cli.show",
+        "harness.api",
+        "harness.check",
+        "harness.record.checked",
+        "harness.cli.check_jobs",
+        "harness.cli.verdicts",
+        "harness.diagnose.diagnose",
+    ),
     PYTEST: ("pytest", "_pytest.junitxml", "_pytest.pastebin", "harness.pytest_reports", "harness.pytest_options"),
     "torch": ("torch", "torch._dynamo"),
     "flax": ("flax.linen", "flax.nnx"),
 }
 """What is imported before, by what is run. Not test files and conftest.py, which pytest rewrites as it imports them."""
+WHERE_THERE = ("typer._adapters", "pydantic._internal._generate_schema")
+"""What newer releases of Typer import once they read an option: a tenth of a second."""
 SECONDS = 120
 """A command that takes longer is ended."""
 
@@ -115,6 +128,10 @@ def _become(module: str, request: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in IMPORTED[sys.argv[1]]:
         importlib.import_module(name)
+    for name in WHERE_THERE if sys.argv[1] == COMMAND else ():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()  # else each of the processes looks through all of it for garbage, when it ends at the latest
     request = _serve()
     if request:
         _become(sys.argv[1], request)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from reference.error_bounds import PRECISIONS, Bounds, eval_bounds, moving_bound, precision_of, train_bounds
-from reference.second_derivative_bounds import Directions, Point, eval_derivative_bounds, train_derivative_bounds
+from reference.second_derivative_bounds import DirectionRows, Point, eval_derivative_bounds, train_derivative_bounds
 from reference.summation_error import SUMMATIONS
 from tests.pinned import assert_same, line
 
@@ -45,7 +45,7 @@ def bounds_of(n: int, dtype: str, eps_at: str, summation: str) -> Iterator[tuple
     yield "eval", eval_bounds(x, dy, GAMMA, BETA, *MOVING, EPS, precision, *OF_MOVING, eps_at, summation)
     if dtype == "float64" or (dtype != "float32" and summation != "any"):
         return
-    point, directions = Point(x, dy, GAMMA, BETA, EPS, eps_at), Directions(along, BETA, GAMMA)
+    point, directions = Point(x, dy, GAMMA, BETA, EPS, eps_at), DirectionRows(along, BETA, GAMMA)
     if dtype == "float32":
         yield "train, worse", train_bounds(x, dy, GAMMA, BETA, EPS, precision, eps_at, np.full(5, 1e-4), summation)
     if n > 1 and (summation, eps_at) != ("wide", "inside_sqrt"):

@@ -9,7 +9,7 @@ import pytest
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
 from harness.cli.every_library import MatrixOptions, make
-from harness.cli.library_jobs import LibraryJob, NotInstalled, judge_library
+from harness.cli.library_jobs import LibraryJob, NoEnvironment, judge_library
 from harness.cli.verdicts import as_json
 from harness.errors import UsageError
 from harness.targets.built_in import BUILT_IN, built_in, computing_on
@@ -116,7 +116,7 @@ def test_the_matrix_on_a_gpu_leaves_out_what_computes_on_the_cpu_alone() -> None
 def test_the_matrix_lists_what_computes_on_a_gpu_alone_with_its_reason() -> None:
     job = LibraryJob("torch-triton", "quick", 0, only_here=True)
     judged = judge_library(job, lambda *_: None)
-    assert judged == NotInstalled("torch-triton", "it computes on cuda alone: torch-triton@cuda")
+    assert judged == NoEnvironment("torch-triton", "it computes on cuda alone: torch-triton@cuda")
 
 
 def test_the_matrix_refuses_a_name_on_a_device_that_it_does_not_know(tmp_path: Path) -> None:

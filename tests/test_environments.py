@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from harness.cli.app import app
 from harness.environments import environments, package_index
 from harness.environments.disk_use import disk_use
-from harness.environments.environments import Environment, made, make
+from harness.environments.environments import VirtualEnvironment, made, make
 from harness.environments.interpreters import available
 from harness.environments.package_index import Release, releases_in, select, suits
 from harness.environments.requirements import NotInstallableError, Requirements, running_version
@@ -52,7 +52,7 @@ def an_environment(folder, requirements=Requirements()):  # noqa: B008 - it is f
     """As if it had been made: the record alone."""
     place = folder / requirements.key
     place.mkdir(parents=True)
-    environment = Environment(place, requirements, {"pip": "26.0"}, "2026-01-02T03:04:05+00:00", 1.5)
+    environment = VirtualEnvironment(place, requirements, {"pip": "26.0"}, "2026-01-02T03:04:05+00:00", 1.5)
     environments._write(environment)
     return environment
 

@@ -10,7 +10,7 @@ import pytest
 
 from reference import layer_formulas, second_derivative_bounds
 from reference.error_bounds import moving_bound, precision_of
-from reference.layer_formulas import Layer
+from reference.layer_formulas import LayerQuantities
 from tests.experiments.every_rounding import (
     ATTACKED,
     ROOTS,
@@ -24,7 +24,7 @@ from tests.experiments.every_rounding import (
 from tests.experiments.evolve.directed import Directed
 from tests.experiments.evolve.evaluate import Population, Setting, computed, exact_step
 from tests.experiments.tightness import ordinary
-from tests.targets.honest import gradients, second, statistics
+from tests.targets.honest import gradients, second, second_formulas, second_ways, statistics
 from tests.targets.honest.declared import DECLARED
 from tests.targets.honest.every_rounding import BY_ROOT, UNIT, Roundings, in_pairs, in_turn, in_twice_the_digits
 
@@ -75,7 +75,7 @@ CANCELS = Population(
 EPS_OF_A_THOUSANDTH = Setting(1e-3, INSIDE, 0.9, unbiased=False)
 
 
-def closed_form_in_one_grouping(layer: Layer, n: int, per_std: Any) -> Any:
+def closed_form_in_one_grouping(layer: LayerQuantities, n: int, per_std: Any) -> Any:
     c, scale = layer.dgamma.over(n), layer.gamma * layer.r
     c = c if per_std is None else c * per_std
     return scale * layer.dy - scale * layer.sum_dy.over(n) - layer.d_regrouped * layer.r * (scale * c)
@@ -111,7 +111,7 @@ def test_n_dy_and_a_division_by_n_of_declared_sums(monkeypatch):
     assert ratio() > 1.03  # reverse mode's bound has nearly as much
 
 
-def without_halves(layer: Layer, dv: Any, through_x: Any, n: int, per_std: Any) -> Any:
+def without_halves(layer: LayerQuantities, dv: Any, through_x: Any, n: int, per_std: Any) -> Any:
     """What comes through the variance as one term."""
     through_v = layer.d * (dv if per_std is None else dv * per_std).over(n).times(2.0)
     both = through_x + through_v
@@ -154,7 +154,7 @@ FAR_FROM_ZERO_AND_NARROW = {
 
 
 def greatest_ratio(
-    channel: dict[str, Any], observable: str, way: second.Way, summation: str = "any", of_batch: Any = WEIGHTED
+    channel: dict[str, Any], observable: str, way: second_ways.Way, summation: str = "any", of_batch: Any = WEIGHTED
 ) -> float:
     directed = Directed(**{name: np.float32(a)[..., None] for name, a in channel.items()})
     setting, roots = Setting(1e-5, INSIDE, 0.1, True), ROOTS["reciprocal root"]
@@ -162,20 +162,20 @@ def greatest_ratio(
     return float(ratios[observable].max())
 
 
-@pytest.mark.parametrize("forward", [second.by_quotients_apart, second.by_quotients_of_rows])
+@pytest.mark.parametrize("forward", [second_formulas.by_quotients_apart, second_formulas.by_quotients_of_rows])
 def test_second_derivatives_of_quotients_apart(monkeypatch, forward):
     """x/std and mean/std round apart in y, and in what is derived from it."""
-    assert greatest_ratio(FAR_FROM_ZERO, "dgamma2", second.reverse_over_forward(forward)) <= 1
-    projection = Layer.projection
-    monkeypatch.setattr(Layer, "projection", lambda layer, _: projection(layer, 3.0))
-    assert greatest_ratio(FAR_FROM_ZERO, "dgamma2", second.reverse_over_forward(forward)) > 1.1
+    assert greatest_ratio(FAR_FROM_ZERO, "dgamma2", second_ways.reverse_over_forward(forward)) <= 1
+    projection = LayerQuantities.projection
+    monkeypatch.setattr(LayerQuantities, "projection", lambda layer, _: projection(layer, 3.0))
+    assert greatest_ratio(FAR_FROM_ZERO, "dgamma2", second_ways.reverse_over_forward(forward)) > 1.1
 
 
 def test_forward_mode_of_quotients_apart(monkeypatch):
-    way = second.reverse_over_forward(second.by_quotients_apart)
+    way = second_ways.reverse_over_forward(second_formulas.by_quotients_apart)
     assert greatest_ratio(FAR_FROM_ZERO_AND_NARROW, "ty", way) <= 1
-    projection = Layer.projection
-    monkeypatch.setattr(Layer, "projection", lambda layer, _: projection(layer, 3.0))
+    projection = LayerQuantities.projection
+    monkeypatch.setattr(LayerQuantities, "projection", lambda layer, _: projection(layer, 3.0))
     monkeypatch.setattr(second_derivative_bounds, "x_and_m_apart", second_derivative_bounds.by_shift)
     assert greatest_ratio(FAR_FROM_ZERO_AND_NARROW, "ty", way) > 1
 
@@ -192,12 +192,12 @@ FAR_AND_WIDE = {
 def test_scale_and_shift_of_declared_sums_in_forward_over_forward(monkeypatch):
     """x s'' is added to two things before it meets m s''."""
     of = (
-        second.forward_over_forward(second.by_scale_and_shift),
+        second_ways.forward_over_forward(second_formulas.by_scale_and_shift),
         "pairwise_in_order",
         statistics.two_pass_reciprocal_count,
     )
     assert 0.5 < greatest_ratio(FAR_AND_WIDE, "dx2", *of) <= 1
-    monkeypatch.setattr(Layer, "difference_of_sums", lambda layer, _: layer.d_regrouped)
+    monkeypatch.setattr(LayerQuantities, "difference_of_sums", lambda layer, _: layer.d_regrouped)
     assert greatest_ratio(FAR_AND_WIDE, "dx2", *of) > 1.3
 
 
@@ -213,7 +213,7 @@ NEAR = {
 
 def test_quotients_apart_in_forward_over_forward_are_not_covered():
     """As ERROR_BOUNDS.md says: s'' is made anew for x and for m, each time of a dozen roundings."""
-    way = second.forward_over_forward(second.by_quotients_apart)
+    way = second_ways.forward_over_forward(second_formulas.by_quotients_apart)
     assert greatest_ratio(NEAR, "dx2", way, of_batch=statistics.two_pass_reciprocal_count) > 1.1
 
 

@@ -11,7 +11,7 @@ from reference import batch_norm as numpy_batch_norm
 from reference import fold as numpy_fold
 from reference.conventions import D2L, PRESETS
 from reference.error_bounds import precision_of
-from reference.fold_bounds import Linear, Parameters, folded_output_bound
+from reference.fold_bounds import FoldedInto, FoldParameters, folded_output_bound
 
 N, K, C = 16, 24, 40
 CONVENTIONS = {
@@ -85,8 +85,8 @@ def test_a_dense_layer_stays_within_the_bound_of_a_fold(framework, conventions):
     root = np.sqrt(wide["var"] + eps) if chosen.eps_at == "inside_sqrt" else np.sqrt(wide["var"]) + eps
     z = x.astype(np.longdouble) @ weight.astype(np.longdouble) + bias
     exact = wide["gamma"] * (z - wide["mean"]) / root + wide["beta"]
-    parameters = Parameters(*(wide[name] for name in ("gamma", "beta", "mean", "var")), eps, chosen.eps_at)
-    linear = Linear(weight.astype(np.float64), bias.astype(np.float64))
+    parameters = FoldParameters(*(wide[name] for name in ("gamma", "beta", "mean", "var")), eps, chosen.eps_at)
+    linear = FoldedInto(weight.astype(np.float64), bias.astype(np.float64))
     bound = folded_output_bound(x.astype(np.float64)[:, :, None], linear, parameters, precision_of("float32"))
     ratio = np.abs(y - exact) / bound
     assert 0.01 < ratio.max() <= 1

@@ -12,7 +12,7 @@ from harness.targets.wire.arrays import WireError
 from harness.targets.wire.reading import description_from
 from reference import layer_formulas
 from reference.error_bounds import eval_bounds, precision_of
-from reference.fold_bounds import Parameters, folded_bounds
+from reference.fold_bounds import FoldParameters, folded_bounds
 from tests.experiments.evolve.island import Plan, evolve
 from tests.in_process import checked
 from tests.targets.honest.folds import FOLDS
@@ -48,7 +48,7 @@ def test_a_fold_rounds_more_than_one_scale(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(layer_formulas, "y_of_products_apart", lambda _: [])  # which a fold is like
         of_one_scale = eval_bounds(*given, 1e-5, precision)["y"]
-    of_fold = folded_bounds(given[0], given[1], Parameters(*given[2:], 1e-5), precision)["y"]
+    of_fold = folded_bounds(given[0], given[1], FoldParameters(*given[2:], 1e-5), precision)["y"]
     x64, _, gamma64, beta64, mean64, var64 = given
     want = gamma64 * (x64 - mean64) / np.sqrt(var64 + 1e-5) + beta64
     fold = next(fold for fold in FOLDS if fold.name.startswith("as_torch"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reference.conventions import PRESETS
-from reference.under_test import Layer
+from reference.under_test import ReferenceLayer
 
 STEP = 1e-30
 """Of a complex step, whose square is lost: the derivative is exact to rounding."""
@@ -25,7 +25,7 @@ def tangent(x, gamma, eps, outside, tx, tgamma, tbeta):
 def test_the_second_derivative_along_dy_is_dx2(eps_at):
     rng = np.random.default_rng(0)
     conventions = replace(PRESETS["d2l"], eps_at=eps_at)
-    layer = Layer(3, 1e-2, 0.9, conventions, np.float64)
+    layer = ReferenceLayer(3, 1e-2, 0.9, conventions, np.float64)
     layer.gamma = rng.uniform(0.5, 2.0, 3)
     x, dy, ddx = (rng.normal(size=(7, 3)) for _ in range(3))
     ddgamma, ddbeta = rng.normal(size=3), rng.normal(size=3)

@@ -8,7 +8,7 @@ import pytest
 
 from harness.cli import over_releases
 from harness.cli.over_releases import HistoryOptions
-from harness.environments.environments import Environment
+from harness.environments.environments import VirtualEnvironment
 from harness.environments.package_index import Release
 from harness.environments.requirements import NotInstallableError, Requirements
 from harness.errors import UsageError
@@ -35,12 +35,12 @@ def library(monkeypatch):
         if "lib==1.1.0" in requirements.pip:
             raise NotInstallableError("no matching wheel")
         versions = {"numpy": "2.0", "lib": "1.0.0"}
-        return Environment(Path(sys.prefix), requirements, versions, "", 0.0)
+        return VirtualEnvironment(Path(sys.prefix), requirements, versions, "", 0.0)
 
     monkeypatch.setitem(LIBRARIES, "lib", Library(("numpy",), ("numpy",)))
     monkeypatch.setattr(over_releases, "releases", lambda _: RELEASES)
     monkeypatch.setattr(over_releases, "make_environment", make_environment)
-    monkeypatch.setattr(Environment, "python", property(lambda _: Path(sys.executable)))
+    monkeypatch.setattr(VirtualEnvironment, "python", property(lambda _: Path(sys.executable)))
     return asked
 
 

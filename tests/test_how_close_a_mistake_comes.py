@@ -8,7 +8,7 @@ import pytest
 
 from harness.cases.script import Step
 from harness.diagnose import tuning
-from harness.diagnose.misfit import Deviation, constant_channels, largest_finite, misfit
+from harness.diagnose.misfit import Misfit, constant_channels, largest_finite, misfit
 from harness.diagnose.replay import replayed
 from harness.diagnose.side_by_side import end_to_end
 from harness.diagnose.yardstick import bound_of, largest, law_channels, yardstick_of
@@ -23,7 +23,7 @@ MISTAKE, RAISING = known("dgamma_not_normalized"), known("wrong_axis", 1)
 
 def deviation(got, mistaken, want=X, dtype="float32", name="y", by_hand=CASE):
     made = played(("train", {name: (np.asarray(got), want)}), case=by_hand, dtype=dtype)
-    return Deviation(made, 0, name, made.observation.steps[0].values[name], np.asarray(mistaken, np.float64))
+    return Misfit(made, 0, name, made.observation.steps[0].values[name], np.asarray(mistaken, np.float64))
 
 
 @np.errstate(all="ignore")
@@ -84,11 +84,11 @@ def test_nothing_divided_by_nothing_is_open_in_a_constant_channel_alone():
     assert not constant_channels(Step("restore"), X).any()
     made = played(("train", {"y": (X, X)}), x=x)
     lost = np.where([[False, True]] * 3, np.nan, X)
-    assert Deviation(made, 0, "y", X, lost).same_or_open().tolist() == [[False, True]] * 3
-    assert not Deviation(played("train"), 0, "y", X, lost).same_or_open().any()
-    assert not Deviation(made, 0, "y", X, X).same_or_open().any()
+    assert Misfit(made, 0, "y", X, lost).same_or_open().tolist() == [[False, True]] * 3
+    assert not Misfit(played("train"), 0, "y", X, lost).same_or_open().any()
+    assert not Misfit(made, 0, "y", X, X).same_or_open().any()
     infinite = np.where([[False, True]] * 3, np.inf, X)
-    assert not Deviation(made, 0, "y", X, infinite).same_or_open().any()
+    assert not Misfit(made, 0, "y", X, infinite).same_or_open().any()
 
 
 def test_the_largest_number_of_each_type():
@@ -168,7 +168,7 @@ def test_side_by_side_leaves_to_whole_arrays_what_is_not_clear():
         with np.errstate(all="ignore"):
             for number, values in enumerate(replayed(layer, made, D2L)):
                 for name, got in made.observation.steps[number].values.items():
-                    in_one = Deviation(made, number, name, got, values[name]).in_tolerances()
+                    in_one = Misfit(made, number, name, got, values[name]).in_tolerances()
                     one_by_one = max(one_by_one, in_one)
         assert misfit(MISTAKE, made, D2L) == pytest.approx(one_by_one, rel=1e-9), share
 

@@ -84,6 +84,11 @@ def test_the_network_of_a_gpu_and_of_seeds_is_that_of_the_cpu(monkeypatch):
             np.testing.assert_allclose(value, theirs[name], rtol=0, atol=1e-12, err_msg=name)
 
 
+def test_the_network_of_a_gpu_leaves_the_choice_of_kernels_to_measurement():
+    assert training.network(random_weights(), "float32", "cuda").bn2.kernels is None
+    assert training.network(random_weights(), "float32", "cpu").bn2.kernels is False
+
+
 @pytest.mark.usefixtures("x64")
 def test_weights_round_trip():
     weights = random_weights()

@@ -27,7 +27,7 @@ from harness.errors import UsageError
 from harness.jobs import cluster
 from harness.jobs.engines import InTurn, Workers, open_engine, workers_of
 from harness.jobs.identity import identity
-from harness.jobs.job import Failure, Job, JobError, result_of
+from harness.jobs.job import Job, JobError, JobFailure, result_of
 from harness.jobs.processes import Processes
 from harness.train import idx_files
 from harness.train.fashion_mnist import load_sample, of_parts
@@ -91,7 +91,7 @@ def check_an_engine(engine):
     assert told[-1] == (5, "")
     assert any(text.startswith("number") and done % 1 for done, text in told)
     usage, fault = outcomes(engine, jobs.fail, range(2))
-    assert usage == Failure("number 0\ncannot be done", is_usage=True)
+    assert usage == JobFailure("number 0\ncannot be done", is_usage=True)
     assert fault.reason == "ValueError: number 1 cannot be done"
     assert "in fail" in fault.traceback
     shared = np.arange(3)
@@ -117,7 +117,7 @@ def test_jobs_without_end(processes):
 def test_a_killed_process_costs_a_retry(processes, tmp_path):
     assert outcomes(processes, jobs.die_once, [tmp_path / "a", tmp_path / "b", tmp_path / "a"]) == ["done"] * 3
     died, lived = outcomes(processes, jobs.die, [None]) + outcomes(processes, jobs.square, [3])
-    assert died == Failure("the process that did it died 4 times, the last time by SIGKILL")
+    assert died == JobFailure("the process that did it died 4 times, the last time by SIGKILL")
     assert lived == 9
 
 
@@ -176,9 +176,9 @@ def is_alive(pid):
 def test_a_result_that_cannot_be_done_without():
     assert result_of(3) == 3
     with pytest.raises(JobError, match="trace"):
-        result_of(Failure("x", "trace"))
+        result_of(JobFailure("x", "trace"))
     with pytest.raises(UsageError, match="x"):
-        result_of(Failure("x", is_usage=True))
+        result_of(JobFailure("x", is_usage=True))
 
 
 def test_cases_travel(tmp_path):
@@ -230,7 +230,9 @@ def test_a_job_that_costs_too_many_workers():
         def result(self):
             raise distributed.KilledWorker("job", SimpleNamespace(address="tcp://x:1"), 3)
 
-    assert cluster.outcome_of(Future()) == Failure("the process that did it died 4 times, the last time on tcp://x:1")
+    assert cluster.outcome_of(Future()) == JobFailure(
+        "the process that did it died 4 times, the last time on tcp://x:1"
+    )
 
 
 def trained(seeds, workers):
@@ -311,7 +313,7 @@ def test_a_cluster_that_loses_its_workers_or_its_scheduler(monkeypatch):
 
 
 def test_a_worker_that_joined_later_is_asked_as_well():
-    task = cluster.Task(0, Job(jobs.square, 2), "", replace(identity(), numpy="1.0"))
+    task = cluster.ClusterTask(0, Job(jobs.square, 2), "", replace(identity(), numpy="1.0"))
     failure = cluster.Performer(None)(pickle.dumps(task))
     assert "not of the same version: numpy" in failure.reason
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import sys
+import zlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -216,10 +218,46 @@ def test_files_that_vanish_meanwhile_do_not_stop_the_clearing(tmp_path, monkeypa
     assert len([*tmp_path.iterdir()]) == 1
 
 
-def test_quadruple_precision_is_computed_each_time(monkeypatch, tmp_path):
-    pytest.importorskip("numpy_quaddtype")
+@pytest.fixture
+def quadruple(monkeypatch):
+    """As where longdouble is no wider than float64."""
+    library = pytest.importorskip("numpy_quaddtype")
     monkeypatch.setattr(oracle, "LONGDOUBLE_IS_WIDER", False)
-    script = script_of("rank4", "float64")
-    for _ in range(2):
-        assert_same(kept_expected(script, TORCH, "any"), expect(script, TORCH, summation="any"))
-    assert [*(tmp_path / "bnproof" / "expected").iterdir()] == []
+    return library.QuadPrecDType()
+
+
+@pytest.mark.parametrize("case", ["rank4", "one_value", "nan_in_one_channel", "empty_batch", "double_two_values"])
+def test_quadruple_precision_is_read_as_it_was_computed(case, quadruple, monkeypatch):
+    script = script_of(case, "float64")
+    computed = expect(script, TORCH)
+    assert all(value.dtype == quadruple for step in computed for value in step.values.values())
+    assert_same(kept_expected(script, TORCH), computed)
+    monkeypatch.setattr(kept, "expect", None)
+    assert_same(kept_expected(script, TORCH), computed)
+
+
+def test_quadruple_precision_of_another_release_is_computed_anew(quadruple, monkeypatch):
+    script = script_of("rank2", "float64")
+    before = kept._key(script, TORCH, "any", {})
+    monkeypatch.setattr(sys.modules[quadruple.type.__module__], "__version__", "the next")
+    assert kept.arithmetic(quadruple).endswith("the next")
+    assert kept._key(script, TORCH, "any", {}) != before
+
+
+def test_quadruple_precision_that_was_not_written_where_it_must_stand_is_read_all_the_same(quadruple):
+    """Of an address that is no multiple of 16, numpy_quaddtype reads by ending its process."""
+    written = on_disk.written([Expected({"y": np.arange(3, dtype=np.float64).astype(quadruple)})])
+    head, blocks = written[4:].split(b"\n", 1)
+    head = head.replace(b"[3], [0], 0]", b"[3], [0], 8]")
+    content = head + b"\n" + bytes(8) + blocks
+    (step,) = on_disk.read(zlib.crc32(content).to_bytes(4, "big") + content)
+    assert (step.values["y"] == np.arange(3)).all()
+
+
+@pytest.mark.usefixtures("quadruple")
+def test_quadruple_precision_is_not_read_where_it_is_not_in_use(monkeypatch):
+    content = on_disk.written(expect(script_of("rank2", "float64"), TORCH))
+    assert on_disk.read(content)
+    monkeypatch.delitem(sys.modules, "numpy_quaddtype")
+    with pytest.raises(ValueError, match="its arrays are no QuadPrec"):
+        on_disk.read(content)

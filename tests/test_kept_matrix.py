@@ -10,7 +10,7 @@ from harness.cases.catalogue import BY_ID
 from harness.cli import every_library, kept_matrix, library_jobs, report_runs
 from harness.cli.every_library import MatrixOptions, make
 from harness.cli.ledgers import open_ledger
-from harness.cli.places import Place
+from harness.cli.places import WhereToJudge
 from harness.targets.in_process import InProcessTarget
 from harness.targets.player import Death
 from harness.targets.remember import Remembering
@@ -58,7 +58,7 @@ def counts(monkeypatch):
 
     def placed(name, _):
         counted["installs"] += 1
-        return Place(reason="it is too large") if name == NOT_THERE else Place(versions={"numpy": "2"})
+        return WhereToJudge(reason="it is too large") if name == NOT_THERE else WhereToJudge(versions={"numpy": "2"})
 
     def opened(name, options):
         player = Known(name, counted)
@@ -168,7 +168,7 @@ def test_a_damaged_ledger_tells_nothing(line, tmp_path):
     header, _, footer = ledger.read_text().partition("\n")
     kept_matrix.mark(tmp_path, ledger, "of")
     ledger.write_text(f"{header}\n{line}\n{footer}")
-    assert kept_matrix.kept(tmp_path, ledger, "of") == kept_matrix.Kept()
+    assert kept_matrix.kept(tmp_path, ledger, "of") == kept_matrix.KeptMatrix()
 
 
 @pytest.mark.parametrize("damaged", ["[1", "[" * 100_000, "{}", '{"environment": 1}', "[]"])

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.train import lockstep as module
-from harness.train.distances import Yardstick, distance
+from harness.train.distances import TrainingYardstick, distance
 from harness.train.fashion_mnist import load_sample
 from harness.train.implementations import training_module
 from harness.train.lockstep import comparison_steps, lockstep, make_runners
@@ -62,7 +62,7 @@ def test_numpy_and_pytorch_stay_together_over_epochs(data, dtype):
 def test_chunks_are_the_same_as_one_go(data, monkeypatch):
     """Comparing on the way must not change where a training gets: bit for bit."""
     weights = []
-    monkeypatch.setattr(Yardstick, "compare", lambda _, tensors, __: weights.append(tensors["numpy"]) or ())
+    monkeypatch.setattr(TrainingYardstick, "compare", lambda _, tensors, __: weights.append(tensors["numpy"]) or ())
     lockstep(data, LockstepOptions(("numpy",), steps=3))
     orders = batch_orders(600, 1, 0)
     train = training_module("numpy").train
@@ -98,7 +98,7 @@ def test_the_first_step_and_tensor_out_are_named(data, monkeypatch):
 def test_nan_is_out():
     weights = initial_weights(0)
     tensors = {"numpy": weights | {"bn1.beta": np.full(6, np.nan)}, "torch": weights, "torch again": weights}
-    records = Yardstick("float64", {"torch": ("torch again",)}).compare(tensors, 1)
+    records = TrainingYardstick("float64", {"torch": ("torch again",)}).compare(tensors, 1)
     assert [record.tensor for record in records if not record.is_within] == ["bn1.beta"]
     assert max(records, key=lambda record: record.share).tensor == "bn1.beta"
 
@@ -148,14 +148,14 @@ def test_one_framework_that_is_far_from_itself_does_not_widen_the_yardstick():
     tensors = {name: {"w": one} for name in apart}
     tensors |= {f"{name}{i}": {"w": one + far} for name, twins in apart.items() for i, far in enumerate(twins)}
     twins = {name: (f"{name}0", f"{name}1") for name in apart}
-    three = Yardstick("float64", twins).compare(tensors, 1)
+    three = TrainingYardstick("float64", twins).compare(tensors, 1)
     assert (three[0].self, three[0].self_distance) == ("a", pytest.approx(np.sqrt(12.5) * 1e-9, rel=1e-6))
     assert {(record.a, record.b) for record in three} == {("a", "b"), ("a", "c"), ("b", "c")}
     without_c = {name: array for name, array in tensors.items() if name[0] != "c"}
-    two = Yardstick("float64", {"a": twins["a"], "b": twins["b"]}).compare(without_c, 1)
+    two = TrainingYardstick("float64", {"a": twins["a"], "b": twins["b"]}).compare(without_c, 1)
     assert (two[0].self, two[0].self_distance) == ("a", pytest.approx(3 * np.sqrt(12.5) * 1e-9, rel=1e-6))
     near = {name: tensors[name] for name in tensors if name[0] != "b"} | {"c0": {"w": one + 2e-9}, "c1": {"w": one}}
-    two = Yardstick("float64", {"a": twins["a"], "c": twins["c"]}).compare(near, 1)
+    two = TrainingYardstick("float64", {"a": twins["a"], "c": twins["c"]}).compare(near, 1)
     assert (two[0].self, two[0].self_distance) == ("a", pytest.approx(np.sqrt(12.5) * 1e-9, rel=1e-6))
 
 
@@ -166,12 +166,12 @@ def test_where_rounding_alone_moves_a_tensor_the_framework_that_it_moves_furthes
     tensors |= {
         f"{name}0": dict.fromkeys(module.CANCELLED, one + far) for name, far in zip("abc", (1, 3, 2), strict=True)
     }
-    compared = Yardstick("float64", {name: (f"{name}0",) for name in "abc"}).compare(tensors, 1)
+    compared = TrainingYardstick("float64", {name: (f"{name}0",) for name in "abc"}).compare(tensors, 1)
     assert {(record.self, record.self_distance) for record in compared} == {("b", 3.0)}
 
 
 def test_the_yardstick_keeps_the_furthest_so_far_and_is_never_below_the_floor():
-    yardstick = Yardstick("float32", {"a": ("twin",)})
+    yardstick = TrainingYardstick("float32", {"a": ("twin",)})
 
     def self_distance(apart):
         (record,) = yardstick.compare({"a": {"w": np.ones(1)}, "b": {"w": np.ones(1)}, "twin": {"w": [1 + apart]}}, 1)

@@ -159,7 +159,7 @@ def derived(mistake, step, **changes):
 def test_prediction_differentiated_as_training_is():
     for step, trained in ((JVP, TRAIN_JVP), (DOUBLE, TRAIN_DOUBLE)):
         as_training = derived(OracleLayer, replace(step, op=trained.op))
-        assert same(derived(derivatives.FrozenByBatch, step), as_training)
+        assert same(derived(derivatives.PredictionByBatch, step), as_training)
         assert not same(derived(derivatives.FrozenFormula, step), as_training)
         assert not same(derived(derivatives.FrozenFormula, step), derived(OracleLayer, step))
 

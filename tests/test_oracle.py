@@ -10,7 +10,7 @@ import pytest
 from harness.cases.case import DEFAULT_DTYPES
 from harness.cases.catalogue import BY_ID, CASES
 from harness.judge import oracle
-from harness.judge.expected import expect
+from harness.judge.kept_expected import kept_expected
 from harness.judge.oracle import NoOracleError
 from harness.judge.prepare import forget_prepared
 from reference.conventions import PRESETS
@@ -41,7 +41,7 @@ def no_wide_longdouble():
 def expected_of(case, preset):
     conventions = PRESETS[preset]
     with np.errstate(all="ignore"):
-        return expect(case.make("float64", 0, conventions.momentum_for(case.new_weight)), conventions)
+        return kept_expected(case.make("float64", 0, conventions.momentum_for(case.new_weight)), conventions)
 
 
 @pytest.mark.skipif(not oracle.LONGDOUBLE_IS_WIDER, reason="this machine's longdouble is no wider than float64")

@@ -7,7 +7,7 @@ import pytest
 
 from harness.cases.case import Case
 from harness.judge.basis import basis
-from harness.judge.beside import Beside, beside, sentence
+from harness.judge.beside import FurthestApart, beside, sentence
 from harness.judge.expected import Expected
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.judge.pair import PairVerdict
@@ -160,7 +160,7 @@ def test_every_two_are_a_pair():
 def test_which_of_two_is_right(a_off, b_off, right, words):
     a, b = (target(name, ("y", moved((1, 0), off * BOUND), X, BOUND)) for name, off in (("a", a_off), ("b", b_off)))
     line = one_beside(a, b)
-    assert line == Beside("float64", "y", 1, abs(a_off - b_off) / 2, abs(a_off - b_off) * BOUND, abs(a_off),
+    assert line == FurthestApart("float64", "y", 1, abs(a_off - b_off) / 2, abs(a_off - b_off) * BOUND, abs(a_off),
                           abs(b_off), "by_hand")  # fmt: skip
     assert (line.right, sentence(line, "A", "B")) == (right, words)
     assert line.as_dict()["right"] == right

@@ -63,6 +63,8 @@ IN_THE_HEAD = [
     pytest.param(f"{JAX}:Linen", -1, 0.875, marks=needs_flax),
     pytest.param(f"{JAX}:Nnx", -1, 0.875, marks=needs_flax),
     pytest.param(f"{JAX}:batch_norm", -1, 0.875, marks=needs_flax),
+    pytest.param(f"{JAX}:compiled", -1, 0.875, marks=needs_flax),
+    pytest.param(f"{JAX}:compiled_for_numbers", -1, 0.875, marks=needs_flax),
 ]
 
 

@@ -15,7 +15,7 @@ from harness.targets.load import load
 from harness.targets.wire.answer import started
 from harness.targets.wire.reading import description_from
 from reference.error_bounds import eval_bounds, precision_of, train_bounds
-from reference.fold_bounds import Parameters
+from reference.fold_bounds import FoldParameters
 from reference.rescaled_bounds import rescaled_eval_bounds, rescaled_train_bounds
 from tests.experiments.bounds.exact import exact_train
 from tests.experiments.evolve import rescaled
@@ -68,7 +68,7 @@ def drawn(mean_over_std, n, channels=200):
     x = mean_over_std * rng.choice([-1, 1], channels) + rng.normal(size=(n, channels))
     x, dy = (a.astype(np.float32).astype(np.float64) for a in (x, rng.normal(size=(n, channels))))
     gamma, beta = rng.normal(size=(2, channels))
-    return x, dy, Parameters(gamma, beta, x.mean(axis=0), np.exp(rng.normal(size=channels)), 1e-5)
+    return x, dy, FoldParameters(gamma, beta, x.mean(axis=0), np.exp(rng.normal(size=channels)), 1e-5)
 
 
 @pytest.mark.parametrize("n", [2, 64])
@@ -121,7 +121,7 @@ def test_each_rounding_on_the_way_has_its_room():
 def test_where_gamma_is_0_nothing_is_allowed():
     """x is lost there, 0/0: that is a finding, and no bound may hide it."""
     x, dy, of = drawn(1.0, 8)
-    of = Parameters(0.0 * np.asarray(of.gamma), of.beta, of.moving_mean, of.moving_var, of.eps)
+    of = FoldParameters(0.0 * np.asarray(of.gamma), of.beta, of.moving_mean, of.moving_var, of.eps)
     bounds = rescaled_train_bounds(x, dy, of, FLOAT32)
     plain = train_bounds(x, dy, of.gamma, of.beta, of.eps, FLOAT32)
     for name, bound in plain.items():

@@ -121,9 +121,17 @@ app.main()
 """
 
 
+SLOW_TO_START = """
+import threading, time
+start = threading.Thread.start
+threading.Thread.start = lambda thread: (start(thread), time.sleep(0.1))
+"""
+
+
 @pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_a_signal_in_a_destructor_ends_the_command(name, status):
-    code = WHILE_NOTHING_CAN_BE_RAISED % name
+@pytest.mark.parametrize("machine", ["", SLOW_TO_START], ids=["quick", "slow"])
+def test_a_signal_in_a_destructor_ends_the_command(machine, name, status):
+    code = machine + WHILE_NOTHING_CAN_BE_RAISED % name
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (status, "", f"stopped by {name}\n")
 

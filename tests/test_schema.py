@@ -15,7 +15,7 @@ from harness.cases.catalogue import suite
 from harness.check import CheckOptions
 from harness.cli import every_library, full_report, library_jobs, report_runs, run_commands
 from harness.cli.output import write_json
-from harness.cli.places import Place
+from harness.cli.places import WhereToJudge
 from harness.cli.snippets import run_snippet
 from harness.judge.judgement import Verdict
 from harness.judge.report import NOT_LOADED
@@ -174,7 +174,7 @@ def test_a_quick_report_validates_and_its_page_grows_from_the_first_minute(tmp_p
 def test_the_matrix_validates(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl", every_library.header("quick", 0))
     options = CheckOptions(suite("quick"))
-    checked = [library_jobs.check_and_probe(name, Place(), options) for name in ("numpy", "torch")]
+    checked = [library_jobs.check_and_probe(name, WhereToJudge(), options) for name in ("numpy", "torch")]
     for target in checked:
         every_library.add_entry(ledger, target)
     for pair in every_library.pairs([target.report for target in checked]):

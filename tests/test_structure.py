@@ -55,6 +55,24 @@ def test_a_cycle_is_seen_also_where_an_import_is_late(tmp_path, monkeypatch):
     assert set(cycle_of(imports)) == {"a", "b"}
 
 
+def classes_by_name(paths):
+    """Name -> the files of the public classes that bear it."""
+    names = {}
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                names.setdefault(node.name, []).append(path.name)
+    return names
+
+
+def test_a_name_of_a_class_means_one_thing():
+    """Implementations are left out: what is one in several frameworks has one name on purpose."""
+    rooms = [path for path in FILES if path.relative_to(ROOT).parts[0] in ("harness", "reference", "reports")]
+    names = classes_by_name(path for path in rooms if "published" not in path.parts)
+    assert len(names) > 400
+    assert {name: files for name, files in names.items() if len(files) > 1} == {}
+
+
 def prose_of(path):
     """(line, text) of every comment and every string but those inside braces: docstrings, messages, help."""
     with path.open("rb") as file:

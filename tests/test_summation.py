@@ -8,8 +8,9 @@ import pytest
 from harness.cases.catalogue import BY_ID
 from harness.judge import kept_bounds, layer_bounds
 from harness.judge.prepare import prepare
+from harness.targets.describe import describe
 from harness.targets.isolate import IsolatedTarget
-from harness.targets.load import TargetError, load
+from harness.targets.load import TargetError, factory_of, load
 from reference.conventions import PRESETS
 from tests.in_process import checked
 from tests.targets.mutants.right import D2l
@@ -89,3 +90,19 @@ def test_a_target_gets_its_threads(layers, threads, said, monkeypatch):
     with IsolatedTarget(f"{layers}:Threads", threads=threads) as target:
         target.play(script, 1)
         assert said in target.printed()
+
+
+def function(x, gamma, beta, moving_mean, moving_var, eps, momentum, training):  # noqa: ARG001 - the contract of one
+    return x
+
+
+def test_what_a_wrapped_function_promises_is_not_lost(monkeypatch):
+    monkeypatch.setattr(function, "summation", "wide", raising=False)
+    monkeypatch.setattr(function, "folded", True, raising=False)
+    wrapped = factory_of(function, "function")
+    assert describe(wrapped).summation == "wide"
+    assert describe(wrapped).folded
+    assert not describe(wrapped).rescaled
+    monkeypatch.setattr(function, "summation", "sideways")
+    with pytest.raises(TargetError, match="it is 'sideways'"):
+        factory_of(function, "function")

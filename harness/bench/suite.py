@@ -11,6 +11,7 @@ from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check
 from harness.stopwatch import timed
 from harness.targets.built_in import BUILT_IN, is_installed
+from harness.targets.two_processes import processes_here
 
 PARTS = {
     "start": "its process starts, and its framework is imported",
@@ -37,7 +38,7 @@ def measure(
                 on_round(number, name)
             started = perf_counter()
             with timed() as of_round:
-                (report,) = check([name], CheckOptions(cases, again=True))
+                (report,) = check([name], CheckOptions(cases, processes=processes_here(), again=True))
             seconds.append(perf_counter() - started)
             parts.append(of_round)
             comparisons = len(report.judgements)

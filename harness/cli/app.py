@@ -6,11 +6,14 @@ Frameworks and the suite are imported inside the commands: `--help` must answer 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
 import threading
-from typing import Annotated, Any
+import time
+from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -100,11 +103,13 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     sys.unraisablehook = _send_again
+    gc.set_threshold(10_000)  # to look through what is imported for garbage takes a tenth of a short command
     os.environ.setdefault("BNPROOF_EXPECTED", "keep")  # see harness.judge.kept_expected
     try:
         try:
             app(prog_name="bnproof")
         finally:
+            gc.freeze()  # nor need its end look through it
             sys.stdout.flush()
     except UsageError as error:
         from harness.cli.output import harmless
@@ -137,7 +142,9 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
-def _stop(number: int, _frame: Any) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
+    if frame is not None and frame.f_code is _send_again.__code__:
+        return  # there it would be ignored as well; it is sent again
     for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(handled, signal.SIG_IGN)  # once: a second one must not break off the tidying up
     raise Stopped(number)
@@ -149,10 +156,15 @@ def _send_again(ignored: sys.UnraisableHookArgs) -> None:
         sys.__unraisablehook__(ignored)
         return
     number = ignored.exc_value.status - SIGNALLED
+    threading.Thread(target=_send, args=(number,), daemon=True).start()  # meanwhile signals are ignored
     signal.signal(number, _stop)
-    later = threading.Timer(0.01, os.kill, (os.getpid(), number))
-    later.daemon = True
-    later.start()
+
+
+def _send(number: int) -> None:
+    """Every hundredth of a second: once one has stopped the command, the others are ignored."""
+    while True:
+        time.sleep(0.01)
+        os.kill(os.getpid(), number)
 
 
 def _numbers(names: tuple[str, ...]) -> set[int]:

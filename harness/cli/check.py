@@ -222,6 +222,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
     """The options of a suite, its progress on a bar: for each target anew, since only a loaded target has a total."""
     from harness.check import CheckOptions
     from harness.targets.launch import interpreter_of
+    from harness.targets.two_processes import processes_here
 
     shown = [shown_name(target, request.layer) for target in request.targets]
     number = {name: place for place, name in enumerate(shown, 1)}
@@ -241,6 +242,7 @@ def check_options(request: CheckRequest, cases: tuple[Case, ...], update: Update
         threads=request.threads,
         python=interpreter_of(request.python) if request.python else None,
         resume=request.resume,
+        processes=processes_here() if request.jobs is None and request.scheduler is None else 1,
         again=True,
     )
 

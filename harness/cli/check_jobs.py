@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.check import CheckOptions, check_target, opened
 from harness.cli.jobs import done_behind_a_bar, show_failure
 from harness.jobs.engines import Workers, open_engine
-from harness.jobs.job import Failure, Job, Tell
+from harness.jobs.job import Job, JobFailure, Tell
 from harness.judge.report import TargetReport
 from harness.targets.built_in import BUILT_IN
 from harness.targets.built_in_kind import EXEC
@@ -78,7 +78,7 @@ def telling(options: CheckOptions, tell: Tell) -> CheckOptions:
     return replace(options, on_plan=on_plan, on_case=on_case)
 
 
-def not_checked(target: str, layer: str, failure: Failure) -> TargetReport:
+def not_checked(target: str, layer: str, failure: JobFailure) -> TargetReport:
     """The report of a target whose job failed."""
     name = on_device(*split_device(target), layer)
     show_failure(name, failure)

@@ -10,7 +10,7 @@ from harness.cases.traps import source_of
 from harness.cli.standalone.script import saved, stand_alone
 from harness.record.kinds import ComparisonRecord
 from harness.record.read import Records
-from reports.companion import CaseText, Companion, Script
+from reports.companion import CaseText, Companion, StandaloneScript
 
 LARGEST = 300_000
 """Bytes of arrays beside a page: `bnproof reproduce` makes what takes more."""
@@ -19,7 +19,7 @@ LARGEST = 300_000
 def of_records(records: Records) -> Companion:
     conventions = {target.target: target.conventions for target in records.targets}
 
-    def script(comparison: ComparisonRecord, arrays_file: str) -> Script | None:
+    def script(comparison: ComparisonRecord, arrays_file: str) -> StandaloneScript | None:
         judged_by = conventions.get(comparison.target)
         if judged_by is None:
             return None
@@ -27,7 +27,7 @@ def of_records(records: Records) -> Companion:
         if made is None:
             return None
         arrays = saved(made.arrays) if made.arrays else b""
-        return Script(made.text, arrays) if len(arrays) <= LARGEST else None
+        return StandaloneScript(made.text, arrays) if len(arrays) <= LARGEST else None
 
     return Companion(texts(), script)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.jobs import done_behind_a_bar, show_failure
-from harness.cli.kept_matrix import Kept, identity, kept, mark
+from harness.cli.kept_matrix import KeptMatrix, identity, kept, mark
 from harness.cli.ledgers import open_ledger
 from harness.cli.library_jobs import (
     Expectations,
     LibraryJob,
     MatrixEntry,
-    NotInstalled,
+    NoEnvironment,
     SnippetJob,
     judge_library,
     not_judged,
@@ -30,7 +30,7 @@ from harness.cli.output import out as console
 from harness.cli.snippets import heading, snippets
 from harness.errors import UsageError
 from harness.jobs.engines import IN_TURN, Engine, Workers, open_engine
-from harness.jobs.job import Failure, Job
+from harness.jobs.job import Job, JobFailure
 from harness.judge.judgement import SEVERITY, Judgement, Kind
 from harness.judge.pair import PAIR_SEVERITY, Pair
 from harness.judge.pairs import compare_pairs
@@ -100,7 +100,7 @@ def make(options: MatrixOptions) -> int:
     return FAULTY if any(entry.report.load_error for entry in entries) else AGREED
 
 
-def status_of_finished(options: MatrixOptions, ledger: Path, earlier: Kept) -> int:
+def status_of_finished(options: MatrixOptions, ledger: Path, earlier: KeptMatrix) -> int:
     """The pages of a matrix that was finished before, and its exit status."""
     from reports.matrix import render
 
@@ -121,7 +121,7 @@ def add_left_out(ledger: Ledger) -> None:
         ledger.add("not_installed", {"target": name, "install": target.install, "reason": reason})
 
 
-def judged(engine: Engine, options: MatrixOptions, ledger: Ledger, earlier: Kept) -> Iterator[MatrixEntry]:
+def judged(engine: Engine, options: MatrixOptions, ledger: Ledger, earlier: KeptMatrix) -> Iterator[MatrixEntry]:
     """The entries of the libraries that are installed, here or where the engine works. All go into the ledger.
 
     Of what an earlier run has judged the records are taken over, and only its plays are made anew, for the pairs.
@@ -139,11 +139,11 @@ def judged(engine: Engine, options: MatrixOptions, ledger: Ledger, earlier: Kept
                 ledger.add("not_installed", without_type(earlier.absent[name]))
                 continue
             outcome = next(outcomes)
-            if isinstance(outcome, NotInstalled):
+            if isinstance(outcome, NoEnvironment):
                 install = built_in(name).install
                 ledger.add("not_installed", {"target": name, "install": install, "reason": outcome.reason})
                 continue
-            entry = not_judged(name, outcome) if isinstance(outcome, Failure) else outcome
+            entry = not_judged(name, outcome) if isinstance(outcome, JobFailure) else outcome
             expectations.share(entry.report)
             if name in earlier.targets:
                 for record in earlier.targets[name]:
@@ -166,7 +166,7 @@ def add_findings(engine: Engine, ledger: Ledger, targets: Sequence[str], only_he
         jobs.append(Job(show_finding, SnippetJob(path.name, target, only_here)))
     with contextlib.closing(done_behind_a_bar("findings", engine, jobs)) as outcomes:
         for job, outcome in zip(jobs, outcomes, strict=True):
-            if isinstance(outcome, Failure):
+            if isinstance(outcome, JobFailure):
                 show_failure(job.argument.file, outcome)
                 continue
             ledger.add("finding", outcome)

@@ -28,6 +28,7 @@ from harness.stopwatch import timed
 from harness.targets.built_in import BUILT_IN, OWN, is_installed
 from harness.targets.device import CUDA, on_device, split_device
 from harness.targets.remember import forget
+from harness.targets.two_processes import processes_here
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.implementations import installed, resolve_device
 from harness.train.published import PUBLISHED
@@ -119,6 +120,7 @@ def agreement(
             suite(suite_name),
             seed,
             resume=extent.resume,
+            processes=processes_here(),
             again=True,
             on_plan=lambda name, total: update(description=f"agreement: {name}", total=total),
             on_case=lambda name, case: update(description=f"agreement: {name}: {case}", advance=1),

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.cli.output import bar, err
 from harness.jobs.engines import Engine
-from harness.jobs.job import Failure, Job
+from harness.jobs.job import Job, JobFailure
 
 
 def done_behind_a_bar(title: str, engine: Engine, jobs: Sequence[Job]) -> Generator[Any, None, None]:
@@ -20,7 +20,7 @@ def done_behind_a_bar(title: str, engine: Engine, jobs: Sequence[Job]) -> Genera
         yield from engine.in_order(jobs, show)
 
 
-def show_failure(title: str, failure: Failure) -> None:
+def show_failure(title: str, failure: JobFailure) -> None:
     """On stderr, the traceback of what a job raised included: it is a fault of this program."""
     err.print(f"{title}: {failure.reason}", style="red", markup=False, soft_wrap=True)
     if failure.traceback:

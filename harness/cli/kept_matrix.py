@@ -23,7 +23,7 @@ OF_A_TARGET = ("target", "cell")
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptMatrix:
     """What an earlier run of the same matrix has written."""
 
     is_whole: bool = False
@@ -46,18 +46,18 @@ def mark(folder: Path, ledger: Path, of: str) -> None:
     (folder / MARK).write_text(json.dumps({"of": of, "header": first_line(ledger)}), encoding="utf-8")
 
 
-def kept(folder: Path | None, ledger: Path, of: str) -> Kept:
+def kept(folder: Path | None, ledger: Path, of: str) -> KeptMatrix:
     """Nothing where the ledger is another run's, or is damaged."""
     if folder is None:
-        return Kept()
+        return KeptMatrix()
     try:
         marked = json.loads((folder / MARK).read_text(encoding="utf-8"))
         if marked != {"of": of, "header": first_line(ledger)}:
-            return Kept()
+            return KeptMatrix()
         read(ledger, whole=False)  # raises where a record is damaged: as they are they are taken over
         return grouped([*records(ledger)])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, UsageError):
-        return Kept()
+        return KeptMatrix()
 
 
 def first_line(ledger: Path) -> str:
@@ -74,7 +74,7 @@ def records(ledger: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def grouped(lines: list[dict[str, Any]]) -> Kept:
+def grouped(lines: list[dict[str, Any]]) -> KeptMatrix:
     """The last target counts only where something stands behind it: else some of its cells may be missing. What could
     not be loaded is tried again, unless the matrix was finished.
     """
@@ -88,4 +88,4 @@ def grouped(lines: list[dict[str, Any]]) -> Kept:
         targets.pop(lines[-1]["target"])
     if not is_whole:
         targets = {name: of_target for name, of_target in targets.items() if not of_target[0]["error"]}
-    return Kept(is_whole, targets, absent)
+    return KeptMatrix(is_whole, targets, absent)

@@ -9,9 +9,9 @@ from pathlib import Path
 from harness.cases.catalogue import suite
 from harness.check import CheckOptions, check_target, opened
 from harness.cli.check_jobs import not_checked, telling
-from harness.cli.places import Place, place_of
+from harness.cli.places import WhereToJudge, place_of
 from harness.cli.snippets import SNIPPETS, run_snippet
-from harness.jobs.job import Failure, Tell
+from harness.jobs.job import JobFailure, Tell
 from harness.judge.report import PlayedCase, TargetReport
 from harness.probe.probe import Probed, probe
 from harness.record.kinds import LibraryFinding
@@ -42,24 +42,24 @@ class MatrixEntry:
 
 
 @dataclass(frozen=True)
-class NotInstalled:
+class NoEnvironment:
     target: str
     reason: str
 
 
-def judge_library(job: LibraryJob, tell: Tell) -> MatrixEntry | NotInstalled:
+def judge_library(job: LibraryJob, tell: Tell) -> MatrixEntry | NoEnvironment:
     tell(0.0, f"{job.target}: environment")
     name, device = split_device(job.target)
     if name in CUDA_ONLY and device == CPU:
-        return NotInstalled(job.target, f"it computes on {CUDA} alone: {on_device(name, CUDA)}")
+        return NoEnvironment(job.target, f"it computes on {CUDA} alone: {on_device(name, CUDA)}")
     place = place_of(name, job.only_here)
     if place.reason:
-        return NotInstalled(job.target, place.reason)
+        return NoEnvironment(job.target, place.reason)
     options = CheckOptions(suite(job.suite), job.seed, resume=job.resume, again=True, diagnosed=not job.plays_only)
     return check_and_probe(job.target, place, telling(options, tell))
 
 
-def check_and_probe(name: str, place: Place, options: CheckOptions) -> MatrixEntry:
+def check_and_probe(name: str, place: WhereToJudge, options: CheckOptions) -> MatrixEntry:
     """The suite under the declared conventions; then the conventions as they show from outside, if it is diagnosed."""
     started = time.monotonic()
     with opened(name, replace(options, python=place.python)) as player:
@@ -70,7 +70,7 @@ def check_and_probe(name: str, place: Place, options: CheckOptions) -> MatrixEnt
     return MatrixEntry(report, probed, place.versions, time.monotonic() - started)
 
 
-def not_judged(target: str, failure: Failure) -> MatrixEntry:
+def not_judged(target: str, failure: JobFailure) -> MatrixEntry:
     """The entry of a target whose job failed."""
     return MatrixEntry(not_checked(target, "", failure), None, {}, 0.0)
 

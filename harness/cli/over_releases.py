@@ -24,7 +24,7 @@ from harness.environments.package_index import Release, releases, select, suits
 from harness.environments.requirements import NotInstallableError, Requirements, running_version
 from harness.errors import UsageError
 from harness.jobs.engines import IN_TURN, Engine, Workers, open_engine
-from harness.jobs.job import Failure, Job, Tell
+from harness.jobs.job import Job, JobFailure, Tell
 from harness.judge.judgement import FAULTS
 from harness.record.environment import environment
 from harness.record.kinds import ReleaseRecord, TargetVerdict
@@ -97,7 +97,7 @@ def judged(plan: Plan, engine: Engine) -> Iterator[ReleaseRecord]:
     jobs = [Job(judge_release, ReleaseJob(plan, release)) for release in plan.releases]
     with contextlib.closing(done_behind_a_bar(plan.distribution, engine, jobs)) as outcomes:
         for release, outcome in zip(plan.releases, outcomes, strict=True):
-            yield from not_judged(plan, release, outcome) if isinstance(outcome, Failure) else outcome
+            yield from not_judged(plan, release, outcome) if isinstance(outcome, JobFailure) else outcome
 
 
 def judge_release(job: ReleaseJob, tell: Tell) -> list[ReleaseRecord]:
@@ -120,7 +120,7 @@ def judge_release(job: ReleaseJob, tell: Tell) -> list[ReleaseRecord]:
     return records
 
 
-def not_judged(plan: Plan, release: Release, failure: Failure) -> Iterator[ReleaseRecord]:
+def not_judged(plan: Plan, release: Release, failure: JobFailure) -> Iterator[ReleaseRecord]:
     """The records of a release whose job failed."""
     show_failure(f"{plan.distribution} {release.version}", failure)
     for target in plan.library.targets:

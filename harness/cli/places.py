@@ -15,7 +15,7 @@ from harness.targets.built_in_kind import JSON_FOR_CPP
 
 
 @dataclass(frozen=True)
-class Place:
+class WhereToJudge:
     """An environment in which a target can be judged, or the reason why there is none."""
 
     python: str | None = None
@@ -29,20 +29,20 @@ class Place:
         return self.python or sys.executable
 
 
-def place_of(name: str, only_here: bool) -> Place:
+def place_of(name: str, only_here: bool) -> WhereToJudge:
     if is_installed(name):
-        return Place(versions=versions_here(name))
+        return WhereToJudge(versions=versions_here(name))
     if only_here:
-        return Place(reason=f"not installed: {BUILT_IN[name].install}")
+        return WhereToJudge(reason=f"not installed: {BUILT_IN[name].install}")
     try:
         environment = make(BUILT_IN[name].requirements)
     except NotInstallableError as error:
-        return Place(reason=str(error))
+        return WhereToJudge(reason=str(error))
     if BUILT_IN[name].is_program:
-        return Place(versions=versions_here(name))
+        return WhereToJudge(versions=versions_here(name))
     wanted = {plain(package) for package in BUILT_IN[name].packages}
     versions = {package: version for package, version in environment.versions.items() if plain(package) in wanted}
-    return Place(str(environment.python), versions)
+    return WhereToJudge(str(environment.python), versions)
 
 
 def versions_here(name: str) -> dict[str, str]:

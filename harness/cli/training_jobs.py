@@ -10,7 +10,7 @@ from harness.cli import show_runs
 from harness.cli.jobs import done_behind_a_bar, show_failure
 from harness.errors import UsageError
 from harness.jobs.engines import Workers, open_engine
-from harness.jobs.job import Failure, Job, Tell
+from harness.jobs.job import Job, JobFailure, Tell
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.implementations import SEEDS_MODULES
 from harness.train.options import TrainingOptions, TrainingProgress
@@ -45,7 +45,7 @@ def train_side_by_side(
             results: list[TrainingResult] = []
             for job in jobs_of(options, seeds):
                 outcome = next(outcomes)
-                if isinstance(outcome, Failure):
+                if isinstance(outcome, JobFailure):
                     show_failure(job.title, outcome)
                     failed.append(job.title)
                     continue

@@ -24,7 +24,7 @@ def wire_check(
     from harness.cli.output import AGREED, FAULTY, out, write_json
     from harness.record.files import ensure_writable
     from harness.record.ledger import SCHEMA
-    from harness.targets.conformance import Outcome, conformance
+    from harness.targets.conformance import ConformanceOutcome, conformance
 
     if json_file:
         ensure_writable(json_file)
@@ -34,4 +34,4 @@ def wire_check(
         out.print(f"[{STYLES[check.outcome]}]{check.outcome:<8}[/]", end="")
         out.print(check.text, markup=False, highlight=False, soft_wrap=True)
     write_json(json_file, {"schema": SCHEMA, "target": target, "checks": [asdict(check) for check in checks]})
-    raise typer.Exit(FAULTY if any(check.outcome is Outcome.wrong for check in checks) else AGREED)
+    raise typer.Exit(FAULTY if any(check.outcome is ConformanceOutcome.wrong for check in checks) else AGREED)

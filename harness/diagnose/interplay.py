@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.cases.case import Script
 from harness.diagnose import tuning
-from harness.diagnose.misfit import Deviation, quietly
+from harness.diagnose.misfit import Misfit, quietly
 from harness.diagnose.replay import all_steps, replayed
 from harness.judge.expected import Expected
 from harness.judge.oracle import OracleLayer
@@ -45,7 +45,7 @@ def departures_of_target(played: PlayedCase) -> Departures:
     for number, (result, expected) in enumerate(zip(played.observation.steps, played.expected, strict=False)):
         for name, got in result.values.items():
             if name in expected.values:
-                deviation = Deviation(played, number, name, got, expected.values[name])
+                deviation = Misfit(played, number, name, got, expected.values[name])
                 departures.add((number, name), deviation.in_tolerances())
     return departures
 
@@ -87,7 +87,7 @@ def _distances(layer: type[OracleLayer], played: PlayedCase, conventions: Conven
         expected = played.expected[number].values
         names = values.keys() & expected.keys()
         distances.append(
-            {name: Deviation(played, number, name, values[name], expected[name]).in_tolerances() for name in names}
+            {name: Misfit(played, number, name, values[name], expected[name]).in_tolerances() for name in names}
         )
     return distances
 
@@ -103,7 +103,7 @@ def matched_places(
     for number, values in enumerate(replayed(layer, played, conventions)):
         for name, got in played.observation.steps[number].values.items():
             if (number, name) in departures.clear and values is not None:
-                deviation = Deviation(played, number, name, got, values[name])
+                deviation = Misfit(played, number, name, got, values[name])
                 if deviation.in_tolerances() <= tuning.CLEAR_FACTOR:
                     matched.add((number, name))
     return matched

@@ -15,7 +15,7 @@ from harness.diagnose import tuning
 from harness.diagnose.evidence import Evidence
 from harness.diagnose.misfit import quietly
 from harness.diagnose.replay import FIXED, Values, is_small, kept_replay
-from harness.diagnose.side_by_side import Beside, end_to_end
+from harness.diagnose.side_by_side import SideBySide, end_to_end
 from harness.diagnose.suspects import Suspect
 from harness.judge.oracle import OracleLayer
 from harness.judge.report import PlayedCase
@@ -82,11 +82,11 @@ def layers_ruled_out(
     return {
         layer
         for layer, *row in zip(lined_up.layers, lined_up.values, error, in_bounds, strict=True)
-        if shows_a_mistake(Beside(observed, *row))
+        if shows_a_mistake(SideBySide(observed, *row))
     }
 
 
-def shows_a_mistake(beside: Beside) -> bool:
+def shows_a_mistake(beside: SideBySide) -> bool:
     return beside.greatest > tuning.SLACK and beside.is_no_rounding(tuning.SLACK, scaled=True)
 
 

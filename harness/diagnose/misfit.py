@@ -82,7 +82,7 @@ def misfit(
             if in_bounds.get(name, np.inf) <= slack:
                 worst = max(worst, in_bounds[name] / slack)
             elif (not only or name == only[1]) and name in values:
-                deviation = Deviation(played, number, name, got, values[name])
+                deviation = Misfit(played, number, name, got, values[name])
                 worst = max(worst, deviation.in_tolerances(within, more.get(name)))
                 if worst == np.inf:
                     return worst
@@ -90,7 +90,7 @@ def misfit(
 
 
 @dataclass
-class Deviation:
+class Misfit:
     """An observed array of one step beside what a mistake gives in its place."""
 
     played: PlayedCase

@@ -32,17 +32,17 @@ class EndToEnd:
     got: np.ndarray
     bound: np.ndarray
 
-    def beside(self, mistaken: dict[str, np.ndarray]) -> Beside | None:
+    def beside(self, mistaken: dict[str, np.ndarray]) -> SideBySide | None:
         """None where the mistake lacks one of them, or gives it another shape."""
         arrays = [mistaken[name] for name in self.names if name in mistaken]
         if not arrays or tuple(array.shape for array in arrays) != self.shapes:
             return None
         row = np.concatenate([array.ravel() for array in arrays])
         error = np.abs(self.got - row)
-        return Beside(self, row, error, error / self.bound)
+        return SideBySide(self, row, error, error / self.bound)
 
 
-class Beside:
+class SideBySide:
     """The same beside what a mistake gives in its place."""
 
     def __init__(self, target: EndToEnd, row: np.ndarray, error: np.ndarray, in_bounds: np.ndarray) -> None:

@@ -42,7 +42,7 @@ INSTALLER = Requirements(pip=("pip>=26",))
 
 
 @dataclass(frozen=True)
-class Environment:
+class VirtualEnvironment:
     folder: Path
     requirements: Requirements
     versions: dict[str, str]
@@ -73,12 +73,12 @@ def ignore(_: str) -> None:
     """Progress that nobody asked for."""
 
 
-def find(requirements: Requirements) -> Environment | None:
+def find(requirements: Requirements) -> VirtualEnvironment | None:
     """The environment, if it has been made."""
     return _read(root() / requirements.key)
 
 
-def made() -> list[Environment]:
+def made() -> list[VirtualEnvironment]:
     """All that are there, the oldest first."""
     folders = sorted(root().iterdir()) if root().is_dir() else []
     return sorted(filter(None, map(_read, folders)), key=lambda environment: environment.made)
@@ -86,7 +86,7 @@ def made() -> list[Environment]:
 
 def make(
     requirements: Requirements, on_line: Callable[[str], None] = ignore, limit: float = INSTALL_SECONDS
-) -> Environment:
+) -> VirtualEnvironment:
     """The environment, made if it is not there yet. on_line: called with each line that an installer prints.
 
     limit: seconds. Raises NotInstallableError with the reason; then nothing is left of it.
@@ -112,7 +112,7 @@ def make(
         raise NotInstallableError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
-def remove(environment: Environment) -> None:
+def remove(environment: VirtualEnvironment) -> None:
     """What it shares with others stays theirs."""
     with alone(environment.folder):
         (environment.folder / RECORD).unlink(missing_ok=True)  # first: half of it is none
@@ -142,7 +142,7 @@ def tidy() -> None:
 
 def _build(
     requirements: Requirements, folder: Path, on_line: Callable[[str], None], limit: float, hold: Hold
-) -> Environment:
+) -> VirtualEnvironment:
     started = time.monotonic()
     installer = Installer(on_line, started + limit, _variables(requirements), hold)
     if requirements.sources:
@@ -151,7 +151,7 @@ def _build(
         versions = debian_versions(requirements.debian)
     else:
         versions = _build_with_pip(requirements, folder, installer)
-    environment = Environment(
+    environment = VirtualEnvironment(
         folder=folder,
         requirements=requirements,
         versions=versions,
@@ -270,7 +270,7 @@ def _look_for(requirements: Requirements) -> None:
         raise NotInstallableError(f"needs Debian packages: apt-get install {' '.join(absent)}")
 
 
-def _write(environment: Environment) -> None:
+def _write(environment: VirtualEnvironment) -> None:
     content = asdict(environment)
     del content["folder"]
     unfinished = environment.folder / f"{RECORD}.part"
@@ -278,19 +278,19 @@ def _write(environment: Environment) -> None:
     unfinished.rename(environment.folder / RECORD)
 
 
-def _read(folder: Path) -> Environment | None:
+def _read(folder: Path) -> VirtualEnvironment | None:
     """None where it was broken off, or is of another version of this program."""
     try:
         content: dict[str, Any] = json.loads((folder / RECORD).read_text())
         asked: dict[str, Any] = content.pop("requirements")
         tuples: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in asked.items()}
-        environment = Environment(folder=folder, requirements=Requirements(**tuples), **content)
+        environment = VirtualEnvironment(folder=folder, requirements=Requirements(**tuples), **content)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
     return environment if _fits(environment) else None
 
 
-def _fits(environment: Environment) -> bool:
+def _fits(environment: VirtualEnvironment) -> bool:
     """Whether every field has its type."""
     words: list[Any] = [environment.made]
     for value in (environment.versions, *asdict(environment.requirements).values()):

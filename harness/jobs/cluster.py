@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.jobs.identity import Identity, identity
-from harness.jobs.job import Failure, Job, Tell, Unwanted, attempt, died_too_often, failure_of
+from harness.jobs.job import Job, JobFailure, Tell, Unwanted, attempt, died_too_often, failure_of
 from harness.jobs.progress import OnProgress, Progress, ignore
 from harness.jobs.worker import Throttled
 
@@ -92,7 +92,7 @@ def unfit(answer: Identity | Exception) -> str:
 
 
 @dataclass(frozen=True)
-class Task:
+class ClusterTask:
     """What a worker is sent."""
 
     number: int
@@ -115,13 +115,13 @@ class Performer:
 
     def __call__(self, pickled: bytes) -> Any:
         """The result of the job, or a Failure."""
-        task: Task = pickle.loads(pickled)
+        task: ClusterTask = pickle.loads(pickled)
         if problem := task.expected.differences(identity()):  # it may have joined the cluster after all were asked
-            return Failure(f"a worker is not of the same version: {problem}")
+            return JobFailure(f"a worker is not of the same version: {problem}")
         return attempt(replace(task.job, shared=self.shared), telling(task))
 
 
-def telling(task: Task) -> Tell:
+def telling(task: ClusterTask) -> Tell:
     """Called on the worker that does it."""
     from distributed import get_worker
 
@@ -150,7 +150,7 @@ class Cluster:
         topic = f"bnproof-{uuid.uuid4().hex}"
         told: SimpleQueue[tuple[int, float, str]] = SimpleQueue()
         progress = Progress(on_progress)
-        tasks = (Task(number, job, topic, identity()) for number, job in enumerate(jobs))
+        tasks = (ClusterTask(number, job, topic, identity()) for number, job in enumerate(jobs))
         under_way: dict[int, Future] = {}
         due = 0
         self._had_workers = time.monotonic()
@@ -171,7 +171,7 @@ class Cluster:
             self._client.unsubscribe_topic(topic)
             self._client.cancel([*under_way.values()], force=True)
 
-    def _submit(self, task: Task) -> Future:
+    def _submit(self, task: ClusterTask) -> Future:
         performer = self._performer(task.job.shared)
         sent = pickle.dumps(replace(task, job=replace(task.job, shared=None)))
         key = f"{task.topic}-{task.number}"

@@ -40,7 +40,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Failure:
+class JobFailure:
     """In place of the result of a job that raised, or whose processes died again and again."""
 
     reason: str
@@ -56,22 +56,22 @@ def attempt(job: Job, tell: Tell) -> Any:
     try:
         return job.run(job.argument, tell) if job.shared is None else job.run(job.argument, job.shared, tell)
     except UsageError as error:
-        return Failure(str(error), is_usage=True)
+        return JobFailure(str(error), is_usage=True)
     except Exception as error:
         return failure_of(error)
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: Exception) -> JobFailure:
     message = " ".join(str(error).split())
-    return Failure(f"{type(error).__name__}: {message}", "".join(traceback.format_exception(error)))
+    return JobFailure(f"{type(error).__name__}: {message}", "".join(traceback.format_exception(error)))
 
 
-def died_too_often(deaths: int, how: str) -> Failure:
-    return Failure(f"the process that did it died {deaths} times, the last time {how}")
+def died_too_often(deaths: int, how: str) -> JobFailure:
+    return JobFailure(f"the process that did it died {deaths} times, the last time {how}")
 
 
 def result_of(outcome: Any) -> Any:
     """The outcome of a job that must not fail. Raises UsageError or JobError."""
-    if not isinstance(outcome, Failure):
+    if not isinstance(outcome, JobFailure):
         return outcome
     raise UsageError(outcome.reason) if outcome.is_usage else JobError(outcome.traceback or outcome.reason)

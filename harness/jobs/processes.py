@@ -85,7 +85,7 @@ class WorkerProcess:
 
 
 @dataclass(frozen=True)
-class Task:
+class ProcessTask:
     number: int
     job: Job
 
@@ -94,12 +94,12 @@ class Backlog:
     """The jobs that are not begun: those to be tried again before all others."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
-        self._jobs: Iterator[Task] = (Task(number, job) for number, job in enumerate(jobs))
-        self._again: deque[Task] = deque()
+        self._jobs: Iterator[ProcessTask] = (ProcessTask(number, job) for number, job in enumerate(jobs))
+        self._again: deque[ProcessTask] = deque()
         self._begun = 0
         self._deaths: Counter[int] = Counter()
 
-    def next(self, below: int) -> Task | None:
+    def next(self, below: int) -> ProcessTask | None:
         """None where there is none, or where its number would not be below this."""
         if self._again:
             return self._again.popleft()
@@ -107,12 +107,12 @@ class Backlog:
         self._begun += task is not None
         return task
 
-    def deaths(self, task: Task) -> int:
+    def deaths(self, task: ProcessTask) -> int:
         """How often the process that did it has died, this time included."""
         self._deaths[task.number] += 1
         return self._deaths[task.number]
 
-    def try_again(self, task: Task) -> None:
+    def try_again(self, task: ProcessTask) -> None:
         self._again.append(task)
 
 
@@ -122,7 +122,7 @@ class Processes:
     def __init__(self, count: int) -> None:
         self._count = count
         self._idle: list[WorkerProcess] = []
-        self._busy: dict[WorkerProcess, Task] = {}
+        self._busy: dict[WorkerProcess, ProcessTask] = {}
 
     def in_order(self, jobs: Iterable[Job], on_progress: OnProgress = ignore) -> Generator[Any, None, None]:
         backlog, progress = Backlog(jobs), Progress(on_progress)

@@ -18,7 +18,7 @@ from reference.error_bounds import precision_of
 
 
 @dataclass(frozen=True)
-class Beside:
+class FurthestApart:
     """Two targets in one observable and dtype, at the place where they are furthest apart in bounds."""
 
     dtype: str
@@ -50,10 +50,10 @@ class Beside:
         return asdict(self) | {"right": self.right}
 
 
-def beside(a: TargetReport, b: TargetReport, ops: tuple[str, ...] = ()) -> list[Beside]:
+def beside(a: TargetReport, b: TargetReport, ops: tuple[str, ...] = ()) -> list[FurthestApart]:
     """One for each dtype and column that both gave in law channels; of the steps `ops`, or of all."""
     of_b = {(played.case.id, played.dtype): played for played in b.played}
-    worst: dict[tuple[str, str], Beside] = {}
+    worst: dict[tuple[str, str], FurthestApart] = {}
     for played in a.played:
         other = of_b.get((played.case.id, played.dtype))
         if other is None or played.case.policy == "all":
@@ -63,11 +63,11 @@ def beside(a: TargetReport, b: TargetReport, ops: tuple[str, ...] = ()) -> list[
             earlier = worst.get(key)
             worse = step if earlier is None or step.ratio > earlier.ratio else earlier
             count = step.compared + (earlier.compared if earlier else 0)
-            worst[key] = Beside(**asdict(worse) | {"compared": count})
+            worst[key] = FurthestApart(**asdict(worse) | {"compared": count})
     return list(worst.values())
 
 
-def _compared(a: PlayedCase, b: PlayedCase, ops: tuple[str, ...]) -> Iterator[Beside]:
+def _compared(a: PlayedCase, b: PlayedCase, ops: tuple[str, ...]) -> Iterator[FurthestApart]:
     law = np.array([not a.case.is_policy(channel, a.dtype) for channel in range(a.case.shape[1])])
     steps = zip(a.observation.steps, b.observation.steps, a.expected, b.expected, strict=False)
     for of_a, of_b, expected_a, expected_b in steps:
@@ -94,7 +94,7 @@ def _compared(a: PlayedCase, b: PlayedCase, ops: tuple[str, ...]) -> Iterator[Be
                 place = np.unravel_index(int(np.argmax(np.where(counted, ratio, -1.0))), ratio.shape)
                 off_a = _in_bounds(np.abs(wide_a - truth_a).astype(np.float64), bound_a)
                 off_b = _in_bounds(np.abs(wide_b - truth_b).astype(np.float64), bound_b)
-            yield Beside(
+            yield FurthestApart(
                 a.dtype,
                 column(name, of_a.op),
                 1,
@@ -120,7 +120,7 @@ def _in_bounds(difference: np.ndarray, bound: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(ratio), np.inf, ratio)
 
 
-def sentence(line: Beside, a: str, b: str) -> str:
+def sentence(line: FurthestApart, a: str, b: str) -> str:
     """What a reader is told of it."""
     where = f"{line.dtype} {line.column}"
     if line.same:

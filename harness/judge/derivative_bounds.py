@@ -14,7 +14,7 @@ from harness.observables import DERIVATIVES
 from reference.batch_norm import from_rows, to_rows
 from reference.oracle_error import OracleError, Shares, unit_of
 from reference.second_derivative_bounds import (
-    Directions,
+    DirectionRows,
     Point,
     eval_derivative_bounds,
     train_derivative_bounds,
@@ -42,7 +42,7 @@ class DerivativeBounds:
         assert step.x is not None
         wide, layer = self.layer.gamma.dtype, self.layer
         of = step.directions
-        directions = Directions(to_rows(of.x.astype(wide), 1), of.gamma.astype(wide), of.beta.astype(wide))
+        directions = DirectionRows(to_rows(of.x.astype(wide), 1), of.gamma.astype(wide), of.beta.astype(wide))
         point = Point(rows, dy_rows, layer.gamma, layer.beta, layer.eps, layer.conventions.eps_at)
         declared = self._of(step, point, directions, self.assumed.summation)
         in_any_order = declared if self.assumed.summation == "any" else self._of(step, point, directions, "any")
@@ -52,7 +52,7 @@ class DerivativeBounds:
         shaped = {name: b if b.ndim == 1 else from_rows(b, step.x.shape, 1) for name, b in widened.items()}
         return StepBounds(shaped, dict.fromkeys(names, shares))
 
-    def _of(self, step: Step, point: Point, directions: Directions, summation: str) -> Bounds:
+    def _of(self, step: Step, point: Point, directions: DirectionRows, summation: str) -> Bounds:
         """A derivative is asked for by the name of its mode, which no layer takes for the other."""
         precision = self.assumed.precision
         if step.op.startswith("train"):

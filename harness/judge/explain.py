@@ -78,7 +78,7 @@ def not_shown(case: Case) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Check:
+class GradientCheck:
     """A central difference of sum(y dy) by some elements of x, beside the exact dx."""
 
     width: float
@@ -107,7 +107,7 @@ def gradient_check(case: Case, seed: int) -> Iterator[str]:
     yield "a dy of ones proves nothing anywhere: sum(y) does not hang on x, dx is 0, and what is seen is rounding"
 
 
-def central_difference(x: np.ndarray, dy: np.ndarray, eps: float, dtype: np.dtype, width: float) -> Check:
+def central_difference(x: np.ndarray, dy: np.ndarray, eps: float, dtype: np.dtype, width: float) -> GradientCheck:
     """x, dy: float64, channels on axis 1. width: in standard deviations of x's channel. Everything runs in `dtype`."""
     layer = BatchNorm(x.shape[1], eps, 0.9, D2L, dtype)
     exact = BatchNorm(x.shape[1], eps, 0.9, D2L, np.longdouble)
@@ -127,4 +127,4 @@ def central_difference(x: np.ndarray, dy: np.ndarray, eps: float, dtype: np.dtyp
             sums.append((y * dy.astype(dtype)).sum(dtype=dtype))
         off = abs((sums[0] - sums[1]) / (2 * h) - dx[place]) / scale
         worst = float(np.maximum(worst, off))  # max() would pass over a NaN
-    return Check(width, worst if np.isfinite(worst) else np.inf)
+    return GradientCheck(width, worst if np.isfinite(worst) else np.inf)

@@ -22,7 +22,7 @@ ROUNDOFFS_THAT_PROVE = 8
 
 
 @dataclass(frozen=True)
-class Place:
+class CasePlace:
     """Where in a case a judgement belongs, and whether law or policy decides there."""
 
     case: Case
@@ -38,13 +38,13 @@ class Place:
             self.case.id, self.dtype, self.step, self.op, observable, self.kind, verdict, reason, message=message
         )
 
-    def if_it_refuses(self) -> Place:
+    def if_it_refuses(self) -> CasePlace:
         """The same for an exception, which is no fault where the case asks for something unusual."""
         return replace(self, kind=Kind.policy) if self.case.may_refuse else self
 
 
-def place_of(case: Case, dtype: str) -> Place:
-    return Place(case, dtype, Kind.policy if case.policy == "all" else Kind.law)
+def place_of(case: Case, dtype: str) -> CasePlace:
+    return CasePlace(case, dtype, Kind.policy if case.policy == "all" else Kind.law)
 
 
 @np.errstate(all="ignore")  # also for a signalling NaN, whose conversion is an invalid operation
@@ -72,7 +72,7 @@ def _as_policy_allows(judgement: Judgement) -> Judgement:
     return judgement
 
 
-def _judge_step(place: Place, script: Script, result: StepResult, expected: Expected) -> list[Judgement]:
+def _judge_step(place: CasePlace, script: Script, result: StepResult, expected: Expected) -> list[Judgement]:
     if result.unsupported is not None:
         return [place.judgement(Verdict.unsupported, Reason.not_implemented, result.unsupported)]
     if expected.raises:
@@ -111,7 +111,7 @@ def _judge_step(place: Place, script: Script, result: StepResult, expected: Expe
 
 
 def _compare(
-    place: Place,
+    place: CasePlace,
     script: Script,
     observable: str,
     got: np.ndarray,
@@ -139,7 +139,7 @@ _STANDARDS: WeakKeyDictionary[Expected, dict[str, Standard]] = WeakKeyDictionary
 """Made once for what is expected of a step, since many targets are held to it."""
 
 
-def _standard_of(place: Place, step: Step, observable: str, expected: Expected) -> Standard:
+def _standard_of(place: CasePlace, step: Step, observable: str, expected: Expected) -> Standard:
     want = expected.values[observable]
     bound = expected.bounds.get(observable, np.zeros(want.shape))
     single_value = step.x is not None and step.values_per_channel == 1
@@ -154,7 +154,7 @@ def _standard_of(place: Place, step: Step, observable: str, expected: Expected) 
 
 
 def _channels_of_each_kind(
-    place: Place, single_value: bool, observable: str, want: np.ndarray
+    place: CasePlace, single_value: bool, observable: str, want: np.ndarray
 ) -> dict[Kind, np.ndarray]:
     """(C,) masks. One value per channel leaves an unbiased moving variance 0/0: whatever comes of it is policy."""
     count = want.shape[1] if want.ndim > 1 else want.shape[0]
@@ -210,7 +210,7 @@ def widest_conclusive(want: np.ndarray, u: float) -> np.ndarray:
     return widest
 
 
-def _measured(place: Place, observable: str, got: np.ndarray, mask: np.ndarray, standard: Standard) -> Judgement:
+def _measured(place: CasePlace, observable: str, got: np.ndarray, mask: np.ndarray, standard: Standard) -> Judgement:
     """The judgement with its greatest error/bound and the verdict that follows."""
     if not mask.size:
         return place.judgement(Verdict.agree, Reason.nothing_to_compare, observable=observable)

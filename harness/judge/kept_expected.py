@@ -77,8 +77,14 @@ def _key(script: Script, conventions: Conventions, summation: str, wider: dict[s
         _feed(of_script, script)
         _DIGESTS[script] = of_script.digest()
     digest = hashlib.sha256(_ground().encode() + _DIGESTS[script])
-    _feed(digest, (conventions, summation, str(oracle_dtype(script.setups[0].dtype)), *sorted(wider.items())))
+    _feed(digest, (conventions, summation, arithmetic(oracle_dtype(script.setups[0].dtype)), *sorted(wider.items())))
     return digest.hexdigest()
+
+
+def arithmetic(wide: np.dtype) -> str:
+    """The oracle's type, and the release of what computes in it (`_ground` has NumPy's)."""
+    library = wide.type.__module__.partition(".")[0]
+    return str(wide) if library == "numpy" else f"{wide} {library} {sys.modules[library].__version__}"
 
 
 def _feed(digest: Any, value: Any) -> None:

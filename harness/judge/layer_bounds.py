@@ -12,7 +12,7 @@ from harness.judge.fast_variance import fast_variance_error, lose_channels
 from harness.judge.kept_bounds import kept_train_bounds
 from harness.judge.oracle import OracleLayer
 from reference.error_bounds import Precision, eval_bounds, moving_bound
-from reference.fold_bounds import Parameters, folded_bounds
+from reference.fold_bounds import FoldParameters, folded_bounds
 from reference.option_bounds import with_divided_weights
 from reference.rescaled_bounds import rescaled_eval_bounds, rescaled_train_bounds
 
@@ -65,7 +65,19 @@ class LayerBounds:
     def of_prediction(self, rows: np.ndarray, dy_rows: np.ndarray, moving: Bounds) -> Bounds:
         """Those of a prediction, where the statistics may be `moving` away from the oracle's."""
         layer = self.layer
-        bounds = eval_bounds(
+        if self.assumed.rescaled and len(rows):
+            bounds = rescaled_eval_bounds(rows, dy_rows, self._parameters(moving), self.assumed.precision)
+        else:
+            bounds = self._of_own_prediction(rows, dy_rows, moving)
+            if self.assumed.folded and len(rows):
+                of_fold = self._of_fold(rows, dy_rows, moving)
+                bounds |= {name: np.maximum(bounds[name], bound) for name, bound in of_fold}
+        lose_channels(bounds, moving["moving_var"] > np.asarray(layer.moving_var, np.float64) + layer.eps)
+        return bounds
+
+    def _of_own_prediction(self, rows: np.ndarray, dy_rows: np.ndarray, moving: Bounds) -> Bounds:
+        layer = self.layer
+        return eval_bounds(
             rows,
             dy_rows,
             layer.gamma,
@@ -79,19 +91,13 @@ class LayerBounds:
             eps_at=layer.conventions.eps_at,
             summation=self.assumed.summation,
         )
-        if self.assumed.folded and len(rows):
-            bounds |= {name: np.maximum(bounds[name], bound) for name, bound in self._of_fold(rows, dy_rows, moving)}
-        if self.assumed.rescaled and len(rows):
-            bounds = rescaled_eval_bounds(rows, dy_rows, self._parameters(moving), self.assumed.precision)
-        lose_channels(bounds, moving["moving_var"] > np.asarray(layer.moving_var, np.float64) + layer.eps)
-        return bounds
 
     def _of_fold(self, rows: np.ndarray, dy_rows: np.ndarray, moving: Bounds) -> Iterable[tuple[str, np.ndarray]]:
         return folded_bounds(rows, dy_rows, self._parameters(moving), self.assumed.precision).items()
 
-    def _parameters(self, moving: Bounds) -> Parameters:
+    def _parameters(self, moving: Bounds) -> FoldParameters:
         layer = self.layer
-        return Parameters(
+        return FoldParameters(
             layer.gamma,
             layer.beta,
             layer.moving_mean,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import zlib
 from dataclasses import fields
 from typing import Any
@@ -22,8 +23,14 @@ NAMES = [field.name for field in fields(Expected)]
 
 
 FLOATS = (np.float16, np.float32, np.float64, np.longdouble)
-"""What can be read again by its name; a subclass of np.floating, such as quadruple precision, need not be."""
-DTYPES = [np.dtype(kind).str for kind in FLOATS]
+"""What can be read again by its name; a subclass of np.floating need not be."""
+DTYPES = {np.dtype(kind).str: np.dtype(kind) for kind in FLOATS}
+
+
+def quadruple() -> dict[str, np.dtype]:
+    """The same of quadruple precision, where it is in use: who asks for its values has imported it."""
+    library = sys.modules.get("numpy_quaddtype")
+    return {} if library is None else {str(library.QuadPrecDType()): library.QuadPrecDType()}
 
 
 class NotKeptError(Exception):
@@ -31,7 +38,7 @@ class NotKeptError(Exception):
 
 
 def written(expected: list[Expected]) -> bytes:
-    """Raises NotKeptError for a type of number other than NumPy's own floats, quadruple precision among them."""
+    """Raises NotKeptError for a type of number other than NumPy's own floats and quadruple precision."""
     writer = _Writer()
     steps = [[writer.put(getattr(step, name)) for name in NAMES] for step in expected]
     head = json.dumps({"names": NAMES, "steps": steps}).encode() + b"\n"
@@ -85,7 +92,7 @@ class _Writer:
         raise NotKeptError(type(value).__name__)
 
     def _place(self, array: np.ndarray) -> list[Any]:
-        if array.dtype.type not in FLOATS:
+        if array.dtype.type not in FLOATS and str(array.dtype) not in quadruple():
             raise NotKeptError(str(array.dtype))
         if id(array) not in self._placed:
             order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
@@ -118,11 +125,18 @@ class _Reader:
         return Shares(*(self.get(each) for each in content))
 
     def _array(self, dtype: str, shape: list[int], order: list[int], start: int) -> np.ndarray:
-        if dtype not in DTYPES:
-            raise ValueError(f"its arrays are no {dtype}")
         which = (dtype, start, *shape, *order)
         if which not in self._arrays:
-            count = math.prod(shape)
-            laid_out = np.frombuffer(self._blocks, dtype, count, start) if count else np.zeros(0, dtype)
+            laid_out = self._numbers(dtype, math.prod(shape), start)
             self._arrays[which] = laid_out.reshape(shape).transpose([order.index(axis) for axis in range(len(order))])
         return self._arrays[which]
+
+    def _numbers(self, dtype: str, count: int, start: int) -> np.ndarray:
+        """`count` numbers from there on, in a row."""
+        if dtype in DTYPES:
+            return np.frombuffer(self._blocks, dtype, count, start) if count else np.zeros(0, dtype)
+        if dtype not in quadruple():
+            raise ValueError(f"its arrays are no {dtype}")
+        numbers = np.empty(count, quadruple()[dtype])  # copied: what is not aligned ends numpy_quaddtype's process
+        numbers.view(np.uint8)[:] = np.frombuffer(self._blocks, np.uint8, numbers.nbytes, start) if count else 0
+        return numbers

@@ -19,7 +19,7 @@ from reference.error_bounds import precision_of
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairComparison:
     """Two targets in one observable of one step."""
 
     observable: str
@@ -38,7 +38,7 @@ class Comparison:
 
 
 @dataclass
-class Outcome:
+class PairOutcome:
     """What the comparisons of two targets in one observable and dtype amount to so far."""
 
     compared: int = 0
@@ -47,7 +47,7 @@ class Outcome:
     ratio: float | None = None
     case: str | None = None
 
-    def add(self, comparison: Comparison, case: str) -> None:
+    def add(self, comparison: PairComparison, case: str) -> None:
         self.compared += 1
         self.verdict = min(self.verdict, comparison.verdict, key=PAIR_SEVERITY.index)
         self.declared = self.declared or comparison.declared
@@ -56,7 +56,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Standard:
+class PairStandard:
     """How far apart two targets may be in one observable of one step."""
 
     declared: bool
@@ -90,7 +90,7 @@ def compare_pairs(reports: list[TargetReport]) -> list[Pair]:
     """Every pair of loaded targets, every observable, every dtype that both were asked for."""
     loaded = [report for report in reports if report.conventions is not None]
     played = [{(case.case.id, case.dtype): case for case in report.played} for report in loaded]
-    outcomes: dict[tuple[int, int], dict[tuple[str, str], Outcome]] = {
+    outcomes: dict[tuple[int, int], dict[tuple[str, str], PairOutcome]] = {
         pair: {} for pair in combinations(range(len(loaded)), 2)
     }
     for key in dict.fromkeys(key for of_target in played for key in of_target):
@@ -99,12 +99,12 @@ def compare_pairs(reports: list[TargetReport]) -> list[Pair]:
         with np.errstate(all="ignore"):
             for a, b in combinations(players, 2):
                 for comparison in standards.comparisons(played[a][key], played[b][key]):
-                    of_pair = outcomes[a, b].setdefault((key[1], comparison.observable), Outcome())
+                    of_pair = outcomes[a, b].setdefault((key[1], comparison.observable), PairOutcome())
                     of_pair.add(comparison, key[0])
     return [pair for (a, b), of_pair in outcomes.items() for pair in _pairs(loaded[a], loaded[b], of_pair)]
 
 
-def _pairs(a: TargetReport, b: TargetReport, outcomes: dict[tuple[str, str], Outcome]) -> Iterator[Pair]:
+def _pairs(a: TargetReport, b: TargetReport, outcomes: dict[tuple[str, str], PairOutcome]) -> Iterator[Pair]:
     assert a.conventions is not None
     assert b.conventions is not None
     fields = tuple(same_behaviour(a.conventions, b.conventions))
@@ -117,10 +117,10 @@ class Standards:
     """Those of one case in one dtype. Targets of the same conventions share what is expected, and so share them."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, int, int, str], Standard] = {}
+        self._kept: dict[tuple[int, int, int, str], PairStandard] = {}
         self._sides: dict[tuple[int, int, str], Side] = {}
 
-    def comparisons(self, a: PlayedCase, b: PlayedCase) -> Iterator[Comparison]:
+    def comparisons(self, a: PlayedCase, b: PlayedCase) -> Iterator[PairComparison]:
         """One for each observable that both gave, of each step that both made."""
         if a.case.policy == "all":
             return
@@ -133,7 +133,7 @@ class Standards:
                 if got_a.shape == truth.shape and got_b.shape == expected_b.values[name].shape:
                     yield compared(name, got_a, got_b, truth.dtype, self._of(a, b, step, name))
 
-    def _of(self, a: PlayedCase, b: PlayedCase, step: int, name: str) -> Standard:
+    def _of(self, a: PlayedCase, b: PlayedCase, step: int, name: str) -> PairStandard:
         key = id(a.expected), id(b.expected), step, name
         if key not in self._kept:
             truth_a, truth_b = a.expected[step].values[name], b.expected[step].values[name]
@@ -142,7 +142,7 @@ class Standards:
             side_a, side_b = self._side(a, step, name), self._side(b, step, name)
             declared = bool((side_a.law & (between > bound)).any())
             counted = side_a.law & side_a.finite & side_b.finite & (bound <= side_a.widest)
-            self._kept[key] = Standard(declared, counted, bound + between)
+            self._kept[key] = PairStandard(declared, counted, bound + between)
         return self._kept[key]
 
     def _side(self, played: PlayedCase, step: int, name: str) -> Side:
@@ -157,13 +157,13 @@ class Standards:
         return self._sides[key]
 
 
-def compared(name: str, a: np.ndarray, b: np.ndarray, wide: np.dtype, by: Standard) -> Comparison:
+def compared(name: str, a: np.ndarray, b: np.ndarray, wide: np.dtype, by: PairStandard) -> PairComparison:
     """Two results of the same shape, subtracted in the type `wide`."""
     if by.declared or by.counts_none:
-        return Comparison(name, by.declared, None)
+        return PairComparison(name, by.declared, None)
     difference = distance(a.astype(wide), b.astype(wide))
     ratios = difference / by.apart
     if not by.counts_all:
         ratios = np.where(by.counted & (difference != 0), ratios, 0.0)
     worst = float(np.maximum.reduce(ratios, axis=None))
-    return Comparison(name, False, float("inf") if np.isnan(worst) else worst)
+    return PairComparison(name, False, float("inf") if np.isnan(worst) else worst)

@@ -14,7 +14,7 @@ from harness.targets.built_in_table import OTHERS, OURS
 from harness.targets.device import CPU, on_device, split_device
 
 if TYPE_CHECKING:
-    from harness.environments.environments import Environment
+    from harness.environments.environments import VirtualEnvironment
 
 BUILT_IN = OURS | OTHERS
 
@@ -75,7 +75,7 @@ def is_installed(name: str, among: Mapping[str, BuiltIn] = BUILT_IN) -> bool:
     return not built_in.built_by or importlib.import_module(place.module(built_in.built_by)).is_built()
 
 
-def environment_of(name: str) -> Environment | None:
+def environment_of(name: str) -> VirtualEnvironment | None:
     """Where npm installed or a compiler built what a built-in program needs, if it has."""
     from harness.environments.environments import find  # as above
 

@@ -62,6 +62,19 @@ OTHERS: dict[str, BuiltIn] = {
         "pip install torch triton",
         in_matrix_only=True,
     ),
+    **{
+        name: BuiltIn(
+            f"impls.jax_flax.pallas_layer:{way}",
+            "jax flax",
+            f"our function in JAX by Pallas kernels, {what}; interpreted on the CPU",
+            "pip install jax flax optax",
+            in_matrix_only=True,
+        )
+        for name, way, what in (
+            ("jax-pallas", "whole", "a channel on the chip where it can be"),
+            ("jax-pallas-parts", "parts", "a channel in parts"),
+        )
+    },
     "torch-options": _ours(
         "pytorch.option_batch_norm:OptionBatchNorm", "torch", "our nn.Module with masks and other options", "torch"
     ),

@@ -38,7 +38,7 @@ CLOSE = 1e-2
 """Where numbers that were sent well are, at least, for any eps of ours in any dtype."""
 
 
-class Outcome(str, Enum):  # noqa: UP042 - as its neighbours
+class ConformanceOutcome(str, Enum):  # noqa: UP042 - as its neighbours
     right = "right"
     wrong = "wrong"
     without = "without"
@@ -48,11 +48,11 @@ class Outcome(str, Enum):  # noqa: UP042 - as its neighbours
 
 
 @dataclass(frozen=True)
-class Check:
+class ConformanceCheck:
     """One thing that a player does right or wrong, or does without."""
 
     id: str
-    outcome: Outcome
+    outcome: ConformanceOutcome
     text: str
 
 
@@ -60,7 +60,7 @@ class _WrongError(Exception):
     """The player did something wrong: its message says what."""
 
 
-def conformance(target: str, python: str | None = None) -> Iterator[Check]:
+def conformance(target: str, python: str | None = None) -> Iterator[ConformanceCheck]:
     """One check after another, up to one after which there is nothing more to ask. Raises UsageError where there is no
     such program."""
     name, device = split_device(target)
@@ -82,17 +82,19 @@ class _Conversation:
         self.process, self.target, self.device = process, target, device
         self.seq = 0
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[ConformanceCheck]:
         """Each check that fails is told; one that leaves the process unusable is the last."""
         try:
             description = self._start()
             conventions = self._conventions(description)
         except _WrongError as error:
-            yield Check("start", Outcome.wrong, str(error))
+            yield ConformanceCheck("start", ConformanceOutcome.wrong, str(error))
             return
-        yield Check("start", Outcome.right, "it starts, and says what it is")
+        yield ConformanceCheck("start", ConformanceOutcome.right, "it starts, and says what it is")
         if description.conventions is None:
-            yield Check("conventions", Outcome.without, "it declares no conventions: they will be probed")
+            yield ConformanceCheck(
+                "conventions", ConformanceOutcome.without, "it declares no conventions: they will be probed"
+            )
         axis, dtypes, ranks = conventions.channel_axis, description.dtypes, description.ranks
         asked = [
             ("anew", "each request begins with new objects", self._anew),
@@ -109,12 +111,12 @@ class _Conversation:
                 problems = list(ask(dtypes, ranks, axis))
             except _WrongError as error:
                 problems, usable = [str(error)], False
-            yield from (Check(id, Outcome.wrong, problem) for problem in problems)
+            yield from (ConformanceCheck(id, ConformanceOutcome.wrong, problem) for problem in problems)
             if not usable:
                 return
             wrong = wrong or bool(problems)
             if not problems:
-                yield Check(id, Outcome.right, text)
+                yield ConformanceCheck(id, ConformanceOutcome.right, text)
         yield from self._optional(dtypes, ranks, axis)
         yield self._end()
 
@@ -219,7 +221,7 @@ class _Conversation:
             self._play(replace(usual, steps=(Step("eval", x, x),)), axis, "a request of a megabyte")
         yield from ()
 
-    def _optional(self, dtypes: tuple[str, ...], ranks: tuple[int, ...], axis: int) -> Iterator[Check]:
+    def _optional(self, dtypes: tuple[str, ...], ranks: tuple[int, ...], axis: int) -> Iterator[ConformanceCheck]:
         """What it lacks of what it need not have, and what is not judged for want of it."""
         usual = script("train", ranks[0], dtypes[0])
         lacks = {
@@ -236,20 +238,20 @@ class _Conversation:
             try:
                 observation = self._play(replace(usual, steps=(step,)), axis, op)
             except _WrongError as error:
-                yield Check(op, Outcome.wrong, str(error))
+                yield ConformanceCheck(op, ConformanceOutcome.wrong, str(error))
                 return
             if not observation.steps or observation.steps[0].unsupported is not None:
-                yield Check(op, Outcome.without, f"{what} is not judged")
+                yield ConformanceCheck(op, ConformanceOutcome.without, f"{what} is not judged")
         observation = self._play(usual, axis, "a training step")
         values = observation.steps[0].values if observation.steps else {}
         for name in ORDINARY:
             if name not in values:
-                yield Check(name, Outcome.without, f"{name} in training is not judged")
+                yield ConformanceCheck(name, ConformanceOutcome.without, f"{name} in training is not judged")
 
-    def _end(self) -> Check:
+    def _end(self) -> ConformanceCheck:
         if self.process.end(stop_line()):
-            return Check("stop", Outcome.right, "it ends when it is asked to stop")
-        return Check("stop", Outcome.wrong, 'it does not end within 0.5 s of {"cmd": "stop"}')
+            return ConformanceCheck("stop", ConformanceOutcome.right, "it ends when it is asked to stop")
+        return ConformanceCheck("stop", ConformanceOutcome.wrong, 'it does not end within 0.5 s of {"cmd": "stop"}')
 
     # --- one request and one answer ---
 

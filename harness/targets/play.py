@@ -44,7 +44,7 @@ def play_as_given(factory: Any, script: Script, channel_axis: int, device: str =
     except Exception as error:
         observation.build_error = failure(error)
         return observation
-    kept: list[Kept] = []
+    kept: list[ReturnedArray] = []
     for step in script.steps:
         result = _play_step(factory, sessions, script.setups[step.session], step, channel_axis, kept)
         observation.steps.append(result)
@@ -55,7 +55,7 @@ def play_as_given(factory: Any, script: Script, channel_axis: int, device: str =
 
 
 @dataclass(frozen=True)
-class Kept:
+class ReturnedArray:
     """An array that a call returned, and what it held then."""
 
     name: str
@@ -76,7 +76,7 @@ def failure(error: BaseException) -> Failure:
 
 
 def _play_step(
-    factory: Any, sessions: list[Any], setup: Setup, step: Step, channel_axis: int, kept: list[Kept]
+    factory: Any, sessions: list[Any], setup: Setup, step: Step, channel_axis: int, kept: list[ReturnedArray]
 ) -> StepResult:
     result = StepResult(step.op, step.session)
     try:
@@ -108,7 +108,7 @@ def _method(target: Any, name: str) -> Any:
     return method
 
 
-def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> list[Kept]:
+def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> list[ReturnedArray]:
     """Make the call, put what came into `result`, and return the very arrays that came."""
     assert step.x is not None
     assert step.dy is not None
@@ -120,7 +120,7 @@ def _call(target: Any, step: Step, channel_axis: int, result: StepResult) -> lis
     result.mutated = tuple(name for name, (now, before) in given.items() if now.tobytes() != before.tobytes())
     _store(returned, returned_by(step.op), result)
     arrays = returned.items() if isinstance(returned, dict) else ()
-    return [Kept(name, array, array.tobytes()) for name, array in arrays if isinstance(array, np.ndarray)]
+    return [ReturnedArray(name, array, array.tobytes()) for name, array in arrays if isinstance(array, np.ndarray)]
 
 
 def _mask(target: Any, method: Any, step: Step) -> dict[str, Any]:

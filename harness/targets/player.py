@@ -157,10 +157,14 @@ class Player(Protocol):
     """Plays scripts on one target. `play` answers an Observation or a Death, and raises for neither."""
 
     name: str
-    deaths: int
-    last_death: Death | None
     transformation: str
     """The name of the one through which the target is played; "" where it is played as it is."""
+
+    @property
+    def deaths(self) -> int: ...
+
+    @property
+    def last_death(self) -> Death | None: ...
 
     @property
     def given_up(self) -> bool:

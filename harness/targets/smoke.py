@@ -23,7 +23,7 @@ ADAPTER_ERROR = "AdapterError"
 
 
 @dataclass(frozen=True)
-class Fit:
+class SmokeResult:
     """Whether a target does anything sensible at a rank and dtype: `problem` says what it does instead."""
 
     works: bool
@@ -40,7 +40,7 @@ def smoke(player: Player) -> tuple[Description, list[Note]]:
     if not description.adapter:
         return description, []
     float32_first = sorted(description.dtypes, key=lambda dtype: dtype != "float32")
-    by_rank: dict[int, Fit] = {}
+    by_rank: dict[int, SmokeResult] = {}
     for rank in description.ranks:
         fit = _fit(player, rank, float32_first[0])
         if fit is None:
@@ -65,7 +65,7 @@ def smoke(player: Player) -> tuple[Description, list[Note]]:
     return player.narrow(ranks=ranks, dtypes=dtypes), notes
 
 
-def _fit(player: Player, rank: int, dtype: str) -> Fit | None:
+def _fit(player: Player, rank: int, dtype: str) -> SmokeResult | None:
     """Whether prediction or training works at this rank, with the channels on axis 1 or -1. None after a death."""
     fits = []
     for axis in (1, -1):
@@ -82,13 +82,13 @@ def _fit(player: Player, rank: int, dtype: str) -> Fit | None:
     return fits[0]
 
 
-def _judged(observations: list[Observation], rank: int) -> Fit:
+def _judged(observations: list[Observation], rank: int) -> SmokeResult:
     """It works where one of the two modes gives what it should and none gives something of a wrong shape."""
     problems: list[str] = []
     works = False
     for observation in observations:
         if observation.build_error or observation.build_unsupported is not None:
-            return Fit(False, _message(observation.build_error, observation.build_unsupported))
+            return SmokeResult(False, _message(observation.build_error, observation.build_unsupported))
         for result in observation.steps:
             malformed = result.malformed.message if result.malformed else None
             if result.error or result.unsupported is not None or result.malformed:
@@ -96,9 +96,9 @@ def _judged(observations: list[Observation], rank: int) -> Fit:
                 continue
             wrong_shape = _wrong_shape(result, rank)
             if wrong_shape or not result.values:
-                return Fit(False, wrong_shape or f"{result.op} gave nothing")
+                return SmokeResult(False, wrong_shape or f"{result.op} gave nothing")
             works = True
-    return Fit(True) if works else Fit(False, (problems or ["it did nothing"])[0])
+    return SmokeResult(True) if works else SmokeResult(False, (problems or ["it did nothing"])[0])
 
 
 def _message(error: Failure | None, otherwise: str | None) -> str:

@@ -30,7 +30,7 @@ CANCELLED = ("conv1.bias", "conv2.bias", "dense1.bias", "dense2.bias")
 """Batch norm subtracts the mean, and these with it: their gradients are rounding alone, and have no relative size."""
 
 
-class Yardstick:
+class TrainingYardstick:
     """Compares trainings after a step, by how far frameworks have got from themselves so far."""
 
     def __init__(self, dtype: str, twins: dict[str, tuple[str, ...]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.train.distances import CANCELLED, Yardstick
+from harness.train.distances import CANCELLED, TrainingYardstick
 from harness.train.fashion_mnist import FashionMnist
 from harness.train.implementations import (
     lockstep_function,
@@ -113,7 +113,7 @@ class Lockstep:
         data = replace(data, test_images=data.test_images[few], test_labels=data.test_labels[few])
         self.options, self.progress = options, progress
         self.runners = make_runners(options, data)
-        self.yardstick = Yardstick(options.dtype, {name: twins_of(name) for name in frameworks(options)})
+        self.yardstick = TrainingYardstick(options.dtype, {name: twins_of(name) for name in frameworks(options)})
         self.per_epoch = -(-len(data.train_images) // BATCH_SIZE)
         epochs = -(-options.steps // self.per_epoch)
         self.orders = batch_orders(len(data.train_images), epochs, options.seed)  # (epochs, examples)

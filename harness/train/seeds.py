@@ -13,7 +13,7 @@ from harness.train.implementations import Trained, resolve_device, seeds_module,
 from harness.train.options import NO_PROGRESS, TrainingOptions, TrainingProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE
 from harness.train.results import EpochRecord, TrainingResult
-from harness.train.trainings import Job, Keep, complete
+from harness.train.trainings import Keep, ToTrain, complete
 from reference.conventions import TrainingSettings
 
 
@@ -28,7 +28,7 @@ def run_together(
     The seconds of a record are the seed's share of an epoch of all. progress: counts the examples of all seeds, and
     hears of the first seed's epochs.
     """
-    job = Job(data, options, seeds, resolve_device(options.implementation, options.device))
+    job = ToTrain(data, options, seeds, resolve_device(options.implementation, options.device))
 
     def train(checkpoint: Checkpoint, keep: Keep) -> tuple[Trained, ...]:
         done = len(checkpoint.history)

@@ -24,7 +24,7 @@ Train = Callable[[Checkpoint, Keep], tuple[Trained, ...]]
 
 
 @dataclass(frozen=True)
-class Job:
+class ToTrain:
     """What is to be trained: one seed, or several together."""
 
     data: FashionMnist
@@ -55,7 +55,7 @@ class Job:
 def run(data: FashionMnist, options: TrainingOptions, progress: TrainingProgress = NO_PROGRESS) -> TrainingResult:
     """Train one implementation from the initial weights of its seed. Raises UsageError, or kinds of it."""
     train_by = train_function(options.implementation, options.replicas)
-    job = Job(data, options, (options.seed,), resolve_device(options.implementation, options.device))
+    job = ToTrain(data, options, (options.seed,), resolve_device(options.implementation, options.device))
 
     def train(checkpoint: Checkpoint, keep: Keep) -> tuple[Trained, ...]:
         done = len(checkpoint.history)
@@ -80,7 +80,7 @@ def run(data: FashionMnist, options: TrainingOptions, progress: TrainingProgress
     return result
 
 
-def complete(job: Job, train: Train, progress: TrainingProgress) -> tuple[TrainingResult, ...]:
+def complete(job: ToTrain, train: Train, progress: TrainingProgress) -> tuple[TrainingResult, ...]:
     """The results of a job, seed by seed, whether it starts, continues, or was finished before."""
     file = job.file()
     checkpoint = resume(file, job.start(), job.options.epochs, train, progress.on_epoch)
@@ -124,7 +124,7 @@ def resume(
     )
 
 
-def result_of(job: Job, checkpoint: Checkpoint, k: int) -> TrainingResult:
+def result_of(job: ToTrain, checkpoint: Checkpoint, k: int) -> TrainingResult:
     """The figures of seed k, those that the tutorial prints among them."""
     history = tuple(records[k] for records in checkpoint.history)
     last, examples = history[-1], job.examples * len(history)

@@ -18,6 +18,8 @@ from flax import nnx
 
 from impls.jax_flax.channels import RANKS, checked_count, other_axes, per_channel_shape, sums_over, widened
 from impls.jax_flax.fast_batch_norm import normalize, normalize_by_batch
+from impls.jax_flax.pallas_choice import suits_kernels
+from impls.jax_flax.pallas_plan import Chip, Kernels
 from reference.conventions import D2L, Conventions
 
 
@@ -60,13 +62,17 @@ def plain_batch_norm(
     return y, moving_mean, moving_var
 
 
-def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, training, conventions=D2L):
+def batch_norm(
+    x, gamma, beta, moving_mean, moving_var, eps, momentum, *, training, conventions=D2L, kernels: Kernels = False
+):
     """(y, moving_mean, moving_var) by the fast form. A pure function: it can be jitted, vmapped and differentiated.
 
     x: a float array of rank 2 to 5, channels at `conventions.channel_axis`. gamma, beta, moving_mean, moving_var:
     (C,). y has the shape and dtype of x; inside, x's dtype and gamma's are widened to at least float32.
     Gradients flow from y to x, gamma and beta; not through the new moving statistics, and not to eps.
     An empty batch has no statistics: the moving ones stay as they are.
+    kernels: whether it is computed by Pallas kernels, which have no forward mode and have never run on a GPU. None: on
+    a GPU, where they prove faster. True: wherever they can, interpreted on a CPU.
 
     Raises TypeError if x is not floating-point; ValueError for a wrong rank or channel count, and, where the
     conventions say so, for a single value per channel in training; NotImplementedError for debiased averages,
@@ -76,16 +82,23 @@ def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, traini
         raise NotImplementedError("batch_norm has no count of updates to debias by; use the module, BatchNorm")
     x = jnp.asarray(x)
     n = checked_count(x, gamma.shape[0], conventions)
+    if training and n == 1 and conventions.single_value == "error":
+        raise ValueError(f"batch norm in training needs more than one value per channel, got x of shape {x.shape}")
+    by_kernels = (training or kernels is not None) and suits_kernels(x, gamma.dtype, conventions, kernels)
+    if by_kernels:
+        from impls.jax_flax import pallas_batch_norm  # only where Pallas is
     wide, gamma, beta = widened(x, gamma, beta, conventions)  # x's shape, (C*), (C*)
     eps = jax.lax.stop_gradient(jnp.asarray(eps, wide.dtype))
     if not training or n == 0:
         mean, var = (m.astype(wide.dtype).reshape(gamma.shape) for m in (moving_mean, moving_var))  # (C*), (C*)
-        y = normalize(wide, gamma, beta, mean, var, eps, conventions)  # x's shape
-        return y.astype(x.dtype), moving_mean, moving_var
-    if n == 1 and conventions.single_value == "error":
-        raise ValueError(f"batch norm in training needs more than one value per channel, got x of shape {x.shape}")
-    sums = sums_over(x, conventions)
-    y, mean, var = normalize_by_batch(sums.join(wide), gamma, beta, eps, sums, conventions)  # joined, (C*), (C*)
+        form = pallas_batch_norm.normalize if by_kernels else normalize
+        return form(wide, gamma, beta, mean, var, eps, conventions).astype(x.dtype), moving_mean, moving_var
+    if by_kernels:
+        chip = kernels if isinstance(kernels, Chip) else Chip()
+        y, mean, var = pallas_batch_norm.normalize_by_batch(x, gamma, beta, eps, conventions, chip)
+    else:
+        sums = sums_over(x, conventions)
+        y, mean, var = normalize_by_batch(sums.join(wide), gamma, beta, eps, sums, conventions)  # joined, (C*), (C*)
     if conventions.moving_var == "unbiased":
         var = var * (n / (n - 1)) if n > 1 else jnp.full_like(var, jnp.nan)  # (C*)
     moving_mean = moved(moving_mean, mean.reshape(-1), momentum, conventions)  # (C,)
@@ -93,7 +106,7 @@ def batch_norm(x, gamma, beta, moving_mean, moving_var, eps, momentum, *, traini
     return y.reshape(x.shape).astype(x.dtype), moving_mean, moving_var
 
 
-compiled: Any = jax.jit(batch_norm, static_argnames=("training", "conventions"))
+compiled: Any = jax.jit(batch_norm, static_argnames=("training", "conventions", "kernels"))
 """`batch_norm` under jit: the target `jax`."""
 compiled.conventions = D2L
 compiled.dtypes = ("float64", "float32", "bfloat16", "float16")
@@ -115,6 +128,8 @@ class BatchNorm(nnx.Module):
     dtypes = ("float64", "float32", "bfloat16", "float16")
     """Those of x that it takes."""
     ranks = RANKS
+    kernels: Kernels = False
+    """Whether to compute by Pallas kernels, as `batch_norm` says."""
 
     def __init__(
         self,
@@ -148,9 +163,8 @@ class BatchNorm(nnx.Module):
         mean, var = (self.moving_mean[...], self.moving_var[...]) if training else self.moving_statistics()
         gamma, beta = self.gamma[...], self.beta[...]  # (C,), (C,)
         plain = replace(self.conventions, debias=False)
-        y, mean, var = batch_norm(
-            x, gamma, beta, mean, var, self.eps, self.momentum, training=training, conventions=plain
-        )
+        numbers = (mean, var, self.eps, self.momentum)
+        y, mean, var = batch_norm(x, gamma, beta, *numbers, training=training, conventions=plain, kernels=self.kernels)
         if training and y.size > 0:
             self.moving_mean[...] = mean
             self.moving_var[...] = var

@@ -16,6 +16,7 @@ from flax import nnx
 from impls.jax_flax import halves
 from impls.jax_flax.halves import of_first_device, prepare
 from impls.jax_flax.lenet import LeNet, Weights
+from impls.jax_flax.pallas_layer import FasterBatchNorm
 from impls.jax_flax.steps import count_correct, loss_and_grads, run_steps, scaled
 from impls.jax_flax.tiled_lenet import TiledLeNet
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
@@ -153,7 +154,7 @@ def inspect(
 
 
 def network(weights: Weights, dtype: str, device: str) -> LeNet:
-    return (TiledLeNet if device == "cpu" else LeNet)(weights, dtype)
+    return TiledLeNet(weights, dtype) if device == "cpu" else LeNet(weights, dtype, FasterBatchNorm)
 
 
 def device_name(device: str) -> str:

@@ -35,6 +35,8 @@ from tests.targets.honest.every_rounding import (
 )
 from tests.targets.honest.gradients import Saved
 from tests.targets.honest.roots import Roots
+from tests.targets.honest.second_formulas import FORWARDS, At, Scale
+from tests.targets.honest.second_ways import Way
 
 Ratios = dict[tuple[str, str], Array]
 """By observable and formula, (C,)."""
@@ -163,7 +165,7 @@ class OfDerivatives:
 
     @quietly
     def ratios_of(
-        self, p: directed.Directed, s: Setting, way: second.Way, rules: autodiff.Rules,
+        self, p: directed.Directed, s: Setting, way: Way, rules: autodiff.Rules,
         of_batch: statistics.Statistics, roots: Roots,
     ) -> dict[str, Array]:  # fmt: skip
         want, bound = directed.exact_derivatives(p, s, "float32", self.summation)
@@ -174,9 +176,9 @@ class OfDerivatives:
             add = SUMS[self.summation]
             base = Algorithm("any", of_batch, add, roots, arithmetic=of.number)  # type: ignore[arg-type]
             calculus = autodiff.Calculus(base, p.x, rules)
-            at = second.At(**{name: calculus.number(arrays[name]) for name in directed.GIVEN})
+            at = At(**{name: calculus.number(arrays[name]) for name in directed.GIVEN})
             given = (calculus.number(p.moving_mean), calculus.number(p.moving_var)) if prefix else None
-            for name, number in way(calculus, at, second.Scale(s.eps, s.eps_at == "outside_sqrt", given)).items():
+            for name, number in way(calculus, at, Scale(s.eps, s.eps_at == "outside_sqrt", given)).items():
                 error = number.array.greatest_error  # type: ignore[attr-defined]
                 result[f"{prefix}{name}"] = _over(error, bound[f"{prefix}{name}"], valid)
         return result
@@ -217,7 +219,7 @@ class OfReverseMode(OfLayers):
         declared = self.summation != "any"
         add = SUMS[self.summation]
         result: Ratios = {}
-        for name, forward in second.FORWARDS.items():
+        for name, forward in FORWARDS.items():
             if declared and name in MADE_APART:
                 continue
             for rules in (autodiff.PYTORCH, second.JAX, second.RESULT):
@@ -225,7 +227,7 @@ class OfReverseMode(OfLayers):
                 base = Algorithm("any", made_once(of_batch), add, roots, arithmetic=of.number)  # type: ignore[arg-type]
                 calculus = autodiff.Calculus(base, p.x, rules)
                 at = [calculus.number(a) for a in (p.x, p.gamma, p.beta)]
-                of_at = partial(forward, scale=second.Scale(s.eps, s.eps_at == "outside_sqrt"))
+                of_at = partial(forward, scale=Scale(s.eps, s.eps_at == "outside_sqrt"))
                 y = of_at(*at)
                 dx, dgamma, _ = calculus.vjp(lambda *at, f=of_at: [f(*at)], at, [calculus.number(p.dy)])  # type: ignore[misc]
                 numbers = {"y": y, "dx": dx, "dgamma": dgamma}

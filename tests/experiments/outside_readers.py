@@ -214,7 +214,7 @@ def environment_json(path: Path) -> object:
 
 def an_environment() -> bytes:
     requirements = environments.Requirements(pip=("flax==0.8.5",), python="3.11")
-    of = environments.Environment(Path("f"), requirements, {"flax": "0.8.5"}, "2026-05-02T19:15:00+00:00", 3.5)
+    of = environments.VirtualEnvironment(Path("f"), requirements, {"flax": "0.8.5"}, "2026-05-02T19:15:00+00:00", 3.5)
     content = asdict(of)
     del content["folder"]
     return json.dumps(content).encode()

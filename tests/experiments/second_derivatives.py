@@ -20,7 +20,7 @@ from harness.judge.oracle import OracleLayer, oracle_dtype
 from reference.conventions import PRESETS, Conventions
 from reference.error_bounds import precision_of
 from reference.oracle_error import OracleError, unit_of
-from reference.second_derivative_bounds import Directions, Point, train_derivative_bounds
+from reference.second_derivative_bounds import DirectionRows, Point, train_derivative_bounds
 from reference.second_derivatives import TwiceDifferentiable
 
 NAMES = ("ty", "ddy", "dx2", "dgamma2")
@@ -267,7 +267,7 @@ def bounds_of(problem: Problem, dtype: str) -> tuple[Values, Values]:
     x, dy, ddx, gamma, beta, ddgamma, ddbeta = (a.astype(wide) for a in problem.arrays)
     precision = precision_of(dtype)
     point = Point(x, dy, gamma, beta, problem.eps, problem.eps_at)
-    bounds = train_derivative_bounds(point, Directions(ddx, ddgamma, ddbeta), precision)
+    bounds = train_derivative_bounds(point, DirectionRows(ddx, ddgamma, ddbeta), precision)
     var = np.asarray(((x - x.mean(axis=0)) ** 2).mean(axis=0), np.float64)
     shares = OracleError(unit_of(wide), precision, len(x)).with_scale(var, bounds["var"], problem.eps, problem.eps_at)
     return expected, {name: bounds[name] + shares.added(bounds[name]) for name in NAMES}

@@ -49,3 +49,7 @@ def batch_norm(x, scale, bias, mean, var, *, eps=1e-5, decay=0.9, train=True):
     else:
         kept = mean, var
     return (x - mean) * jax.lax.rsqrt(var + eps) * scale + bias, kept
+
+
+compiled = jax.jit(batch_norm, static_argnames="train")
+compiled_for_numbers = jax.jit(batch_norm, static_argnames=("eps", "decay", "train"))

@@ -186,7 +186,7 @@ class JvpSlopeWithoutEps(OracleLayer):
 EPS_MISPLACED = (SecondScaleWithoutEps, SecondScaleOtherEps, JvpSlopeWithoutEps)
 
 
-class FrozenByBatch(OracleLayer):
+class PredictionByBatch(OracleLayer):
     """Prediction is differentiated as training is: by the batch's own mean and variance, which move with x."""
 
     def eval_jvp(self, x, tx, tgamma, tbeta):

@@ -69,6 +69,6 @@ OF_DERIVATIVES: tuple[Known, ...] = (
     Known(
         "frozen_as_training",
         "prediction is differentiated by training's formula: its statistics are constants",
-        (derivatives.FrozenByBatch, derivatives.FrozenFormula),
+        (derivatives.PredictionByBatch, derivatives.FrozenFormula),
     ),
 )

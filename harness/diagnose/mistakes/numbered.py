@@ -104,7 +104,7 @@ def in_one_mode(mode: str, make: Make) -> Make:
 
 
 @dataclass(frozen=True)
-class Range:
+class NumberRange:
     """How a number enters a layer, the range in which it is looked for, and the words for it."""
 
     make: Make
@@ -118,7 +118,7 @@ class Family:
     """The layers of one mistake, by its number. `phrase` is what is written of the number."""
 
     id: str
-    range: Range
+    range: NumberRange
     make: Make
     phrase: str
     spares: str = ""
@@ -126,12 +126,12 @@ class Family:
 
 
 WEIGHTS = (
-    Range(with_new_weight, 1e-5, 1.0, "the new batch weighs {:.6g}"),
-    Range(with_new_weight_times, 1e-3, 1e1, "the new batch weighs {:.6g} times what it should"),
+    NumberRange(with_new_weight, 1e-5, 1.0, "the new batch weighs {:.6g}"),
+    NumberRange(with_new_weight_times, 1e-3, 1e1, "the new batch weighs {:.6g} times what it should"),
 )
 EPSILONS = (
-    Range(with_eps, 1e-12, 1.0, "an eps of {:.6g} is used"),
-    Range(with_eps_times, 1e-3, 1e5, "{:.6g} times the eps is used"),
+    NumberRange(with_eps, 1e-12, 1.0, "an eps of {:.6g} is used"),
+    NumberRange(with_eps_times, 1e-3, 1e5, "{:.6g} times the eps is used"),
 )
 MOMENTUM_FAMILIES = (
     *(Family("momentum_wrong", weight, weight.make, weight.phrase) for weight in WEIGHTS),

@@ -21,7 +21,7 @@ LAYERS = keras.layers
 
 
 @dataclass(frozen=True)
-class Linear:
+class KerasLinear:
     """The layer before the batch norm."""
 
     mixing: Callable[[int], Mixing]
@@ -55,15 +55,17 @@ class Linear:
 CONVOLUTIONS = (LAYERS.Conv1D, LAYERS.Conv2D, LAYERS.Conv3D)
 TRANSPOSED = (LAYERS.Conv1DTranspose, LAYERS.Conv2DTranspose, LAYERS.Conv3DTranspose)
 LINEAR = {
-    "fuse-conv": Linear(reversing, CONVOLUTIONS),
-    "fuse-grouped": Linear(reversing_in_groups, CONVOLUTIONS),
-    "fuse-transposed": Linear(reversing, TRANSPOSED, lambda mixing: mixing.weight),
-    "fuse-depthwise": Linear(alone, (LAYERS.DepthwiseConv1D, LAYERS.DepthwiseConv2D), lambda mixing: mixing.weight),
-    "fuse-dense": Linear(reversing, (LAYERS.Dense,)),
+    "fuse-conv": KerasLinear(reversing, CONVOLUTIONS),
+    "fuse-grouped": KerasLinear(reversing_in_groups, CONVOLUTIONS),
+    "fuse-transposed": KerasLinear(reversing, TRANSPOSED, lambda mixing: mixing.weight),
+    "fuse-depthwise": KerasLinear(
+        alone, (LAYERS.DepthwiseConv1D, LAYERS.DepthwiseConv2D), lambda mixing: mixing.weight
+    ),
+    "fuse-dense": KerasLinear(reversing, (LAYERS.Dense,)),
 }
 
 
-def predict(adapter: KerasLayer, x: np.ndarray, linear: Linear, fold: Callable[..., np.ndarray]) -> np.ndarray:
+def predict(adapter: KerasLayer, x: np.ndarray, linear: KerasLinear, fold: Callable[..., np.ndarray]) -> np.ndarray:
     """y. Raises NotImplementedError for x that is not finite, for another backend, and where nothing is folded."""
     if BACKEND != "tensorflow":
         raise NotImplementedError(f"TensorFlow folds what Keras has on TensorFlow, not on {BACKEND}")
@@ -76,7 +78,7 @@ def predict(adapter: KerasLayer, x: np.ndarray, linear: Linear, fold: Callable[.
     return fold(model, places, linear.layer(mixing, places.ndim, "float32").__class__.__name__).reshape(x.shape)
 
 
-def model_of(adapter: KerasLayer, x: np.ndarray, linear: Linear, mixing: Mixing) -> Any:
+def model_of(adapter: KerasLayer, x: np.ndarray, linear: KerasLinear, mixing: Mixing) -> Any:
     """x (N, ..., K) -> (N, ..., C), in x's dtype. The batch norm is a copy of the adapter's."""
     layer = linear.layer(mixing, x.ndim, x.dtype.name)
     norm = type(adapter.layer).from_config({**adapter.layer.get_config(), "dtype": x.dtype.name})

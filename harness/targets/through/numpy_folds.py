@@ -13,11 +13,11 @@ from harness.targets.through.mixing import Mixing, must_be_finite, reversing, re
 from harness.targets.through.transformation import Transformation
 from reference import fold as ours
 from reference.batch_norm import BatchNorm
-from reference.under_test import Layer
+from reference.under_test import ReferenceLayer
 
 
 @dataclass(frozen=True)
-class Linear:
+class NumpyLinear:
     """What the batch norm is folded into: how it mixes channels, and where it holds its weight."""
 
     mixing: Callable[[int], Mixing]
@@ -44,20 +44,20 @@ class Linear:
 
 
 LINEAR = {
-    "fold": Linear(reversing),
-    "fold-grouped": Linear(reversing_in_groups),
-    "fold-transposed": Linear(reversing, transposed=True),
-    "fold-transposed-grouped": Linear(reversing_in_groups, transposed=True),
-    "fold-dense": Linear(reversing, dense=True),
+    "fold": NumpyLinear(reversing),
+    "fold-grouped": NumpyLinear(reversing_in_groups),
+    "fold-transposed": NumpyLinear(reversing, transposed=True),
+    "fold-transposed-grouped": NumpyLinear(reversing_in_groups, transposed=True),
+    "fold-dense": NumpyLinear(reversing, dense=True),
 }
 
 
-def predicted(layer: BatchNorm, x: np.ndarray, dy: np.ndarray, linear: Linear) -> tuple[np.ndarray, np.ndarray]:
+def predicted(layer: BatchNorm, x: np.ndarray, dy: np.ndarray, linear: NumpyLinear) -> tuple[np.ndarray, np.ndarray]:
     """(y, dx) of the layer folded into `linear`, in x's dtype.
 
     Raises NotImplementedError for a layer that is not ours, and for x that is not finite.
     """
-    if type(layer) is not Layer:
+    if type(layer) is not ReferenceLayer:
         raise NotImplementedError(f"`fold` takes our own batch norm, not {type(layer).__name__}")
     must_be_finite(np.isfinite(x.astype(np.float64)))
     channels, dtype = len(layer.gamma), layer.gamma.dtype

@@ -22,7 +22,7 @@ UNOPTIMIZED = "ORT_DISABLE_ALL"
 
 
 @dataclass(frozen=True)
-class Linear:
+class OnnxLinear:
     """The operator before the batch norm."""
 
     operator: str
@@ -41,15 +41,15 @@ class Linear:
 
 
 LINEAR = {
-    "fuse-conv": Linear("Conv", reversing),
-    "fuse-grouped": Linear("Conv", reversing_in_groups),
-    "fuse-transposed": Linear("ConvTranspose", reversing),
-    "fuse-transposed-grouped": Linear("ConvTranspose", reversing_in_groups),
-    "fuse-dense": Linear("MatMul", reversing),
+    "fuse-conv": OnnxLinear("Conv", reversing),
+    "fuse-grouped": OnnxLinear("Conv", reversing_in_groups),
+    "fuse-transposed": OnnxLinear("ConvTranspose", reversing),
+    "fuse-transposed-grouped": OnnxLinear("ConvTranspose", reversing_in_groups),
+    "fuse-dense": OnnxLinear("MatMul", reversing),
 }
 
 
-def model_of(adapter: Any, linear: Linear, mixing: Mixing, rank: int) -> Any:
+def model_of(adapter: Any, linear: OnnxLinear, mixing: Mixing, rank: int) -> Any:
     """x (N, K, ...) -> y (N, C, ...), float32, in the operator's opset."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -82,7 +82,7 @@ def run(model: Any, x: np.ndarray, level: str) -> tuple[np.ndarray, list[str]]:
     return session.run(None, {"x": np.ascontiguousarray(x)})[0], operators
 
 
-def predict(adapter: Any, x: np.ndarray, linear: Linear, level: str) -> np.ndarray:
+def predict(adapter: Any, x: np.ndarray, linear: OnnxLinear, level: str) -> np.ndarray:
     """y. Raises NotImplementedError for x that is not finite, and where the optimizer leaves the batch norm there."""
     must_be_finite(np.isfinite(x))
     mixing = linear.mixing(adapter.channels)

@@ -40,6 +40,8 @@ class AdapterError(Exception):
 
 DECLARED = ("conventions", "dtypes", "ranks")
 """What a target may say of itself, as attributes of its class or factory."""
+PROMISED = ("summation", "folded", "rescaled")
+"""What else: its bounds hang on it, and no call shows it."""
 
 
 class Adapter:
@@ -91,6 +93,7 @@ def adapter_for(
     """
     declared = {name: value for name in DECLARED if (value := getattr(target, name, None)) is not None}
     known = {name: value for name, value in defaults.items() if value is not None} | declared
+    promised = {name: getattr(target, name) for name in PROMISED if hasattr(target, name)}
     settings = dict(given or {})
     if "conventions" in settings:
         known["conventions"] = settings["conventions"]
@@ -98,7 +101,7 @@ def adapter_for(
     if inherits and "conventions" not in known:
         known |= {"conventions": base.framework, "inherits": base.framework}
     members = {"target": staticmethod(target), "given": settings, "adapter_notes": {}, "declared": tuple(known)}
-    return type(called(target), (base,), members | known)
+    return type(called(target), (base,), members | promised | known)
 
 
 # --- calling constructors and layers ---

@@ -10,7 +10,7 @@ from harness.targets.results import Results
 from harness.targets.wrap import common
 
 
-class TwiceDifferentiable(common.Adapter):
+class DifferentiableAdapter(common.Adapter):
     """Second derivatives by `_twice`, forward mode by `_tangent`: each framework has its own."""
 
     def train_double(self, x: np.ndarray, dy: np.ndarray, *directions: np.ndarray) -> Results:

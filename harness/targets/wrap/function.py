@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from harness.targets.results import Results
 from harness.targets.wrap import common
-from harness.targets.wrap.differentiable import TwiceDifferentiable
+from harness.targets.wrap.called import Called, Forward
+from harness.targets.wrap.differentiable import DifferentiableAdapter
 from harness.targets.wrap.function_tools import JaxTools, NumpyTools, TorchTools
 
 STATISTICS = ("moving_mean", "moving_var")
@@ -40,7 +42,7 @@ def wrap(target: Callable[..., Any]) -> type:
     return adapter
 
 
-class Function(TwiceDifferentiable):
+class Function(DifferentiableAdapter):
     """The function, and the arrays that its caller carries from step to step.
 
     It returns y, or (y, moving_mean, moving_var), or (y, (moving_mean, moving_var)); or it returns y and writes the
@@ -131,11 +133,8 @@ class Function(TwiceDifferentiable):
         return bool(common.mode_argument(self.target, True))
 
     def _step(self, x: np.ndarray, dy: np.ndarray, training: bool) -> Results:
-        def forward(x: Any, gamma: Any, beta: Any) -> tuple[Any, Any]:
-            return self._call(x, self.arrays | {"gamma": gamma, "beta": beta}, training)
-
         y, gradients, moved = self.tools.gradients(
-            forward,
+            self._forward(training),
             self._tensor(x, self.dtype),
             self.arrays["gamma"],
             self.arrays["beta"],
@@ -158,15 +157,18 @@ class Function(TwiceDifferentiable):
         result = self.tools.tangent(self._y_of(training), point, self._directions(tangents))
         return {name: self.tools.array(value) for name, value in result.items()}
 
-    def _y_of(self, training: bool) -> Callable[..., Any]:
+    def _y_of(self, training: bool) -> Forward:
         """y as a function of (x, gamma, beta): the moving statistics that come with it are dropped."""
         if not (training or self._has_mode()):
             raise NotImplementedError("the function has no argument that tells training from prediction")
+        return replace(self._forward(training), with_moved=False)
 
-        def y_of(x: Any, gamma: Any, beta: Any) -> Any:
-            return self._call(x, self.arrays | {"gamma": gamma, "beta": beta}, training)[0]
+    def _forward(self, training: bool) -> Forward:
+        return Forward(self._called(training), self.arrays, self.numbers)
 
-        return y_of
+    def _called(self, training: bool) -> Called:
+        mode = common.mode_argument(self.target, training)
+        return Called(self.target, self.x_name, tuple(self.paths.items()), tuple(mode.items()))
 
     def _directions(self, directions: tuple[np.ndarray, ...]) -> list[Any]:
         along_x, *others = directions
@@ -174,19 +176,7 @@ class Function(TwiceDifferentiable):
 
     def _call(self, x: Any, arrays: Results, training: bool) -> tuple[Any, Any]:
         """(y, the moving statistics that it returned, if any)."""
-        mode = common.mode_argument(self.target, training)
-        given = {theirs: arrays[ours] for ours, theirs in self.paths.items()}
-        result = self.target(**{self.x_name: x}, **given, **self.numbers, **mode)
-        if not isinstance(result, (tuple, list)):
-            return result, ()
-        y, *rest = result
-        moved = rest[0] if len(rest) == 1 and isinstance(rest[0], (tuple, list)) else rest
-        if len(moved) not in (0, 2):
-            raise common.AdapterError(
-                f"{common.called(self.target)} returned {len(result)} things; expected y, or "
-                "(y, moving_mean, moving_var)"
-            )
-        return y, tuple(moved)
+        return self._called(training)(x, arrays, self.numbers)
 
     def _keep(self, moved: tuple[Any, ...]) -> None:
         for name, value in zip(STATISTICS, moved):  # noqa: B905 - Python 3.9

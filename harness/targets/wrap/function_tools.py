@@ -82,22 +82,21 @@ class JaxTools(NumpyTools):
 
     @staticmethod
     def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:
-        import jax
+        from harness.targets.wrap import jax_functions
 
-        y, backward, moved = jax.vjp(forward, x, gamma, beta, has_aux=True)
-        return y, backward(dy), moved
+        return jax_functions.gradients(forward, (x, gamma, beta), dy)
 
     @staticmethod
     def twice(forward: Any, point: Any, dy: Any, directions: Any) -> Results:
-        from harness.targets.wrap import jax_derivatives
+        from harness.targets.wrap import jax_functions
 
-        return jax_derivatives.twice(forward, point, dy, directions)
+        return jax_functions.twice(forward, point, dy, directions)
 
     @staticmethod
     def tangent(forward: Any, point: Any, tangents: Any) -> Results:
-        from harness.targets.wrap import jax_derivatives
+        from harness.targets.wrap import jax_functions
 
-        return jax_derivatives.tangent(forward, point, tangents)
+        return jax_functions.tangent(forward, point, tangents)
 
 
 class TorchTools(NumpyTools):

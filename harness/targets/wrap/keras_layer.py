@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.targets.results import Keywords
 from harness.targets.wrap import common, keras_derivatives, options
-from harness.targets.wrap.differentiable import TwiceDifferentiable
+from harness.targets.wrap.differentiable import DifferentiableAdapter
 
 BACKEND = keras.config.backend()
 if BACKEND == "jax":
@@ -30,7 +30,7 @@ def wrap(target: Callable[..., Any], given: Keywords | None = None) -> type:
     return adapter
 
 
-class KerasLayer(TwiceDifferentiable):
+class KerasLayer(DifferentiableAdapter):
     """One layer, called with `training=`; 16-bit x goes by a mixed-precision policy.
 
     Raises common.AdapterError where the target makes no Keras layer, or one without gamma or beta.

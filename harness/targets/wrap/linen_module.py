@@ -15,7 +15,7 @@ from flax import linen, traverse_util
 from harness.cases.script import parameter_dtype
 from harness.targets.results import Keywords
 from harness.targets.wrap import common, jax_derivatives, options
-from harness.targets.wrap.differentiable import TwiceDifferentiable
+from harness.targets.wrap.differentiable import DifferentiableAdapter
 from harness.targets.wrap.jax_array import jax_array
 
 jax.config.update("jax_enable_x64", True)
@@ -33,7 +33,7 @@ def wrap(target: Callable[..., Any], given: Keywords | None = None) -> type:
     return adapter
 
 
-class LinenModule(TwiceDifferentiable):
+class LinenModule(DifferentiableAdapter):
     """One module, compiled, with the arrays that the caller carries from step to step, path -> array.
 
     Raises common.AdapterError where the module has no gamma or beta, or nothing that tells training from prediction.
@@ -136,8 +136,8 @@ class LinenModule(TwiceDifferentiable):
         gamma, beta = (common.flat(self.arrays[self.paths[name]]) for name in ("gamma", "beta"))
         return jax_array(x), gamma, beta
 
-    def _as_function(self, training: bool) -> AsFunction:
-        return AsFunction(self.layer, self._mode(training), self.paths["gamma"], self.paths["beta"])
+    def _as_function(self, training: bool) -> LinenFunction:
+        return LinenFunction(self.layer, self._mode(training), self.paths["gamma"], self.paths["beta"])
 
     @property
     def stats(self) -> Any:
@@ -182,7 +182,7 @@ def _gradients(layer, x, dy, parameters, kept, mode, mask=None):
 
 
 @dataclass(frozen=True)
-class AsFunction:
+class LinenFunction:
     """y as a function of (arrays, x, gamma, beta); the statistics that the call changes are dropped.
 
     Two that are equal compile to one program: a layer that is made anew needs no other.

@@ -15,7 +15,7 @@ from flax import nnx
 from harness.cases.script import parameter_dtype
 from harness.targets.results import Keywords, Results
 from harness.targets.wrap import common, jax_derivatives, options
-from harness.targets.wrap.differentiable import TwiceDifferentiable
+from harness.targets.wrap.differentiable import DifferentiableAdapter
 from harness.targets.wrap.jax_array import jax_array
 
 jax.config.update("jax_enable_x64", True)
@@ -32,7 +32,7 @@ def wrap(target: Callable[..., Any], given: Keywords | None = None) -> type:
     return adapter
 
 
-class NnxModule(TwiceDifferentiable):
+class NnxModule(DifferentiableAdapter):
     """One module, compiled. `dtype` is x's, `param_dtype` that of gamma; the mode is set by `train()` and `eval()`.
 
     Raises common.AdapterError where the module has no gamma or beta.
@@ -122,11 +122,11 @@ class NnxModule(TwiceDifferentiable):
     def _point(self, x: np.ndarray) -> tuple[jax.Array, ...]:
         return jax_array(x), self._array("gamma"), self._array("beta")
 
-    def _as_function(self, training: bool) -> tuple[AsFunction, nnx.State]:
+    def _as_function(self, training: bool) -> tuple[NnxFunction, nnx.State]:
         self.layer.train() if training else self.layer.eval()
         mode = common.mode_argument(type(self.layer).__call__, training)
         graph, state = nnx.split(self.layer)
-        return AsFunction(graph, tuple(mode.items()), self.paths["gamma"], self.paths["beta"]), state
+        return NnxFunction(graph, tuple(mode.items()), self.paths["gamma"], self.paths["beta"]), state
 
     def _stats(self) -> dict[str, jax.Array]:
         return {name: self._array(name) for name in ("moving_mean", "moving_var") if name in self.paths}
@@ -187,7 +187,7 @@ def module_and_gradients(graph, mode, parameters, others, x, dy, mask=None):
 
 
 @dataclass(frozen=True)
-class AsFunction:
+class NnxFunction:
     """y as a function of (state, x, gamma, beta); what the call does to the statistics is dropped.
 
     Two that are equal compile to one program: a layer that is made anew needs no other.

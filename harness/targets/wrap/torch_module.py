@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness.targets.results import Keywords, Results
 from harness.targets.wrap import common, options, torch_derivatives
-from harness.targets.wrap.differentiable import TwiceDifferentiable
+from harness.targets.wrap.differentiable import DifferentiableAdapter
 
 DTYPES = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 RANKS = ((nn.BatchNorm1d, (2, 3)), (nn.BatchNorm2d, (4,)), (nn.BatchNorm3d, (5,)))
@@ -40,7 +40,7 @@ def wrap(target: Callable[..., Any], given: Keywords | None = None) -> type:
     return adapter
 
 
-class TorchModule(TwiceDifferentiable):
+class TorchModule(DifferentiableAdapter):
     """One module. Parameters are float32 for 16-bit x; the mode is the module's own, `train()` or `eval()`.
 
     Raises common.AdapterError where the module has no gamma or beta, or gives something else than a y like x.

@@ -11,7 +11,7 @@ from harness.cases.case import numpy_dtype
 from harness.judge.oracle import OracleLayer
 from reference.conventions import PRESETS
 from reference.error_bounds import precision_of
-from reference.second_derivative_bounds import Directions, Point, eval_derivative_bounds, train_derivative_bounds
+from reference.second_derivative_bounds import DirectionRows, Point, eval_derivative_bounds, train_derivative_bounds
 from tests.experiments.bounds.exact import denominator
 from tests.experiments.evolve import mutate, recipes
 from tests.experiments.evolve.evaluate import Array, Named, Population, Setting, ratio
@@ -81,7 +81,7 @@ def exact_derivatives(p: Directed, s: Setting, dtype: str, summation: str = "any
     x, dy, gamma, beta, mm, mv, ddx, ddgamma, ddbeta = (a.astype(E) for a in p.arrays().values())
     layer = OracleLayer(p.channels(), s.eps, s.keep, replace(PRESETS["d2l"], eps_at=s.eps_at), np.dtype(E))
     layer.gamma, layer.beta, layer.average_mean, layer.average_var = gamma, beta, mm, mv
-    point, directions = Point(x, dy, gamma, beta, s.eps, s.eps_at), Directions(ddx, ddgamma, ddbeta)
+    point, directions = Point(x, dy, gamma, beta, s.eps, s.eps_at), DirectionRows(ddx, ddgamma, ddbeta)
     want, precision = {}, precision_of(dtype)
     bound = dict(train_derivative_bounds(point, directions, precision, summation=summation))
     given = eval_derivative_bounds(point, directions, (mm, mv), (0.0, 0.0), precision, summation)

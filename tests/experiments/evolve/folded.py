@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reference.error_bounds import precision_of
-from reference.fold_bounds import Linear, Parameters, folded_bounds, folded_output_bound
+from reference.fold_bounds import FoldedInto, FoldParameters, folded_bounds, folded_output_bound
 from tests.experiments.bounds.exact import denominator
 from tests.experiments.evolve import mutate
 from tests.experiments.evolve.directed import as_16_bits
@@ -64,10 +64,10 @@ def exact(p: Folding, s: Setting, dtype: str) -> tuple[Named, Named]:
     E = WIDER[p.dtype]
     x, dy, gamma, beta, mean, var, bias = (a.astype(E) for a in p.arrays().values())
     r = 1 / denominator(var, E(s.eps), s.eps_at)
-    of, precision = Parameters(gamma, beta, mean, var, s.eps, s.eps_at), precision_of(dtype)
+    of, precision = FoldParameters(gamma, beta, mean, var, s.eps, s.eps_at), precision_of(dtype)
     z = (x * dy).sum(axis=0) + bias
     want = {"output": (z - mean) * r * gamma + beta, "y": (x - mean) * r * gamma + beta, "dx": dy * gamma * r}
-    output = folded_output_bound(x[None], Linear(dy, bias), of, precision)[0]
+    output = folded_output_bound(x[None], FoldedInto(dy, bias), of, precision)[0]
     return want, {"output": output, **folded_bounds(x, dy, of, precision)}
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from reference.error_bounds import precision_of
-from reference.fold_bounds import Parameters
+from reference.fold_bounds import FoldParameters
 from reference.rescaled_bounds import rescaled_eval_bounds, rescaled_train_bounds
 from tests.experiments.bounds.exact import denominator, exact_eval, exact_train
 from tests.experiments.evolve import evaluate, mutate
@@ -53,7 +53,7 @@ def ratios(
 def exact(p: Population, s: Setting, dtype: str) -> tuple[Named, Named]:
     E = WIDER[p.dtype]
     x, dy, gamma, beta, mean, var = (a.astype(E) for a in p.arrays().values())
-    of, precision = Parameters(gamma, beta, mean, var, s.eps, s.eps_at), precision_of(dtype)
+    of, precision = FoldParameters(gamma, beta, mean, var, s.eps, s.eps_at), precision_of(dtype)
     in_prediction = exact_eval(x, dy, gamma, beta, mean, var, E(s.eps), s.eps_at)
     of_prediction = rescaled_eval_bounds(x, dy, of, precision)
     want = exact_train(x, dy, gamma, beta, E(s.eps), s.eps_at)
