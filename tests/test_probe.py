@@ -7,6 +7,10 @@ import pytest
 
 from harness.cases.catalogue import BY_ID
 from harness.check import CheckOptions, check_target
+from harness.judge import kept_expected
+from harness.judge.expected import expect
+from harness.probe import hypotheses
+from harness.probe.directly import channel_axis
 from harness.probe.presets import notes_on_presets
 from harness.probe.probe import probe
 from harness.probe.translate import translation
@@ -39,6 +43,26 @@ def test_every_preset_is_found_with_its_defaults(name):
     assert probed.differs == ()
     assert probed.unseen == ()
     assert probed.observed["variance"] == "two-pass or as good"
+
+
+def test_what_is_expected_of_hypotheses_is_kept_on_the_disk(monkeypatch, tmp_path):
+    """Most of what probing takes: a process that begins finds it there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("BNPROOF_EXPECTED", "keep")
+    kept_expected.folder.cache_clear()
+    target = InProcessTarget(following(PRESETS["flax"]))
+    fits = []
+    for computes in (expect, None):
+        hypotheses.expected_of.cache_clear()
+        monkeypatch.setattr(kept_expected, "expect", computes)
+        axis = channel_axis(target, "float32", (2, 4))
+        plays = hypotheses.play_probing_cases(target, "float32", axis[0], (2, 4))
+        fits.append((axis, hypotheses.best_fit(replace(PRESETS["d2l"], channel_axis=axis[0]), plays)))
+    assert len([*(tmp_path / "bnproof" / "expected").iterdir()]) > 16
+    assert fits[0] == fits[1]
+    assert fits[0][1].misses == 0
+    assert same_behaviour(fits[0][1].conventions, PRESETS["flax"]) == []
+    kept_expected.folder.cache_clear()
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from harness.cases.catalogue import BY_ID
-from harness.judge.expected import expect
-from harness.probe.hypotheses import MOMENTUM, SEED
+from harness.probe.hypotheses import MOMENTUM, SEED, expected_of, probing_script
 from harness.targets.player import Death, Player
 from reference.conventions import D2L
 
@@ -34,12 +33,12 @@ def _fit(player: Player, case_id: str, dtype: str, axis: int) -> tuple[float, in
     """How well the axis fits: the share of y's values that agree with a normalization per channel, whatever eps and
     momentum are; and, where that says nothing, how many results have the right shape.
     """
-    script = BY_ID[case_id].make(dtype, SEED, MOMENTUM)
+    script = probing_script(case_id, dtype)
     answer = player.play(script, axis)
     if isinstance(answer, Death):
         return 0.0, 0
     shares, well_shaped = [0.0], 0
-    for result, expected in zip(answer.steps, expect(script, replace(D2L, single_value="any")), strict=False):
+    for result, expected in zip(answer.steps, expected_of(script, replace(D2L, single_value="any")), strict=False):
         well_shaped += sum(value.shape == expected.values[name].shape for name, value in result.values.items())
         got, want = result.values.get("y"), expected.values.get("y")
         if got is not None and want is not None and got.shape == want.shape:

@@ -8,8 +8,9 @@ from itertools import product
 
 from harness.cases.case import Case, Script
 from harness.cases.catalogue import BY_ID
-from harness.judge.expected import Expected, expect
+from harness.judge.expected import Expected
 from harness.judge.judge import judge
+from harness.judge.kept_expected import kept_expected
 from harness.judge.oracle import NoOracleError
 from harness.targets.player import Observation, Player
 from reference.conventions import Conventions
@@ -49,23 +50,26 @@ def play_probing_cases(player: Player, dtype: str, channel_axis: int, ranks: tup
     plays = []
     for case in (BY_ID[identity] for identity in PROBING_CASES):
         if case.ndim in ranks:
-            script = _script(case.id, dtype)
+            script = probing_script(case.id, dtype)
             answer = player.play(script, channel_axis)
             if isinstance(answer, Observation):
                 plays.append(ProbingPlay(case, script, answer))
     return plays
 
 
-@lru_cache(4 * len(PROBING_CASES))
-def _script(case_id: str, dtype: str) -> Script:
+@lru_cache(8 * len(PROBING_CASES))
+def probing_script(case_id: str, dtype: str) -> Script:
     """The same for every target, so that what is expected of it is worth keeping."""
     return BY_ID[case_id].make(dtype, SEED, MOMENTUM)
 
 
 @lru_cache(512)
-def _expected(script: Script, conventions: Conventions) -> list[Expected]:
-    """Of 16 hypotheses about five cases: for three such bases in two dtypes. Raises NoOracleError."""
-    return expect(script, conventions)
+def expected_of(script: Script, conventions: Conventions) -> list[Expected]:
+    """Of 16 hypotheses about five cases: for three such bases in two dtypes. Raises NoOracleError.
+
+    Kept on the disk as that of a suite is: it is most of what probing takes.
+    """
+    return kept_expected(script, conventions)
 
 
 def best_fit(base: Conventions, plays: list[ProbingPlay]) -> Fit:
@@ -84,7 +88,7 @@ def _misses(conventions: Conventions, plays: list[ProbingPlay]) -> int:
     misses = 0
     for play in plays:
         try:
-            expected = _expected(play.script, replace(conventions, channel_axis=1))  # which a script always has
+            expected = expected_of(play.script, replace(conventions, channel_axis=1))  # which a script always has
         except NoOracleError:
             continue
         judgements = judge(play.case, play.script, expected, play.observation)
