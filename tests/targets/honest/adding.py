@@ -125,7 +125,8 @@ def fused(a: Array, b: Array, c: Array) -> Array:
 
 
 def fused_dot(a: Array, b: Array) -> Array:
-    total = np.zeros_like(a[0])
-    for row, other in zip(a, b, strict=True):
-        total = fused(row, other, total)
+    """The rows of a b added up, the product and the sum of each step rounded once."""
+    total, products = np.zeros_like(a[0]), wide(a) * b
+    for row in products:
+        total = (row + total).astype(a.dtype)
     return total

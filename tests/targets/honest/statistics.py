@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.targets.honest.adding import Array, Sum, fused, wide
+from tests.targets.honest.adding import Array, Sum, fused, fused_dot, wide
 
 Divide = Callable[[Array, Array], Array]
 Statistics = Callable[[Array, Sum, Divide], tuple[Array, Array]]
@@ -44,10 +44,8 @@ def two_pass_fused(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array]:
     """Squares and sum by fused multiply-add, row by row."""
     n = x.dtype.type(len(x))
     mean = divide(add(x), n)
-    squares = np.zeros_like(mean)
-    for row in x - mean:
-        squares = fused(row, row, squares)
-    return mean, divide(squares, n)
+    deviations = x - mean
+    return mean, divide(fused_dot(deviations, deviations), n)
 
 
 def two_pass_wide(x: Array, add: Sum, divide: Divide) -> tuple[Array, Array]:

@@ -29,18 +29,27 @@ class ChanMerges(Torch):
 
     def statistics(self, x):
         rows = np.moveaxis(x, self.axis, -1).reshape(-1, x.shape[self.axis])
-        _, mean, squares = self.merged(rows)
+        mean, squares = self.merged(rows)
         return mean, squares / self.work.type(len(rows))
 
     def merged(self, rows):
-        if len(rows) == 1:
-            return 1, rows[0], np.zeros_like(rows[0])
-        half = len(rows) // 2
-        na, ma, sa = self.merged(rows[:half])
-        nb, mb, sb = self.merged(rows[half:])
-        n, delta = na + nb, mb - ma
-        mean = ma + delta * self.work.type(nb / n)
-        return n, mean, sa + sb + delta * delta * self.work.type(na * nb / n)
+        """Each part's second half is the longer by one where they are not equal; a level of the tree at a time."""
+        levels, sizes = [], np.array([len(rows)])
+        while sizes.max() > 1:
+            levels.append(sizes)
+            sizes = np.stack([sizes // 2, sizes - sizes // 2], axis=1).reshape(-1)
+            sizes = sizes[sizes > 0]
+        means, squares = rows, np.zeros_like(rows)
+        for sizes in reversed(levels):
+            halved = sizes > 1
+            first = np.cumsum(1 + halved) - (1 + halved)
+            a, b, n = first[halved], first[halved] + 1, sizes[halved]
+            na, nb, delta = n // 2, n - n // 2, means[b] - means[a]
+            mean = means[a] + delta * (nb / n).astype(self.work)[:, None]
+            square = squares[a] + squares[b] + delta * delta * (na * nb / n).astype(self.work)[:, None]
+            means, squares = means[first], squares[first]
+            means[halved], squares[halved] = mean, square
+        return means[0], squares[0]
 
 
 class PairwiseTree(D2l):
