@@ -7,7 +7,7 @@ One formula for any float dtype: the arithmetic runs in the dtype of x, so the s
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
 
 import numpy as np
@@ -250,9 +250,8 @@ def to_rows(x: np.ndarray, channel_axis: int) -> np.ndarray:
 
 def from_rows(rows: np.ndarray, shape: tuple[int, ...], channel_axis: int) -> np.ndarray:
     """(n, C) -> an array of `shape`, the inverse of `to_rows`."""
-    order = channels_last(len(shape), channel_axis)
-    last = rows.reshape([shape[axis] for axis in order])  # (N, ..., C)
-    return last.transpose([order.index(axis) for axis in range(len(shape))])  # shape
+    last, back = _with_channels_last(tuple(shape), channel_axis)
+    return rows.reshape(last).transpose(back)  # (N, ..., C), then shape
 
 
 @cache
@@ -261,6 +260,13 @@ def channels_last(rank: int, channel_axis: int) -> tuple[int, ...]:
     axes = list(range(rank))
     axes.append(axes.pop(channel_axis))
     return tuple(axes)
+
+
+@lru_cache(1024)
+def _with_channels_last(shape: tuple[int, ...], channel_axis: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(the shape with its channels last, the order of axes that puts them back)"""
+    order = channels_last(len(shape), channel_axis)
+    return tuple(shape[axis] for axis in order), tuple(order.index(axis) for axis in range(len(shape)))
 
 
 @cache

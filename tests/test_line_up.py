@@ -27,6 +27,26 @@ def test_nothing_that_is_ruled_out_explains(name):
     assert [suspect for suspect in suspects if suspect not in left and evidence.explained_by(suspect)] == []
 
 
+def test_steps_that_were_lined_up_for_another_target_are_taken_first():
+    evidence = evidence_of("StdTracked")
+    shown = [(case, line_up.step_that_shows_it(case)) for case in evidence.shortest_first]
+    shown = [(case, step) for case, step in shown if step is not None][: line_up.SHOWN]
+    line_up.line_up.cache_clear()
+    line_up._LINED_UP.clear()
+    ((first, _),) = line_up.steps_that_tell(evidence)
+    assert first.script is shown[0][0].script
+    suspects = single_suspects(evidence.conventions)
+    left = not_ruled_out(suspects, evidence)
+    assert [script for script, _ in line_up._LINED_UP] == [first.script]
+    line_up._LINED_UP.clear()
+    line_up._LINED_UP.extend((case.script, step) for case, step in shown[-2:])
+    assert [played.script for played, _ in line_up.steps_that_tell(evidence)] == [case.script for case, _ in shown[-2:]]
+    by_others = not_ruled_out(suspects, evidence)
+    explaining = [suspect for suspect in suspects if evidence.explained_by(suspect)]
+    assert explaining
+    assert all(suspect in left and suspect in by_others for suspect in explaining)
+
+
 def test_what_raises_or_gives_less_is_left_to_be_compared_one_by_one():
     evidence = evidence_of("DxWithoutMean")
     compared = next(case for case in evidence.failing if line_up.is_small(case.script))

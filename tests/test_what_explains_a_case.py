@@ -171,7 +171,7 @@ def test_a_replay_ends_with_the_step_that_raises():
 
 
 def test_a_nudge_moves_every_input_by_so_many_units():
-    nudge = Nudge(1e-3, 0.0, np.random.default_rng(0), np.dtype(np.float64))
+    nudge = Nudge(1e-3, np.random.default_rng(0), np.dtype(np.float64))
     moved = nudge.of(X) / X - 1
     assert np.abs(moved) == pytest.approx(np.full(X.shape, 1e-3))
     assert len(set(np.sign(moved).ravel())) == 2
@@ -189,7 +189,7 @@ def test_a_nudge_moves_every_input_by_so_many_units():
 
 def test_directions_are_nudged_as_well():
     script = case("jvp", script=("train_jvp",)).make("float64", 0, 0.9)
-    nudge = Nudge(1e-3, 0.0, np.random.default_rng(0), np.dtype(np.float64))
+    nudge = Nudge(1e-3, np.random.default_rng(0), np.dtype(np.float64))
     moved, given = nudge.of_step(script.steps[0]).directions, script.steps[0].directions
     for name in ("x", "gamma", "beta"):
         share = np.abs(getattr(moved, name) / getattr(given, name) - 1)
@@ -207,8 +207,8 @@ def test_the_mean_that_is_subtracted_is_off_as_well():
 def test_sensitivity_is_some_units_and_kept_for_known_mistakes(monkeypatch):
     made = play(OracleLayer, A, "float64")
     moved = sensitivity(MISTAKE, made, D2L)
-    assert len(moved) == 2
-    share = float((moved[0]["y"] / np.abs(made.expected[0].values["y"]).max()).max())
+    assert len(list(moved)) == 2
+    share = float((next(iter(moved))["y"] / np.abs(made.expected[0].values["y"]).max()).max())
     assert 1e-16 < share < 1e-13
     assert sensitivity(MISTAKE, play(MISTAKE, A, "float64"), D2L) is moved
     monkeypatch.setattr(tuning, "NUDGE_ULPS", 80.0)
@@ -228,7 +228,7 @@ def test_each_result_moves_by_some_units_of_itself_at_least():
 def test_what_is_not_finite_is_not_sensitive():
     overflowing = times(np.inf, "dx")
     made = play(OracleLayer, A, "float64")
-    moved = sensitivity(overflowing, made, D2L)
+    moved = list(sensitivity(overflowing, made, D2L))
     assert np.isinf(next(iter(replayed(overflowing, made, D2L)))["dx"]).all()
     assert (moved[0]["dx"] == 0).all()
     assert not fits(overflowing, made, D2L)
@@ -237,16 +237,38 @@ def test_what_is_not_finite_is_not_sensitive():
 def test_the_averages_are_moved_by_their_bounds_to_either_side(monkeypatch):
     made = play(OracleLayer, A, "float64")
     bounds = [expected.bounds for expected in made.expected]
-    plain, moved = (
-        list(replay._played(OracleLayer, made.script, D2L, Nudge(averages=by), bounds)) for by in (0.0, 3.0)
-    )
+    plain, moved = (list(replay._played(OracleLayer, made.script, D2L, by, bounds)) for by in (0.0, 3.0))
     for name in ("moving_mean", "moving_var"):
         assert np.array_equal(moved[0][name], plain[0][name])  # after the step
         assert (moved[1][name] - plain[1][name]).astype(float) == pytest.approx(3 * bounds[0][name], rel=1e-3)
-    nudges = []
-    monkeypatch.setattr(replay, "Nudge", lambda *given: nudges.append(given) or Nudge(*given))
+    made, nudges, sides = play(OracleLayer, case("averages"), "float64"), [], []
+    monkeypatch.setattr(replay, "Nudge", lambda *given: nudges.append(given[0]) or Nudge(*given))
+    monkeypatch.setattr(replay, "_played", lambda *given: sides.append(given[3:]) or iter(()))
     sensitivity(times(3.2, "dx"), made, D2L)
-    assert [given[:2] for given in nudges if given] == [(8 * 2.0**-53, -1.0), (8 * 2.0**-53, 1.0)]
+    assert nudges == [8 * 2.0**-53] * 2
+    assert [given[0] for given in sides if given] == [-1.0, 1.0]
+    assert all(given[1][0] is made.expected[0].bounds for given in sides if given)
+
+
+def test_a_nudged_script_is_kept_and_each_side_has_its_own():
+    made = play(OracleLayer, A, "float64")
+    first, second = (replay.nudged_script(made, 1e-3, seed) for seed in (0, 1))
+    assert replay.nudged_script(made, 1e-3, 0) is first
+    assert replay.nudged_script(made, 2e-3, 0) is not first
+    assert not np.array_equal(first.steps[0].x, second.steps[0].x)
+    assert np.abs(first.steps[1].x / made.script.steps[1].x - 1) == pytest.approx(
+        np.full(made.script.steps[1].x.shape, 1e-3)
+    )
+
+
+def test_a_step_is_nudged_when_it_is_asked_for(monkeypatch):
+    """The first step shows as a rule that rounding is no excuse."""
+    made, steps = play(MISTAKE, case("two"), "float32"), []
+    monkeypatch.setattr(replay, "_played", lambda *_: (steps.append(n) or {} for n in range(2)))
+    moved = iter(sensitivity(times(3.3, "dx"), made, D2L))
+    assert steps == []
+    next(moved)
+    assert steps == [0, 0, 0]  # the mistake itself, and a nudge to either side
 
 
 def test_failures_are_of_what_counts_against():

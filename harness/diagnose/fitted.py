@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 
@@ -125,13 +126,25 @@ def distance_to(layer: type[OracleLayer], played: PlayedCase, conventions: Conve
     for result, values in zip(played.observation.steps, replayed(layer, played, conventions), strict=False):
         if values is None:
             return np.inf
-        for name, got in result.values.items():
-            want = values[name]
-            if got.shape == want.shape and got.size:
-                with np.errstate(all="ignore"):
-                    share = np.abs(got.astype(want.dtype) - want).max() / (np.abs(want).max() or 1)
-                largest = max(largest, float(share) if np.isfinite(share) else np.inf)
+        names = [name for name, got in result.values.items() if got.size and got.shape == values[name].shape]
+        if names:
+            largest = max(
+                largest, *shares_off([result.values[name] for name in names], [values[name] for name in names])
+            )
     return largest
+
+
+def shares_off(got: list[np.ndarray], want: list[np.ndarray]) -> list[float]:
+    """Of each two arrays the largest deviation, as a share of the largest value that is wanted; none may be empty."""
+    starts = [0, *accumulate(array.size for array in want[:-1])]
+    given, row = (
+        np.concatenate([array.ravel() for array in arrays], dtype=want[0].dtype, casting="unsafe")
+        for arrays in (got, want)
+    )
+    with np.errstate(all="ignore"):
+        error, size = (np.maximum.reduceat(np.abs(array), starts) for array in (given - row, row))
+        share = (error / np.where(size == 0, 1, size)).astype(np.float64)
+    return np.where(np.isfinite(share), share, np.inf).tolist()
 
 
 def golden_section(f: Callable[[float], float], a: float, b: float) -> float:

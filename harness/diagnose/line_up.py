@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -23,10 +24,13 @@ from reference.conventions import Conventions
 
 LINE_UPS = 32
 """How many are kept. One takes 2 MB as a rule, and 40 MB at most."""
-
-
 CASES = 4
 """In how many cases a step is looked for: the wider bounds of any mode, which a case may need, take time to make."""
+SHOWN = 16
+"""Among how many cases that show a mistake one is looked for whose mistakes were lined up for another target."""
+
+_LINED_UP: deque[tuple[Script, int]] = deque(maxlen=LINE_UPS)
+"""The steps of those that are kept."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,35 @@ class Rows:
 
 
 def not_ruled_out(suspects: list[Suspect], evidence: Evidence) -> list[Suspect]:
-    """The suspects less those that one step shows to be wrong: of these `Evidence.explained_by` says no.
+    """The suspects less those that one step shows to be wrong: of these `Evidence.explained_by` says no."""
+    layers = tuple(dict.fromkeys(suspect.layer for suspect in suspects if suspect.layer in FIXED))
+    ruled_out: set[type[OracleLayer]] = set()
+    for played, number in steps_that_tell(evidence):
+        ruled_out |= layers_ruled_out(played, number, layers, evidence.conventions)
+    return [suspect for suspect in suspects if suspect.layer not in ruled_out]
 
-    The step is one that shows the oracle to be wrong too.
+
+def steps_that_tell(evidence: Evidence) -> Iterator[tuple[PlayedCase, int]]:
+    """Small cases in any mode, each with a step that shows the oracle to be wrong too.
+
+    Those that were lined up for another target cost next to nothing; of others the first alone.
     """
     small = (played for played in evidence.shortest_first if is_small(played.script))
-    for played in islice((played for played in small if step_that_shows_it(played) is not None), CASES):
+    steps = ((played, step_that_shows_it(played)) for played in small)
+    show_it = islice(((played, step) for played, step in steps if step is not None), SHOWN)
+    told = False
+    for played, step in sorted(show_it, key=lambda shown: not is_lined_up(*shown))[:CASES]:
+        if told and not is_lined_up(played, step):
+            return
         compared = evidence.in_any_mode(played)
         number = step_that_shows_it(compared)
         if number is not None:
-            layers = tuple(dict.fromkeys(suspect.layer for suspect in suspects if suspect.layer in FIXED))
-            ruled_out = layers_ruled_out(compared, number, layers, evidence.conventions)
-            return [suspect for suspect in suspects if suspect.layer not in ruled_out]
-    return suspects
+            told = True
+            yield compared, number
+
+
+def is_lined_up(played: PlayedCase, step: int) -> bool:
+    return (played.script, step) in _LINED_UP
 
 
 @quietly
@@ -102,6 +122,7 @@ def line_up(
 ) -> Rows:
     """The rows of those layers that come to the step, and give these observables in these shapes, for any target."""
     rows: dict[type[OracleLayer], np.ndarray] = {}
+    _LINED_UP.append((script, step))
     for layer in layers:
         given = kept_replay(layer, script, conventions)  # type: ignore[arg-type]  # it is hashable
         for values in islice(given, step, step + 1):

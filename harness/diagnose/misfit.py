@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -50,16 +51,15 @@ def misfit(
     conventions: Conventions,
     only: tuple[str, str] | None = None,
     within: float | None = None,
-    extra: list[Values] | None = None,
+    extra: Iterable[Values] | None = None,
 ) -> float:
     """The largest deviation of what was observed from what `layer` gives, in tolerances.
 
     Infinite where the target raises and `layer` does not, or the other way round.
 
-    extra: by how much more each step's results may be off.
+    extra: by how much more each step's results may be off; then no step is looked at after one that is off by more.
     """
-    worst, slack = 0.0, within or tuning.SLACK
-    at_once = only is None and layer is not OracleLayer  # which is asked once, and mistakes by the hundred
+    worst, slack, extras = 0.0, within or tuning.SLACK, iter(extra or ())
     for number, values in enumerate(replayed(layer, played, conventions)):
         result = played.observation.steps[number]
         if result.unsupported is not None or (only and result.error is not None):
@@ -68,10 +68,10 @@ def misfit(
             return np.inf
         if values is None:
             return worst
+        more = next(extras, {})
         if only and only[0] != result.op:
             continue
-        more = extra[number] if extra and number < len(extra) else {}
-        beside = end_to_end(played, number).beside(values) if at_once else None
+        beside = end_to_end(played, number).beside(values) if only is None else None
         in_bounds: dict[str, float] = {}
         if beside is not None:
             if beside.greatest > slack and not more and beside.is_no_rounding(slack, scaled=not within):
@@ -84,7 +84,7 @@ def misfit(
             elif (not only or name == only[1]) and name in values:
                 deviation = Misfit(played, number, name, got, values[name])
                 worst = max(worst, deviation.in_tolerances(within, more.get(name)))
-                if worst == np.inf:
+                if worst == np.inf or (more and worst > 1):
                     return worst
     return worst
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import count, islice
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,7 +17,6 @@ from harness.cases.script import Directions
 from harness.diagnose import tuning
 from harness.diagnose.mistakes.known import KNOWN
 from harness.diagnose.mistakes.known_derivatives import OF_DERIVATIVES
-from harness.judge.expected import Expected
 from harness.judge.oracle import OracleLayer, oracle_dtype
 from harness.judge.report import PlayedCase
 from harness.judge.session_bounds import Bounds
@@ -32,6 +31,8 @@ Values = dict[str, np.ndarray]
 
 KEPT = 4096
 """How many replays are kept. One takes 20 KB as a rule, and 100 KB at most."""
+KEPT_SENSITIVITIES = 2048
+"""How many of those are kept."""
 SMALL = 1024
 """The largest input of a script whose replays are kept."""
 FIXED = frozenset(variant for known in KNOWN + OF_DERIVATIVES for variant in known.variants)
@@ -53,18 +54,21 @@ def is_small(script: Script) -> bool:
     return all(step.x is None or step.x.size <= SMALL for step in script.steps)
 
 
-class Replay:
+T = TypeVar("T")
+
+
+class Replay(Generic[T]):
     """What a layer gives at each step: each is computed when it is first asked for, and kept.
 
     Several threads may ask: targets are checked side by side.
     """
 
-    def __init__(self, steps: Iterator[Values | None]) -> None:
+    def __init__(self, steps: Iterator[T]) -> None:
         self._to_come = steps
-        self._given: list[Values | None] = []
+        self._given: list[T] = []
         self._lock = Lock()
 
-    def __iter__(self) -> Iterator[Values | None]:
+    def __iter__(self) -> Iterator[T]:
         for number in count():
             with self._lock:
                 if number == len(self._given):
@@ -75,27 +79,32 @@ class Replay:
 
 
 @lru_cache(KEPT)
-def kept_replay(layer: type[OracleLayer], script: Script, conventions: Conventions) -> Replay:
+def kept_replay(layer: type[OracleLayer], script: Script, conventions: Conventions) -> Replay[Values | None]:
     return Replay(_played(layer, script, conventions))
 
 
-_SENSITIVITIES: WeakKeyDictionary[Script, dict[Any, tuple[list[Expected], list[Values]]]] = WeakKeyDictionary()
-
-
-def sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> list[Values]:
+def sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Iterable[Values]:
     """By how much the results of each step move when inputs are off by a few units in the last place.
 
     The moving averages are off by their own bounds, and the mean that is subtracted from x by a few units as well. Each
     result moves by as many units of itself at least: what moves it to either side may happen to cancel.
     No target has a say in it: what was found for one is kept for the next, of mistakes that others may have made.
+    A step is replayed when it is asked for: as a rule the first shows that rounding is no excuse.
     """
     if layer is not OracleLayer and layer not in FIXED:
         return _sensitivity(layer, played, conventions)
-    of_script = _SENSITIVITIES.setdefault(played.script, {})
-    key = (layer, conventions, id(played.expected), tuning.NUDGE_ULPS, tuning.NUDGED_REPLAYS)
-    if key not in of_script:
-        of_script[key] = played.expected, _sensitivity(layer, all_steps(played), conventions)
-    return of_script[key][1]
+    of_case = _AllSteps(played.script, id(played.expected), all_steps(played))
+    return _kept_sensitivity(layer, of_case, conventions, tuning.NUDGE_ULPS, tuning.NUDGED_REPLAYS)  # type: ignore[arg-type]  # it is hashable
+
+
+@dataclass(frozen=True)
+class _AllSteps:
+    """A case with every step of its script, whatever the target: equal where the same is expected of the same."""
+
+    script: Script
+    expected: int
+    """By id."""
+    played: PlayedCase = field(compare=False)
 
 
 def all_steps(played: PlayedCase) -> PlayedCase:
@@ -103,34 +112,58 @@ def all_steps(played: PlayedCase) -> PlayedCase:
     return replace(played, observation=Observation([StepResult(step.op, step.session) for step in played.script.steps]))
 
 
-@np.errstate(all="ignore")
-def _sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> list[Values]:
+@lru_cache(KEPT_SENSITIVITIES)
+def _kept_sensitivity(
+    layer: type[OracleLayer], of_case: _AllSteps, conventions: Conventions, *_: float
+) -> Replay[Values]:
+    return Replay(_sensitivity(layer, of_case.played, conventions))
+
+
+def _sensitivity(layer: type[OracleLayer], played: PlayedCase, conventions: Conventions) -> Iterator[Values]:
     units = tuning.NUDGE_ULPS * precision_of(played.dtype).work
-    plain = [values for values in replayed(layer, played, conventions) if values is not None]
-    moved = [
-        {name: units * np.where(np.isfinite(value), np.abs(value), 0.0) for name, value in values.items()}
-        for values in plain
-    ]
+    bounds = [expected.bounds for expected in played.expected]
+    nudged = []
     for seed in range(tuning.NUDGED_REPLAYS):
-        side = 1.0 if seed % 2 else -1.0
-        nudge = Nudge(units, side, np.random.default_rng(seed), oracle_dtype(played.dtype))
-        bounds = [expected.bounds for expected in played.expected]
-        nudged = _played(off_centre(layer, side * units), played.script, conventions, nudge, bounds)
-        for largest, before, after in zip(moved, plain, nudged, strict=False):
-            for name, value in (after or {}).items():
-                if name in before and before[name].shape == value.shape:
-                    largest[name] = np.fmax(largest[name], np.abs(value - before[name]))
-    return moved
+        side, script = 1.0 if seed % 2 else -1.0, nudged_script(played, units, seed)
+        off = off_centre(layer, side * units)  # type: ignore[arg-type]  # it is hashable
+        nudged.append(_played(off, script, conventions, side, bounds))
+    return moved_by(replayed(layer, played, conventions), nudged, units)
+
+
+def moved_by(plain: Iterator[Values | None], nudged: list[Iterator[Values | None]], units: float) -> Iterator[Values]:
+    """By how much the steps of nudged replays are off those of the plain one, or by `units` of each value."""
+    for before in plain:
+        if before is None:
+            return
+        with np.errstate(all="ignore"):
+            moved = {name: units * np.where(np.isfinite(value), np.abs(value), 0.0) for name, value in before.items()}
+            for after in [next(steps, None) for steps in nudged]:
+                for name, value in (after or {}).items():
+                    if name in before and before[name].shape == value.shape:
+                        moved[name] = np.fmax(moved[name], np.abs(value - before[name]))
+        yield moved
+
+
+_NUDGED: WeakKeyDictionary[Script, dict[tuple[float, int], Script]] = WeakKeyDictionary()
+
+
+def nudged_script(played: PlayedCase, units: float, seed: int) -> Script:
+    """The script of a case with every input off by `units` of itself. Kept, where it is small, for other mistakes."""
+    kept = _NUDGED.setdefault(played.script, {})
+    if (units, seed) in kept:
+        return kept[units, seed]
+    script = Nudge(units, np.random.default_rng(seed), oracle_dtype(played.dtype)).of_script(played.script)
+    if is_small(script):
+        kept[units, seed] = script
+    return script
 
 
 @dataclass(frozen=True)
 class Nudge:
-    """Small errors put into a replay; none by default."""
+    """Small errors put into a script; none by default."""
 
     units: float = 0.0
     """Relative size of the error in every input and parameter."""
-    averages: float = 0.0
-    """By how many of their bounds the moving averages are moved after each step."""
     rng: np.random.Generator | None = None
     dtype: np.dtype | None = None
 
@@ -142,6 +175,10 @@ class Nudge:
         factors = 1 + self.units * np.array([-1.0, 1.0]).astype(wide.dtype)
         with np.errstate(invalid="ignore"):  # a NaN may well be among them
             return wide * factors[self.rng.integers(0, 2, array.shape)]
+
+    def of_script(self, script: Script) -> Script:
+        setups = tuple(self.of_setup(setup) for setup in script.setups)
+        return Script(setups, tuple(self.of_step(step) for step in script.steps))
 
     def of_setup(self, setup: Setup) -> Setup:
         if self.rng is None:
@@ -159,6 +196,7 @@ class Nudge:
         return replace(step, x=self.of(step.x), dy=self.of(step.dy), directions=directions)
 
 
+@lru_cache(KEPT_SENSITIVITIES)
 def off_centre(layer: type[OracleLayer], share: float) -> type[OracleLayer]:
     """The layer with every mean off by `share` of itself when it is subtracted from x."""
 
@@ -173,23 +211,24 @@ def _played(
     layer: type[OracleLayer],
     script: Script,
     conventions: Conventions,
-    nudge: Nudge | None = None,
+    averages: float = 0.0,
     bounds: Sequence[Bounds] = (),
 ) -> Iterator[Values | None]:
-    """What `layer` gives at each step of a script; with a nudge, as far as `bounds`, those of each step, go."""
-    nudge = nudge or Nudge()
-    setups = [nudge.of_setup(setup) for setup in script.setups]
+    """What `layer` gives at each step of a script, as far as that goes without an exception; then None.
+
+    averages: by how many of their `bounds`, those of each step, the moving averages are moved after it.
+    """
     with np.errstate(all="ignore"):
-        sessions = [layer.from_setup(setup, conventions) for setup in setups]
+        sessions = [layer.from_setup(setup, conventions) for setup in script.setups]
     for number, step in enumerate(script.steps):
         session = sessions[step.session]
         try:
             with np.errstate(all="ignore"):
-                values = session.play(nudge.of_step(step))
-                if nudge.averages and number < len(bounds):
+                values = session.play(step)
+                if averages and number < len(bounds):
                     mean_bound, var_bound = (bounds[number].get(name, 0.0) for name in STATISTICS)
-                    session.average_mean = session.average_mean + nudge.averages * mean_bound
-                    session.average_var = session.average_var + nudge.averages * var_bound
+                    session.average_mean = session.average_mean + averages * mean_bound
+                    session.average_var = session.average_var + averages * var_bound
         except (ValueError, IndexError, ZeroDivisionError):
             yield None
             return

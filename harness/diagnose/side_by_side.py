@@ -21,16 +21,22 @@ MARGIN = 1.001
 
 
 @dataclass(frozen=True)
-class EndToEnd:
-    """What a target gave in one step where there is a bound above 0 for each element, as one row."""
+class LaidOut:
+    """What is expected of a step where there is a bound above 0 for each element, end to end."""
 
     names: tuple[str, ...]
     yardsticks: tuple[Yardstick, ...]
     shapes: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
     """Where each observable begins."""
-    got: np.ndarray
     bound: np.ndarray
+
+
+@dataclass(frozen=True)
+class EndToEnd(LaidOut):
+    """What a target gave in one step, as one row."""
+
+    got: np.ndarray
 
     def beside(self, mistaken: dict[str, np.ndarray]) -> SideBySide | None:
         """None where the mistake lacks one of them, or gives it another shape."""
@@ -93,21 +99,33 @@ def end_to_end(played: PlayedCase, step: int) -> EndToEnd:
 
 
 def _end_to_end(played: PlayedCase, result: StepResult, expected: Expected) -> EndToEnd:
-    names, yardsticks, rows, bounds = [], [], [], []
-    for name, got in result.values.items():
-        want = expected.values.get(name)
-        if want is not None and got.size and got.shape == want.shape:
-            yardstick = yardstick_of(played, name, expected)
-            if yardstick.bounds_all and yardstick.bound is not None:
-                names.append(name)
-                yardsticks.append(yardstick)
-                rows.append(got.astype(want.dtype).ravel())
-                bounds.append(yardstick.bound.ravel())
-    return EndToEnd(
-        tuple(names),
-        tuple(yardsticks),
-        tuple(result.values[name].shape for name in names),
-        tuple(accumulate((len(row) for row in rows[:-1]), initial=0)),
-        np.concatenate(rows) if rows else np.zeros(0),
-        np.concatenate(bounds) if rows else np.zeros(0),
+    given = tuple(
+        name
+        for name, got in result.values.items()
+        if (want := expected.values.get(name)) is not None and got.size and got.shape == want.shape
+    )
+    of_step = _LAID_OUT.setdefault(expected, {})
+    if given not in of_step:
+        of_step[given] = _laid_out(played, given, expected)
+    laid_out = of_step[given]
+    rows = [result.values[name].ravel() for name in laid_out.names]
+    dtype = laid_out.yardsticks[0].want.dtype if rows else np.dtype(np.float64)
+    got = np.concatenate(rows, dtype=dtype, casting="unsafe") if rows else np.zeros(0)
+    return EndToEnd(**vars(laid_out), got=got)
+
+
+_LAID_OUT: WeakKeyDictionary[Expected, dict[tuple[str, ...], LaidOut]] = WeakKeyDictionary()
+"""Made once for what is expected of a step, by the observables that are given."""
+
+
+def _laid_out(played: PlayedCase, given: tuple[str, ...], expected: Expected) -> LaidOut:
+    bounded = [name for name in given if yardstick_of(played, name, expected).bounds_all]
+    yardsticks = tuple(yardstick_of(played, name, expected) for name in bounded)
+    bounds = [yardstick.bound.ravel() for yardstick in yardsticks if yardstick.bound is not None]
+    return LaidOut(
+        names=tuple(bounded),
+        yardsticks=yardsticks,
+        shapes=tuple(yardstick.want.shape for yardstick in yardsticks),
+        starts=tuple(accumulate((bound.size for bound in bounds[:-1]), initial=0)),
+        bound=np.concatenate(bounds) if bounds else np.zeros(0),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -27,7 +29,7 @@ class Standard:
 
 @dataclass
 class Compared:
-    """What a target gave beside the standard, of want's shape."""
+    """What a target gave beside the standard, in C order."""
 
     error: np.ndarray
     """|got - want|"""
@@ -35,6 +37,8 @@ class Compared:
     """error/bound"""
     worst: int
     """Where the ratio is greatest among the elements that decide: the place in C order."""
+    largest_error: float
+    """Among the elements that decide."""
     considered: np.ndarray | None = None
     """The elements that decide; None: all."""
     proves: bool = True
@@ -43,32 +47,45 @@ class Compared:
     inconclusive_channels: int = 0
 
 
+class InARow:
+    """The plain standards of one step as one row, so that its small arrays are compared in a few operations."""
+
+    def __init__(self, standards: Sequence[Standard]) -> None:
+        self.want = np.concatenate([standard.want.ravel() for standard in standards])
+        self.bound = np.concatenate([standard.bound.ravel() for standard in standards])
+        ends = [0, *accumulate(standard.want.size for standard in standards)]
+        self.starts = ends[:-1]
+        self.slices = [slice(start, end) for start, end in pairwise(ends)]
+
+    def compare(self, got: Sequence[np.ndarray]) -> Iterator[Compared | None]:
+        """An array for each standard, of its shape: the very numbers of `compare`. None where something is not finite.
+
+        To be called where NumPy is told not to mind that.
+        """
+        row = np.concatenate([array.ravel() for array in got], dtype=self.want.dtype, casting="unsafe")
+        error = np.abs(row - self.want).astype(np.float64, copy=False)
+        ratio = error / self.bound
+        greatest = np.maximum.reduceat(ratio, self.starts).tolist()
+        largest = np.maximum.reduceat(error, self.starts).tolist()
+        for here, ratio_here, error_here in zip(self.slices, greatest, largest, strict=True):
+            in_bounds = ratio[here]
+            finite = ratio_here < np.inf  # false for NaN
+            yield Compared(error[here], in_bounds, int(in_bounds.argmax()), error_here) if finite else None
+
+
 def compare(got: np.ndarray, mask: np.ndarray, standard: Standard) -> Compared:
     """The elements of the mask; to be called where NumPy is told not to mind what is not finite."""
-    return _plainly(got, standard) or _with_care(got, mask, standard)
-
-
-def _plainly(got: np.ndarray, standard: Standard) -> Compared | None:
-    """The quick way, where nothing is out of the ordinary; it gives the very numbers of `_with_care`."""
-    if not standard.is_plain:
-        return None
-    want = standard.want
-    error = np.abs(got.astype(want.dtype, copy=False) - want).astype(np.float64, copy=False)
-    ratio = error / standard.bound
-    worst = int(ratio.argmax())  # that of a NaN, where there is one
-    return Compared(error, ratio, worst) if ratio.item(worst) < np.inf else None  # false for NaN
-
-
-def _with_care(got: np.ndarray, mask: np.ndarray, standard: Standard) -> Compared:
     error, ratio, broken = _errors(got, mask, standard)
     # Within a wide bound there is nothing to conclude; beyond a proved bound there is, however wide it is.
     counted = broken | (mask & standard.finite & (standard.proves | (ratio > 1)))
     if counted.all():  # as a rule
-        return Compared(error, ratio, int(ratio.argmax()), breaks=bool(broken.any()))
+        return Compared(error, ratio, int(ratio.argmax()), float(error.max()), breaks=bool(broken.any()))
     proves = bool(counted.any())
     considered = counted if proves else mask
     worst = int(np.where(considered, ratio, -1.0).argmax())
-    return Compared(error, ratio, worst, considered, proves, bool(broken.any()), _whole_channels(mask & ~counted))
+    largest = float(np.where(considered, error, 0.0).max())
+    inconclusive = _whole_channels(mask & ~counted)
+    return Compared(error, ratio, worst, largest, considered, proves, bool(broken.any()), inconclusive)
 
 
 def _errors(got: np.ndarray, mask: np.ndarray, standard: Standard) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from harness.cases.case import Case, Script, Step, numpy_dtype
-from harness.judge.compared import Standard, compare
+from harness.judge.compared import Compared, InARow, Standard, compare
 from harness.judge.expected import Expected
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
 from harness.observables import OBSERVABLES
@@ -19,6 +20,9 @@ PROVES_SOMETHING = 1e-2
 """A bound above this share of a channel's RMS proves nothing, unless 8 unit roundoffs of the dtype are more."""
 
 ROUNDOFFS_THAT_PROVE = 8
+
+SMALL = 4096
+"""Elements of an array that is compared with others in one go: of a larger one each operation takes its own time."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ def judge(case: Case, script: Script, expected: list[Expected], observation: Obs
         judged = [
             judgement
             for number, (result, of_step) in enumerate(zip(observation.steps, expected, strict=False))
-            for judgement in _judge_step(replace(place, step=number, op=result.op), script, result, of_step)
+            for judgement in _judge_step(
+                CasePlace(place.case, place.dtype, place.kind, number, result.op), script, result, of_step
+            )
         ]
     return [_as_policy_allows(judgement) for judgement in judged]
 
@@ -97,46 +103,70 @@ def _judge_step(place: CasePlace, script: Script, result: StepResult, expected: 
         judged.append(place.judgement(Verdict.differ, reason, result.malformed.message))
     if result.replicas_disagree:
         judged.append(place.judgement(Verdict.differ, Reason.replicas_disagree, result.replicas_disagree))
-    standards = _STANDARDS.setdefault(expected, {})
-    for observable in expected.values:
-        if observable in result.values:
-            judged += _compare(place, script, observable, result.values[observable], expected, standards)
-        else:
-            message = f"{result.op} gave no {observable}"
-            judged.append(place.judgement(Verdict.unsupported, Reason.not_given, message, observable))
+    assert place.step is not None
+    judged += _compare(place, script.steps[place.step], result, expected)
     for observable in expected.absent:
         message = f"the layer is built without what {observable} belongs to"
         judged.append(place.judgement(Verdict.unsupported, Reason.built_without, message, observable))
     return judged
 
 
-def _compare(
-    place: CasePlace,
-    script: Script,
-    observable: str,
-    got: np.ndarray,
-    expected: Expected,
-    standards: dict[str, Standard],
-) -> list[Judgement]:
-    """The law channels of an observable as one judgement, the policy channels as another."""
-    want = expected.values[observable]
-    assert place.step is not None
-    step = script.steps[place.step]
-    x = step.x
-    wrong_form = _wrong_form(observable, got, want, None if x is None else x.dtype)
-    if wrong_form:
-        return [place.judgement(Verdict.differ, *wrong_form, observable)]
-    if observable not in standards:
-        standards[observable] = _standard_of(place, step, observable, expected)
-    standard = standards[observable]
-    return [
-        _measured(place if kind is place.kind else replace(place, kind=kind), observable, got, mask, standard)
-        for kind, mask in standard.masks.items()
-    ]
+def _compare(place: CasePlace, step: Step, result: StepResult, expected: Expected) -> Iterator[Judgement]:
+    """Of each observable the law channels as one judgement, the policy channels as another."""
+    standards, dtype = _standards_of(place, step, expected), None if step.x is None else step.x.dtype
+    given = {name: result.values[name] for name in expected.values if name in result.values}
+    wrong_form = {name: _wrong_form(name, got, expected.values[name], dtype) for name, got in given.items()}
+    compared = standards.compared({name: got for name, got in given.items() if not wrong_form[name]})
+    for name in expected.values:
+        if name not in given:
+            message = f"{result.op} gave no {name}"
+            yield place.judgement(Verdict.unsupported, Reason.not_given, message, name)
+        elif wrong := wrong_form[name]:
+            yield place.judgement(Verdict.differ, *wrong, name)
+        else:
+            standard = standards.of[name]
+            for kind, mask in standard.masks.items():
+                place_of_kind = place if kind is place.kind else replace(place, kind=kind)
+                yield _measured(place_of_kind, name, given[name], mask, standard, compared.get(name))
 
 
-_STANDARDS: WeakKeyDictionary[Expected, dict[str, Standard]] = WeakKeyDictionary()
+class Standards:
+    """What any target is held to in one step. All arrays that it gives are compared with these."""
+
+    def __init__(self, place: CasePlace, step: Step, expected: Expected) -> None:
+        self.of = {observable: _standard_of(place, step, observable, expected) for observable in expected.values}
+        self._in_a_row: dict[tuple[str, ...], InARow] = {}
+
+    def compared(self, given: dict[str, np.ndarray]) -> dict[str, Compared | None]:
+        """Arrays of the right form: of those that are plain what came of it; None where some are not finite."""
+        plain = [name for name in given if self.of[name].is_plain]
+        small = tuple(name for name in plain if self.of[name].want.size <= SMALL)
+        rows = [small, *((name,) for name in plain if name not in small)] if small else [(name,) for name in plain]
+        return {
+            name: compared
+            for names in rows
+            for name, compared in zip(names, self._row_of(names).compare([given[name] for name in names]), strict=True)
+        }
+
+    def _row_of(self, names: tuple[str, ...]) -> InARow:
+        """Kept, unless it is large."""
+        if names in self._in_a_row:
+            return self._in_a_row[names]
+        row = InARow([self.of[name] for name in names])
+        if row.want.size <= SMALL * len(names):
+            self._in_a_row[names] = row
+        return row
+
+
+_STANDARDS: WeakKeyDictionary[Expected, Standards] = WeakKeyDictionary()
 """Made once for what is expected of a step, since many targets are held to it."""
+
+
+def _standards_of(place: CasePlace, step: Step, expected: Expected) -> Standards:
+    standards = _STANDARDS.get(expected)
+    if standards is None:
+        standards = _STANDARDS[expected] = Standards(place, step, expected)
+    return standards
 
 
 def _standard_of(place: CasePlace, step: Step, observable: str, expected: Expected) -> Standard:
@@ -145,12 +175,11 @@ def _standard_of(place: CasePlace, step: Step, observable: str, expected: Expect
     single_value = step.x is not None and step.values_per_channel == 1
     channels = _channels_of_each_kind(place, single_value, observable, want)
     u = OBSERVABLES[observable].unit_roundoff(precision_of(place.dtype))
-    with np.errstate(all="ignore"):
-        finite = np.isfinite(want.astype(np.float64)) & np.isfinite(bound)
-        proves = conclusive(bound, want, u)
-        masks = {kind: _per_element(mask, want) for kind, mask in channels.items() if mask.any()}
-        is_plain = len(masks) == 1 and bool((finite & proves & (bound > 0)).all())
-        return Standard(want, bound, finite, proves, masks, is_plain)
+    finite = np.isfinite(want.astype(np.float64)) & np.isfinite(bound)
+    proves = conclusive(bound, want, u)
+    masks = {kind: _per_element(mask, want) for kind, mask in channels.items() if mask.any()}
+    is_plain = bool(want.size) and len(masks) == 1 and bool((finite & proves & (bound > 0)).all())
+    return Standard(want, bound, finite, proves, masks, is_plain)
 
 
 def _channels_of_each_kind(
@@ -210,11 +239,13 @@ def widest_conclusive(want: np.ndarray, u: float) -> np.ndarray:
     return widest
 
 
-def _measured(place: CasePlace, observable: str, got: np.ndarray, mask: np.ndarray, standard: Standard) -> Judgement:
+def _measured(
+    place: CasePlace, observable: str, got: np.ndarray, mask: np.ndarray, standard: Standard, at_once: Compared | None
+) -> Judgement:
     """The judgement with its greatest error/bound and the verdict that follows."""
     if not mask.size:
         return place.judgement(Verdict.agree, Reason.nothing_to_compare, observable=observable)
-    compared = compare(got, mask, standard)
+    compared = at_once or compare(got, mask, standard)
     ratio, considered, at = compared.ratio, compared.considered, compared.worst
     greatest = ratio.item(at)
     verdict, reason, message = Verdict.agree, Reason.within_bound, None
@@ -237,16 +268,21 @@ def _measured(place: CasePlace, observable: str, got: np.ndarray, mask: np.ndarr
         error=compared.error.item(at),
         bound=float(standard.bound.item(at)),
         ratio=greatest,
-        index=(at,) if mask.ndim == 1 else tuple(map(int, np.unravel_index(at, mask.shape))),
+        index=index_of(at, mask.shape),
         got=float(got.item(at)),
         want=float(standard.want.item(at)),
         message=message,
         inconclusive_channels=compared.inconclusive_channels,
         beyond=int(((ratio > 1) if considered is None else (considered & (ratio > 1))).sum()) if greatest > 1 else 0,
         elements=mask.size if considered is None else int(considered.sum()),
-        largest_error=float(
-            np.maximum.reduce(
-                compared.error if considered is None else np.where(considered, compared.error, 0.0), axis=None
-            )
-        ),
+        largest_error=compared.largest_error,
     )
+
+
+def index_of(at: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Where the element is that comes at a place in C order: np.unravel_index is slower for one."""
+    index: list[int] = []
+    for length in reversed(shape):
+        at, place = divmod(at, length)
+        index.append(place)
+    return tuple(reversed(index))
