@@ -11,7 +11,7 @@ import numpy as np
 from harness.cases.case import Script
 from harness.diagnose import tuning
 from harness.diagnose.fitted import Fitting
-from harness.diagnose.misfit import fits, misfit
+from harness.diagnose.misfit import fits, is_as_sensitive, misfit
 from harness.diagnose.rounding import Errors
 from harness.diagnose.suspects import Suspect
 from harness.judge.expected import Expected
@@ -43,7 +43,7 @@ class Evidence:
 
     def _fits_without_mistake(self, played: PlayedCase) -> bool:
         worst = self.misfit(OracleLayer, played)  # which is kept: whatever is to explain the case must come closer
-        return worst <= 1 or (worst < np.inf and fits(OracleLayer, played, self.conventions))
+        return worst <= 1 or (worst < np.inf and is_as_sensitive(OracleLayer, played, self.conventions))
 
     @cached_property
     def shortest_first(self) -> list[PlayedCase]:

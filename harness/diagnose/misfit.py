@@ -39,9 +39,14 @@ def fits(
     Where the honest bound, scaled, does not cover a small deviation, the mistake's own sensitivity to rounding may.
     """
     worst = misfit(layer, played, conventions, only, within)
-    if worst <= 1 or worst == np.inf or within:
-        return worst <= 1
-    return misfit(layer, played, conventions, only, within, sensitivity(layer, played, conventions)) <= 1
+    return worst <= 1 or (worst < np.inf and not within and is_as_sensitive(layer, played, conventions, only))
+
+
+def is_as_sensitive(
+    layer: type[OracleLayer], played: PlayedCase, conventions: Conventions, only: tuple[str, str] | None = None
+) -> bool:
+    """Whether a layer gives what was observed but for what its sensitivity to rounding covers."""
+    return misfit(layer, played, conventions, only, extra=sensitivity(layer, played, conventions)) <= 1
 
 
 @quietly
