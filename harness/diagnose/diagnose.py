@@ -226,8 +226,11 @@ def needed_for(suspect: Suspect, number: int, evidence: Evidence) -> list[str]:
         rest = replace(suspect, envelope=None)
     else:
         rest = replace(suspect, classes=(OracleLayer,))
-    needed = [case for case in evidence.failing if not evidence.fits(rest, case)]
-    return list(distinct([case.case.id for case in sorted(needed, key=input_size)]))
+    needed: dict[str, None] = {}
+    for case in sorted(evidence.failing, key=input_size):
+        if case.case.id not in needed and not evidence.fits(rest, case):  # one type that needs it is enough
+            needed[case.case.id] = None
+    return list(needed)
 
 
 def without_one(suspect: Suspect, number: int) -> Suspect:
