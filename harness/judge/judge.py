@@ -130,7 +130,7 @@ def _compare(place: CasePlace, step: Step, result: StepResult, expected: Expecte
                 yield _measured(place_of_kind, name, given[name], mask, standard, compared.get(name))
 
 
-class Standards:
+class StepStandards:
     """What any target is held to in one step. All arrays that it gives are compared with these."""
 
     def __init__(self, place: CasePlace, step: Step, expected: Expected) -> None:
@@ -158,14 +158,14 @@ class Standards:
         return row
 
 
-_STANDARDS: WeakKeyDictionary[Expected, Standards] = WeakKeyDictionary()
+_STANDARDS: WeakKeyDictionary[Expected, StepStandards] = WeakKeyDictionary()
 """Made once for what is expected of a step, since many targets are held to it."""
 
 
-def _standards_of(place: CasePlace, step: Step, expected: Expected) -> Standards:
+def _standards_of(place: CasePlace, step: Step, expected: Expected) -> StepStandards:
     standards = _STANDARDS.get(expected)
     if standards is None:
-        standards = _STANDARDS[expected] = Standards(place, step, expected)
+        standards = _STANDARDS[expected] = StepStandards(place, step, expected)
     return standards
 
 
