@@ -69,7 +69,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (not item.nodeid.startswith(FEW_AND_LONG), -sizes[group_of(item.nodeid)]))
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """The million objects that the imports and the tests themselves are need not be looked through for garbage."""
     gc.freeze()
     gc.enable()
