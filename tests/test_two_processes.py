@@ -154,6 +154,62 @@ def test_what_is_broken_off_leaves_no_process(monkeypatch):
 
 
 @pytest.mark.usefixtures("numpy_compiles")
+def test_the_second_plays_no_further_case_once_all_is_broken_off(monkeypatch):
+    has_begun, closed = threading.Event(), threading.Event()
+    begun = []
+    close = IsolatedTarget.close
+
+    def noted(player):
+        close(player)
+        closed.set()
+
+    def on_case(_, what):
+        if threading.current_thread() is threading.main_thread():
+            assert has_begun.wait(SECONDS)
+            raise KeyboardInterrupt
+        begun.append(what)
+        has_begun.set()
+        assert closed.wait(SECONDS)
+
+    monkeypatch.setattr(IsolatedTarget, "close", noted)
+    with pytest.raises(KeyboardInterrupt):
+        list(check(["numpy"], replace(IN_TWO, on_case=on_case)))
+    assert len(begun) == 1
+
+
+@pytest.mark.usefixtures("numpy_compiles")
+def test_both_processes_are_ended(monkeypatch):
+    players = []
+    start = IsolatedTarget._start
+
+    def noted(player):
+        start(player)
+        players.append((player, player._process._process))
+
+    monkeypatch.setattr(IsolatedTarget, "_start", noted)
+    list(check(["numpy"], IN_TWO))
+    assert len(players) == 2
+    assert all(process.poll() is not None for _, process in players)
+    assert not any(player._printed.path.exists() for player, _ in players)
+
+
+@pytest.mark.usefixtures("numpy_compiles")
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 2, 3)])
+def test_what_is_noticed_of_one_process_is_a_note(shape, tmp_path):
+    """Each of the shapes is played by another."""
+    (tmp_path / "prints.py").write_text(
+        "from reference.under_test import NumpyBatchNorm\n"
+        "class Prints(NumpyBatchNorm):\n"
+        "    def train(self, x, dy):\n"
+        f"        if x.shape == {shape}:\n"
+        "            print('a line')\n"
+        "        return super().train(x, dy)\n"
+    )
+    (report,) = check([f"{tmp_path}/prints.py:Prints"], IN_TWO)
+    assert [note.id for note in report.notes].count("prints") == 1
+
+
+@pytest.mark.usefixtures("numpy_compiles")
 def test_time_is_counted_once():
     started = time.perf_counter()
     with timed() as parts:
