@@ -10,7 +10,13 @@ from reference.conventions import D2L, PRESETS
 
 torch = pytest.importorskip("torch")
 
+from harness.cases.catalogue import case_by_id  # noqa: E402
+from harness.targets.load import factory_of  # noqa: E402
+from impls.pytorch import channels, fast_batch_norm  # noqa: E402
 from impls.pytorch.batch_norm import BatchNorm, batch_norm, plain_batch_norm  # noqa: E402
+from impls.pytorch.channels import lanes_of  # noqa: E402
+from impls.pytorch.fast_batch_norm import normalize_by_batch  # noqa: E402
+from tests.in_process import checked  # noqa: E402
 
 C = 5
 SHAPES = {2: (7, C), 3: (4, C, 3), 4: (4, C, 3, 2), 5: (3, C, 4, 2, 6)}
@@ -320,3 +326,59 @@ def test_bad_inputs(x, error, message, training):
 def test_no_features():
     with pytest.raises(ValueError, match="at least 1"):
         BatchNorm(0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_few_channels_are_joined_with_their_neighbours_and_nothing_changes(dtype):
+    generator = torch.Generator().manual_seed(9)
+    x, dy = (at + torch.randn(8, 3, 150, 160, generator=generator, dtype=torch.float64) for at in (3, 0))
+    gamma, beta = (
+        torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64),
+        torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64),
+    )
+    wide = torch.promote_types(dtype, torch.float32)
+
+    def forward_backward(layout):
+        point = [x.to(dtype).contiguous(memory_format=layout), gamma.to(wide), beta.to(wide)]
+        leaves = [tensor.clone().requires_grad_() for tensor in point]
+        y, mean, var = normalize_by_batch(*leaves, 1e-5, PRESETS["torch"])
+        y.backward(dy.to(dtype).contiguous(memory_format=layout))
+        return y.detach(), mean, var, *(leaf.grad for leaf in leaves)
+
+    joined, apart = forward_backward(torch.channels_last), forward_backward(torch.contiguous_format)
+    assert joined[0].is_contiguous(memory_format=torch.channels_last)
+    for index, (got, want) in enumerate(zip(joined, apart, strict=True)):
+        limit = 1e3 * torch.finfo(dtype if index in (0, 3) else wide).eps if dtype is not torch.bfloat16 else 2**-7
+        assert (got - want).abs().max() <= limit * want.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "joined"),
+    [
+        ((8, 3, 150, 160), torch.channels_last, 80),  # of 85 at most, the next that divides 24,000
+        ((256, 6, 24, 24), torch.channels_last, 36),
+        ((256, 6, 24, 24), torch.contiguous_format, 1),
+        ((32, 6, 24, 24), torch.channels_last, 1),  # too small
+        ((64, 9, 60, 60), torch.channels_last, 1),  # channels enough
+    ],
+)
+def test_who_is_joined(shape, layout, joined):
+    assert lanes_of(torch.empty(shape).contiguous(memory_format=layout), PRESETS["torch"]).joined == joined
+
+
+class PlainChannelsLast(BatchNorm):
+    conventions = PRESETS["flax"]
+    kernels = cpp = False
+
+    def __init__(self, num_features, eps, momentum, **settings):
+        super().__init__(num_features, eps, momentum, PRESETS["flax"], **settings)
+
+
+def test_joined_neighbours_stay_within_the_bounds(monkeypatch):
+    monkeypatch.setattr(channels, "MANY", 1)
+    made = []
+    monkeypatch.setattr(fast_batch_norm, "lanes_of", lambda *given: made.append(lanes_of(*given)) or made[-1])
+    cases = tuple(case_by_id(case) for case in ("rank4", "moved_channels"))
+    report = checked(factory_of(PlainChannelsLast, "joined"), cases=cases, diagnosed=False)
+    assert report.verdict == "agree"
+    assert max(lanes.joined for lanes in made) > 4

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from impls.pytorch import derivatives
-from impls.pytorch.channels import check, other_axes, per_channel_shape, sum_over, working_dtype
+from impls.pytorch.channels import Lanes, check, lanes_of, other_axes, per_channel_shape, working_dtype
 from impls.pytorch.scale import inverse_std, variance_slope
 from impls.pytorch.vmap import Fold
 from reference.conventions import Conventions
@@ -97,16 +97,19 @@ class NormalizeByBatch(torch.autograd.Function):
             return *in_dtypes(gradients, ctx.dtypes), None, None
         if dy is None:
             return None, None, None, None, None
-        shape, axes = scale.shape, ctx.axes
+        shape = scale.shape
         n = max(1, centered.numel() // scale.numel())
-        dbeta = sum_over(axes, dy, centered.dtype)  # (C*)
-        dx = dy * centered  # x's shape; its memory is dx's, for now it holds the products
-        dgamma = sum_over(axes, dx, centered.dtype) * scale  # (C*)
+        lanes = lanes_of(centered, ctx.conventions)
+        rows, dy = lanes.rows(centered), lanes.rows(dy)  # x's shape, or joined
+        dbeta = lanes.sum(dy, centered.dtype, shape)  # (C*)
+        dx = dy * rows  # x's shape, or joined; its memory is dx's, for now it holds the products
+        dgamma = lanes.sum(dx, centered.dtype, shape) * scale  # (C*)
         slope = variance_slope(var.view(shape), scale, ctx.conventions.eps_at)  # (C*) or 1
         # dx = gamma * scale * (dy - dbeta/n - x_hat * slope * dgamma/n), with x_hat = centered * scale
         gain = gamma.view(shape) * scale  # (C*)
-        scaled_and_shifted(dy, gain, gain * (dbeta / -n), ctx.conventions, out=dx)
-        dx.addcmul_(centered, gain * (scale * slope) * (dgamma / -n))
+        scaled_and_shifted(dy, gain, gain * (dbeta / -n), lanes, out=dx)
+        dx.addcmul_(rows, lanes.over(gain * (scale * slope) * (dgamma / -n)))
+        dx = lanes.back(dx, centered)  # x's shape
         return *in_dtypes((dx, dgamma.reshape(-1), dbeta.reshape(-1)), ctx.dtypes), None, None
 
     @staticmethod
@@ -196,33 +199,36 @@ def by_batch(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """(y, mean, var, centered, scale): x's shape, (C,), (C,), x's shape, (C*)."""
     work = working_dtype(x, gamma)
-    shape, axes = per_channel_shape(x, conventions), other_axes(x, conventions)
+    shape, lanes = per_channel_shape(x, conventions), lanes_of(x, conventions)
     if x.numel() == 0:
         mean = x.new_zeros(shape, dtype=work)  # (C*): the mean of no values would be NaN
         centered, var = x - mean, mean.clone()  # x's shape, (C*)
         y = centered.clone()  # x's shape
     else:
         n = x.numel() // len(gamma)
-        mean = sum_over(axes, x, work) / n  # (C*)
-        centered = x - mean  # x's shape, working dtype
-        y = centered.square()  # x's shape; its memory is y's, for now it holds the squares
-        var = sum_over(axes, y, work) / n  # (C*)
+        rows = lanes.rows(x)  # x's shape, or joined, as what is made of it
+        mean = lanes.sum(rows, work, shape) / n  # (C*)
+        centered = rows - lanes.over(mean)  # working dtype
+        y = centered.square()  # its memory is y's, for now it holds the squares
+        var = lanes.sum(y, work, shape) / n  # (C*)
     scale = inverse_std(var, eps, conventions)  # (C*)
     # From x - mean, never x * a + b: that difference would cancel where mean is large against std.
-    scaled_and_shifted(centered, gamma.view(shape) * scale, beta.view(shape), conventions, out=y)  # x's shape
+    scaled_and_shifted(centered, gamma.view(shape) * scale, beta.view(shape), lanes, out=y)
+    y, centered = lanes.back(y, x), lanes.back(centered, x)  # x's shape
     return y.to(x.dtype), mean.flatten(), var.flatten(), centered, scale
 
 
-def scaled_and_shifted(x: Tensor, factor: Tensor, offset: Tensor, conventions: Conventions, *, out: Tensor) -> None:
-    """x * factor + offset into `out`, factor and offset (C*): in one pass where the channels lie side by side.
+def scaled_and_shifted(rows: Tensor, factor: Tensor, offset: Tensor, lanes: Lanes, *, out: Tensor) -> None:
+    """rows * factor + offset into `out`, factor and offset (C*): in one pass where the channels lie side by side.
 
     Where a run of values shares its factor and offset, PyTorch does one value at a time in one pass, and two by vectors
     are faster.
     """
-    if x.stride(conventions.channel_axis) == 1 and x.dtype == out.dtype:
-        torch.addcmul(offset, x, factor, out=out)
+    factor, offset = lanes.over(factor), lanes.over(offset)
+    if (lanes.joined > 1 or rows.stride(lanes.axis) == 1) and rows.dtype == out.dtype:
+        torch.addcmul(offset, rows, factor, out=out)
     else:
-        torch.mul(x, factor, out=out)
+        torch.mul(rows, factor, out=out)
         out += offset
 
 

@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from impls.pytorch.batch_norm import BatchNorm, moving_weights
-from impls.pytorch.channels import check, other_axes, per_channel_shape, working_dtype
-from impls.pytorch.fast_batch_norm import inverse_std, normalize_by_moving, sum_over, variance_slope
+from impls.pytorch.channels import check, other_axes, per_channel_shape, sum_over, working_dtype
+from impls.pytorch.fast_batch_norm import inverse_std, normalize_by_moving, variance_slope
 from reference.conventions import D2L, Conventions
 
 Group = dist.ProcessGroup | None
