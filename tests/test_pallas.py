@@ -114,7 +114,7 @@ def test_second_derivatives_are_those_of_the_plain_form():
 def test_there_is_no_forward_mode():
     x, _ = draw((4, 2), "float32")
     with pytest.raises(TypeError, match="custom_vjp"):
-        jax.jvp(lambda x: by_kernels(x, jnp.ones(2), jnp.zeros(2), D2L, True)[0], (x,), (x,))
+        jax.jvp(lambda x: by_kernels(x, jnp.ones(2, "float32"), jnp.zeros(2, "float32"), D2L, True)[0], (x,), (x,))
 
 
 def test_the_layer_takes_them_where_it_is_told_to(monkeypatch):
@@ -139,7 +139,7 @@ def test_backward_keeps_x_in_its_own_dtype_and_two_numbers_per_channel():
             y, *moved = by_kernels(x, *parameters, LAST, True)
             return y, moved
 
-        kept = kept_bytes(forward, (jnp.ones(120), jnp.zeros(120)), x)
+        kept = kept_bytes(forward, (jnp.ones(120, "float32"), jnp.zeros(120, "float32")), x)
     assert x.nbytes < kept <= x.nbytes + 4 * (3 * 120 + 4)  # gamma among them, and some scalars
 
 
@@ -185,7 +185,7 @@ def test_what_is_plain_adds_in_pairs_both_ways():
     """A sum, and what JAX makes of a broadcast when it transposes it."""
     with jax.enable_x64(False):
         x, _ = draw((5, 8, 201), "float32", mean=0.0)
-        transposed = jax.vjp(lambda value: spread(value, x.shape), jnp.ones(8))[1](x)[0]
+        transposed = jax.vjp(lambda value: spread(value, x.shape), jnp.ones(8, "float32"))[1](x)[0]
         want = in_pairs(np.asarray(x).transpose(2, 0, 1).reshape(-1, 8))
         np.testing.assert_array_equal(total(x), want)
         np.testing.assert_array_equal(transposed, want)
@@ -225,10 +225,10 @@ def lowered_for_cuda(monkeypatch, chip):
     x = jnp.zeros((300, 70), jnp.bfloat16)
 
     def both(x, gamma, dy):
-        return jax.vjp(lambda *point: by_kernels(*point, jnp.zeros(70), D2L, chip)[0], x, gamma)[1](dy)
+        return jax.vjp(lambda *point: by_kernels(*point, jnp.zeros(70, "float32"), D2L, chip)[0], x, gamma)[1](dy)
 
     with jax.enable_x64(False):
-        return jax.jit(both).trace(x, jnp.ones(70), x).lower(lowering_platforms=("cuda",)).compiler_ir()
+        return jax.jit(both).trace(x, jnp.ones(70, "float32"), x).lower(lowering_platforms=("cuda",)).compiler_ir()
 
 
 def kernels_in(operation):
@@ -303,7 +303,9 @@ def measured(monkeypatch):
         seconds = iter([ours, theirs] * pallas_measurement.ROUNDS)
         monkeypatch.setattr(pallas_measurement, "seconds_of", lambda way: (way(), next(seconds))[1])
         x, _ = draw((4, 2), "float32")
-        jaxpr = jax.make_jaxpr(lambda x: by_kernels(x, jnp.ones(2), jnp.zeros(2), D2L, None)[0])(x)
+        jaxpr = jax.make_jaxpr(lambda x: by_kernels(x, jnp.ones(2, "float32"), jnp.zeros(2, "float32"), D2L, None)[0])(
+            x
+        )
         return "pallas_call" in str(jaxpr)
 
     yield choose
