@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Generator
 from functools import cache
@@ -71,9 +72,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
-    """The million objects that the imports and the tests themselves are need not be looked through for garbage."""
+    """The million objects that the imports and the tests themselves are need not be looked through for garbage.
+
+    And JAX has as many devices in every process as after a training: what it compiles, it keeps for that many.
+    """
     gc.freeze()
     gc.enable()
+    if "jax" in sys.modules:
+        from impls.jax_flax.halves import prepare
+
+        prepare()
 
 
 def group_of(nodeid: str) -> str:

@@ -253,3 +253,10 @@ def test_an_option_is_diagnosed_apart_where_the_ordinary_layer_fails():
     assert [finding.id for finding in diagnose(of_another)] == ["dgamma_not_normalized"]
     by_another = report_of(*((NOT_NORMALIZED.layer, each, "float64") for each in (A, B, frozen)))
     assert [finding.id for finding in diagnose(by_another)] == ["dgamma_not_normalized"]
+
+
+def test_a_report_prints_in_short():
+    """A test runner prints the arguments of what fails: with all arrays of a suite that took seconds a test."""
+    made = report(OracleLayer, name="it")
+    assert repr(made).startswith(f"<report of it: {made.verdict}, {len(PLAYS)} cases played")
+    assert "array" not in repr(made) + repr(made.played)

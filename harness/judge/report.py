@@ -27,6 +27,10 @@ class PlayedCase:
     observation: Observation
     judgements: list[Judgement]
 
+    def __repr__(self) -> str:
+        """In short: pytest prints the arguments of a test that fails, and the arrays of a suite take seconds."""
+        return f"<{self.case.id} in {self.dtype}, {len(self.judgements)} judgements>"
+
     @property
     def raised(self) -> bool:
         """Whether the target raised an exception, in whatever step."""
@@ -49,6 +53,9 @@ class TargetReport:
     judgements: list[Judgement] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     diagnosis: list[Finding] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"<report of {self.target}: {self.verdict}, {len(self.played)} cases played>"
 
     @property
     def verdict(self) -> str:
