@@ -11,8 +11,17 @@ Numbers = dict[str, Number]
 Way = Callable[[Calculus, At, Scale], Numbers]
 
 
+def tangents(c: Calculus, at: At, scale: Scale, forward: Forward) -> Callable[[Number, Number], list[Number]]:
+    """(x, gamma) -> [the tangent of y] by forward mode."""
+
+    def of(x: Number, gamma: Number) -> list[Number]:
+        return c.jvp(lambda x, gamma, beta: [forward(x, gamma, beta, scale)], [x, gamma, at.beta], at.ways)
+
+    return of
+
+
 def forward_mode(c: Calculus, at: At, scale: Scale, forward: Forward) -> Number:
-    return c.jvp(lambda x, gamma, beta: [forward(x, gamma, beta, scale)], [at.x, at.gamma, at.beta], at.ways)[0]
+    return tangents(c, at, scale, forward)(at.x, at.gamma)[0]
 
 
 def gradients(c: Calculus, at: At, scale: Scale, forward: Forward) -> Callable[[Number, Number, Number], list[Number]]:
@@ -43,10 +52,7 @@ def forward_over_reverse(forward: Forward) -> Way:
 
 def reverse_over_forward(forward: Forward) -> Way:
     def way(c: Calculus, at: At, scale: Scale) -> Numbers:
-        def along(x: Number, gamma: Number) -> list[Number]:
-            function = lambda x, gamma, beta: [forward(x, gamma, beta, scale)]  # noqa: E731
-            return c.jvp(function, [x, gamma, at.beta], at.ways)
-
+        along = tangents(c, at, scale, forward)
         dx2, dgamma2 = c.vjp(along, [at.x, at.gamma], [at.dy])
         return {"ty": along(at.x, at.gamma)[0], "dx2": dx2, "dgamma2": dgamma2}
 
@@ -57,10 +63,7 @@ def forward_over_forward(forward: Forward) -> Way:
     """dx2 along (dy, 0, 0), since dy/dx is symmetric; dgamma2 is the sum of dy times the same along gamma."""
 
     def way(c: Calculus, at: At, scale: Scale) -> Numbers:
-        def along(x: Number, gamma: Number) -> list[Number]:
-            function = lambda x, gamma, beta: [forward(x, gamma, beta, scale)]  # noqa: E731
-            return c.jvp(function, [x, gamma, at.beta], at.ways)
-
+        along = tangents(c, at, scale, forward)
         (dx2,) = c.jvp(along, [at.x, at.gamma], [at.dy, None])
         (by_gamma,) = c.jvp(along, [at.x, at.gamma], [None, c.constant(1.0)])
         return {"ty": along(at.x, at.gamma)[0], "dx2": dx2, "dgamma2": (at.dy * by_gamma).total()}
