@@ -307,6 +307,9 @@ def test_a_compiler_that_fails_is_the_reason(monkeypatch, tmp_path):
 def test_the_library_is_another_for_other_sources_and_another_processor(monkeypatch, tmp_path):
     first = cpp_build.library()
     assert cpp_build.library() == first
+    monkeypatch.setenv(cpp_build.ARCH, "x86-64-v3")
+    assert cpp_build.library() != first
+    monkeypatch.undo()
     monkeypatch.setattr(cpp_build, "processor", lambda: "another")
     assert cpp_build.library() != first
     monkeypatch.undo()

@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.place import ROOT
 from harness.record import files
 from harness.record.compressed import write_compressed
-from harness.record.environment import environment, own_commit
+from harness.record.environment import INSTRUCTIONS, environment, own_commit
 from harness.record.files import ensure_writable, write_whole
 from harness.record.ledger import Ledger, LedgerError, plain
 from harness.record.read import read
@@ -392,3 +392,11 @@ def test_the_commit_is_that_of_the_repository_itself_and_never_of_a_surrounding_
 
 def test_an_environment_says_what_is_installed():
     assert environment().packages["numpy"] == np.__version__
+
+
+def test_an_environment_says_which_instructions_libraries_may_not_use(monkeypatch):
+    for name in INSTRUCTIONS:
+        monkeypatch.delenv(name, raising=False)
+    assert environment().machine.endswith(" cores")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert environment().machine.endswith(" cores, OPENBLAS_CORETYPE=Haswell")

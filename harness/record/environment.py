@@ -6,11 +6,21 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.place import IS_CHECKOUT, ROOT
 
+INSTRUCTIONS = (
+    "ATEN_CPU_CAPABILITY",
+    "BNPROOF_ARCH",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "XLA_FLAGS",
+)
+"""Environment variables that tell a library which of the processor's instructions it may use."""
 PACKAGES = ("bnproof", "numpy", "torch", "torchvision", "jax", "jaxlib", "flax", "optax", "ml_dtypes")
 
 
@@ -30,6 +40,13 @@ class Environment:
     """bnproof's own, where it runs from a git checkout of itself."""
     accelerators: tuple[str, ...] = ()
     """The GPUs that nvidia-smi lists, by name."""
+    instructions: dict[str, str] = field(default_factory=dict)
+    """Those of `INSTRUCTIONS` that are set: the libraries do not use all that the processor has."""
+
+    @property
+    def machine(self) -> str:
+        """In a line: "AMD EPYC, 2 cores, OPENBLAS_CORETYPE=Haswell"."""
+        return ", ".join([self.processor, f"{self.cores} cores", *map("=".join, self.instructions.items())])
 
 
 def environment() -> Environment:
@@ -43,6 +60,7 @@ def environment() -> Environment:
         packages={name: version for name, version in versions.items() if version},
         commit=own_commit(ROOT) if IS_CHECKOUT else None,
         accelerators=_accelerators(),
+        instructions={name: os.environ[name] for name in INSTRUCTIONS if os.environ.get(name)},
     )
 
 

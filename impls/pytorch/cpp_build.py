@@ -1,7 +1,8 @@
 """Where the C++ kernels of `cpp/` are kept once they are built, and how they are built.
 
 One shared library in the user's cache for each version of the sources and of torch, and for each kind of processor: it
-is compiled for the instructions of the machine that it is built on. Nothing here imports torch before it is needed.
+is compiled for the instructions of the machine that it is built on, or those that BNPROOF_ARCH names. Nothing here
+imports torch before it is needed.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any
 SOURCES = Path(__file__).parent / "cpp"
 COMMAND = f"python -m {__package__}.cpp_batch_norm"
 COMPILERS = ("c++", "g++", "clang++")
-FLAGS = ("-std=c++20", "-O3", "-march=native", "-fPIC", "-shared", "-Wno-psabi")
 THREADS = "-fopenmp"
 """Without it PyTorch's headers leave all work to one thread. Some compilers do not have it."""
+ARCH = "BNPROOF_ARCH"
+"""An environment variable: the compiler's name of a processor to build for, as x86-64-v3, in place of this one."""
 FOLDER = "BNPROOF_KERNELS"
 """An environment variable: where the libraries are kept, in place of the user's cache."""
 
@@ -34,10 +36,14 @@ class NotBuiltError(RuntimeError):
 def library() -> Path:
     """The file of the library, whether it has been built or not. Needs torch to be installed, but not imported."""
     torch_version = importlib.metadata.version("torch")
-    digest = hashlib.sha256("\n".join([torch_version, *FLAGS, THREADS, sys.platform, processor()]).encode())
+    digest = hashlib.sha256("\n".join([torch_version, *flags(), THREADS, sys.platform, processor()]).encode())
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.read_bytes())
     return folder() / f"batch_norm-{digest.hexdigest()[:16]}.so"
+
+
+def flags() -> list[str]:
+    return ["-std=c++20", "-O3", f"-march={os.environ.get(ARCH) or 'native'}", "-fPIC", "-shared", "-Wno-psabi"]
 
 
 def folder() -> Path:
@@ -74,7 +80,7 @@ def build() -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
     sources = map(str, sorted(SOURCES.glob("*.cpp")))
-    command = [*compiler.split(), *FLAGS, *sources, *torch_flags(), "-o", str(unfinished)]
+    command = [*compiler.split(), *flags(), *sources, *torch_flags(), "-o", str(unfinished)]
     try:
         done = subprocess.run([*command, THREADS], capture_output=True, text=True, check=False)
         if done.returncode != 0:

@@ -103,7 +103,7 @@ def page(found: dict[str, list[Pair]], examples: int) -> str:
     lines = [
         "# A second core",
         "",
-        f"Made by `python -m tests.experiments.cores` on {environment().processor}: epochs of {examples:,} images,",
+        f"Made by `python -m tests.experiments.cores` on {environment().machine}: epochs of {examples:,} images,",
         f"{rounds} rounds of a process on one core and one on two, in turn. Ratio: one core's time / two's, median",
         "and quartiles. Product, copy: what a matrix product of OpenBLAS (2,048 squared, float32) and a copy of 128",
         "MiB, by a thread on each core, gained from the second core right before: what the machine gives. Of the",

@@ -78,7 +78,8 @@ def row(of_case: list[Record], runs: int) -> str:
 
 def machine(environment: Record) -> str:
     versions = ", ".join(f"{n} {environment['packages'][n]}" for n in ("torch", "jax", "flax"))
-    return f"{environment['processor']}, {environment['cores']} cores; {versions}"
+    held = "".join(f", {name}={value}" for name, value in environment.get("instructions", {}).items())
+    return f"{environment['processor']}, {environment['cores']} cores{held}; {versions}"
 
 
 def main() -> None:
