@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from harness.check import check
 from harness.cli import output
 from harness.cli.app import app
-from harness.cli.check import check_options, chosen_cases
+from harness.cli.check import check_options
+from harness.cli.chosen import chosen_cases
 from harness.cli.failures import distinct, failure_line, failure_lines
 from harness.cli.list_ import as_dict, show
 from harness.cli.request import CheckRequest

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.cli.check import shown_name, targets_to_play
+from harness.cli.chosen import shown_name, targets_to_play
 from harness.cli.failures import command
 from harness.cli.request import CheckRequest
 from harness.errors import UsageError

@@ -13,17 +13,16 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.environments import sharing
-from harness.environments.alone import BusyError, Hold, alone, end
+from harness.environments.alone import BusyError, Hold, alone
+from harness.environments.installer import Installer
 from harness.environments.interpreters import interpreter, python_in
 from harness.environments.programs import COMPILERS, PROGRAM, build_command, compiler, debian_versions
 from harness.environments.requirements import NotInstallableError, Requirements
@@ -34,7 +33,6 @@ RECORD = "environment.json"
 CONTENTS = "contents"
 """The folder with a link to each file that environments share."""
 INSTALL_SECONDS = 900.0
-REASON_LENGTH = 300
 DATED = ("PIP_INDEX_URL", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_PROXY", "PIP_DEFAULT_TIMEOUT", "PIP_CACHE_DIR")
 """Of pip's settings, those that an environment with a date may have."""
 INSTALLER = Requirements(pip=("pip>=26",))
@@ -202,58 +200,6 @@ def _variables(requirements: Requirements) -> dict[str, str]:
         return dict(os.environ)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_") or name in DATED}
     return kept | {"PIP_CONFIG_FILE": os.devnull}
-
-
-@dataclass(frozen=True)
-class Installer:
-    """What the commands that make an environment have in common."""
-
-    on_line: Callable[[str], None]
-    """Called with each line that they print."""
-    until: float
-    """By `time.monotonic`."""
-    variables: dict[str, str]
-    hold: Hold
-
-    def run(self, command: list[str]) -> None:
-        """Run to its end. Raises NotInstallableError with what it said last, where it fails or takes too long."""
-        lines = []
-        with subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=self.variables,
-            **self.hold.for_installer(),
-        ) as process:
-            kill = partial(end, process.pid) if os.name == "posix" else process.kill
-            stop = threading.Timer(max(0.0, self.until - time.monotonic()), kill)
-            stop.start()
-            try:
-                self.hold.note(process.pid)
-                for line in process.stdout or ():
-                    if line.strip():
-                        lines.append(line.strip())
-                        self.on_line(line.strip())
-                process.wait()
-            except BaseException:
-                kill()
-                raise
-            finally:
-                stop.cancel()
-        if time.monotonic() >= self.until:
-            raise NotInstallableError("the time limit for installing it was reached")
-        if process.returncode != 0:
-            raise NotInstallableError(reason(lines) or f"{command[0]} ended with exit status {process.returncode}")
-
-
-def reason(lines: list[str]) -> str:
-    """The line that says most: a compiler's first error, an installer's last, or else the last line."""
-    compilers = [line for line in lines if ": error: " in line or ": fatal error: " in line]
-    installers = [line for line in lines if line.lower().startswith(("error:", "npm error", "npm err!"))]
-    text = (compilers[:1] or installers or lines or [""])[-1]
-    return text.removeprefix("ERROR: ").removeprefix("error: ")[:REASON_LENGTH]
 
 
 def _look_for(requirements: Requirements) -> None:
