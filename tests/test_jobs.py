@@ -19,10 +19,10 @@ import pytest
 
 from harness.cases.catalogue import CASES
 from harness.cases.user_case import user_case
-from harness.cli import check
+from harness.cli import check, training_jobs
 from harness.cli.request import CheckRequest
 from harness.cli.run_commands import run_trainings
-from harness.cli.training_jobs import train_side_by_side
+from harness.cli.training_jobs import jobs_of, train_side_by_side
 from harness.errors import UsageError
 from harness.jobs import cluster
 from harness.jobs.engines import InTurn, Workers, open_engine, workers_of
@@ -30,6 +30,7 @@ from harness.jobs.identity import identity
 from harness.jobs.job import Job, JobError, JobFailure, result_of
 from harness.jobs.processes import Processes
 from harness.train import idx_files
+from harness.train import seeds as seeds_module
 from harness.train.fashion_mnist import load_sample, of_parts
 from harness.train.options import TrainingOptions
 from tests.targets import jobs
@@ -246,6 +247,26 @@ def trained(seeds, workers):
 
 def test_trainings_side_by_side():
     assert trained(2, Workers(2)) == trained(2, Workers())
+
+
+def test_whoever_does_a_job_decides_whether_its_seeds_go_together(monkeypatch):
+    """A cluster's workers may have a GPU or none, whatever the machine that asks has."""
+    pytest.importorskip("flax")
+    (job,) = jobs_of(TrainingOptions("jax", epochs=2), 3)
+    sample = load_sample()
+    few = of_parts({name: getattr(sample, name)[:16] for name in idx_files.FILES}, "a few")
+    told, ways = [], []
+    monkeypatch.setattr(training_jobs, "run", lambda _, options, on: ways.append(options) or on.on_progress(32))
+    monkeypatch.setattr(training_jobs, "run_together", lambda _, options, seeds, __: ways.append((options, seeds)))
+    for device, expected in [
+        ("cpu", [replace(job.options, device="cpu", seed=seed) for seed in range(3)]),
+        ("cuda", [(replace(job.options, device="cuda"), (0, 1, 2))]),
+    ]:
+        monkeypatch.setattr(seeds_module, "resolve_device", lambda *_, device=device: device)
+        training_jobs.train(job, few, lambda share, _: told.append(share))
+        assert ways == expected
+        ways.clear()
+    assert told == [1 / 3, 2 / 3, 1.0]
 
 
 def test_a_training_that_fails_does_not_end_the_others(capsys):

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.cli.run_commands import run_trainings
+from harness.jobs.engines import IN_TURN, Workers
 from harness.train.checkpoint import Checkpoint, CheckpointError, CheckpointFile
 from harness.train.fashion_mnist import load_sample
-from harness.train.implementations import installed
+from harness.train.implementations import installed, resolve_device
 from harness.train.options import TrainingOptions, TrainingProgress
 from harness.train.recipe import Recipe, recipe_of
 from harness.train.results import EpochRecord
@@ -113,6 +115,57 @@ def test_seeds_together_are_those_apart_and_resume_bit_for_bit(tmp_path):
     for continued, uninterrupted in zip(resumed, whole, strict=True):
         for figure in ("seed", "loss", "train_accuracy", "test_accuracy", "gamma", "beta"):
             assert getattr(continued, figure) == getattr(uninterrupted, figure), figure
+
+
+@pytest.mark.parametrize("workers", [IN_TURN, Workers(2)], ids=["in turn", "side by side"])
+def test_on_a_cpu_seeds_are_those_alone_unless_they_have_begun_together(tmp_path, workers):
+    """They go one after the other there, which is faster; a checkpoint made together, as it once was, goes on so."""
+    pytest.importorskip("flax")
+    from harness.train.seeds import run_together
+
+    def trained(folder):
+        given = replace(options("jax", folder), device="auto" if has_no_gpu() else "cpu")
+        (results,) = run_trainings(few(), [given], 2, workers)
+        return results
+
+    together = run_together(few(), options("jax", None), (SEED, SEED + 1))
+    alone = tuple(run(few(), replace(options("jax", None), seed=seed)) for seed in (SEED, SEED + 1))
+    assert without_the_clock(trained(None)) == without_the_clock(alone) != without_the_clock(together)
+    begun = tmp_path / "begun"
+    run_together(few(), replace(options("jax", begun), epochs=2), (SEED, SEED + 1))
+    assert without_the_clock(trained(begun)) == without_the_clock(together)
+    assert [path.name for path in begun.iterdir()] == [f"jax-seeds{SEED}-{SEED + 1}.npz"]
+    assert without_the_clock(trained(tmp_path / "new")) == without_the_clock(alone)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {f"jax-seed{SEED + k}.npz" for k in range(2)}
+
+
+def has_no_gpu() -> bool:
+    return resolve_device("jax", "auto") == "cpu"
+
+
+def without_the_clock(results):
+    return [
+        (r.seed, r.step, r.gamma, r.beta, [(e.epoch, e.loss, e.train_accuracy, e.test_accuracy) for e in r.history])
+        for r in results
+    ]
+
+
+@pytest.mark.parametrize(
+    ("implementation", "device", "seeds", "replicas", "expected"),
+    [
+        ("jax", "cuda", 2, 1, True),
+        ("jax", "auto", 2, 1, True),  # whoever does it asks again
+        ("jax", "cpu", 2, 1, False),
+        ("jax", "cuda", 1, 1, False),
+        ("jax", "cuda", 2, 2, False),
+        ("torch", "cuda", 2, 1, False),
+    ],
+)
+def test_which_seeds_are_one_program(implementation, device, seeds, replicas, expected):
+    from harness.train.seeds import together
+
+    of = TrainingOptions(implementation, device=device, replicas=replicas)
+    assert together(of, tuple(range(seeds))) == expected
 
 
 RECIPE = Recipe("numpy", version="2", seeds=(3,), device="cpu", dtype="float32", compiled=False, data="abc")

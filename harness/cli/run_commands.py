@@ -118,11 +118,11 @@ def run_trainings(
 
 
 def run_over_seeds(data: FashionMnist, options: TrainingOptions, seeds: int) -> tuple[TrainingResult, ...]:
-    """Together where the framework can, else one after the other."""
-    from harness.train.implementations import SEEDS_MODULES
+    """Together where that is faster, else one after the other."""
+    from harness.train.seeds import of_this_machine, together
 
-    each = tuple(range(options.seed, options.seed + seeds))
-    if seeds > 1 and options.implementation in SEEDS_MODULES and options.replicas == 1:
+    options, each = of_this_machine(options), tuple(range(options.seed, options.seed + seeds))
+    if together(options, each):
         return run_seeds_together(data, options, each)
     return tuple(run_training(data, replace(options, seed=seed)) for seed in each)
 

@@ -1,20 +1,40 @@
-"""Several seeds of one framework trained as one program, where it can do that: JAX, by `vmap`.
+"""Several seeds of one framework: which are trained as one program, and that. JAX can, by `vmap`.
 
-One checkpoint holds all of them, so that they continue together, and end bit for bit as if never interrupted.
+On a GPU it takes little longer than one seed does. On a CPU one after the other is faster: two cores of an AMD EPYC
+trained 16,800 examples/s together and 39,100 one by one.
+One checkpoint holds all that are together, so that they continue so, and end bit for bit as if never interrupted.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from harness.train.checkpoint import Checkpoint
 from harness.train.fashion_mnist import FashionMnist
-from harness.train.implementations import Trained, resolve_device, seeds_module, trained
+from harness.train.implementations import SEEDS_MODULES, Trained, resolve_device, seeds_module, trained
 from harness.train.options import NO_PROGRESS, TrainingOptions, TrainingProgress
 from harness.train.recipe import BATCH_SIZE, LEARNING_RATE
 from harness.train.results import EpochRecord, TrainingResult
-from harness.train.trainings import Keep, ToTrain, complete
+from harness.train.trainings import Keep, ToTrain, checkpoint_path, complete
 from reference.conventions import TrainingSettings
+
+
+def together(options: TrainingOptions, seeds: tuple[int, ...]) -> bool:
+    """Whether these seeds are trained as one program: on a GPU, or where they have begun so, as they once did on a CPU.
+
+    Of a device that is not known yet ("auto") so too: whoever trains them asks again, `of_this_machine`.
+    """
+    if len(seeds) == 1 or options.implementation not in SEEDS_MODULES or options.replicas > 1:
+        return False
+    begun = checkpoint_path(options, seeds)
+    return options.device != "cpu" or (begun is not None and begun.exists())
+
+
+def of_this_machine(options: TrainingOptions) -> TrainingOptions:
+    """With the device that "auto" is here. Raises DeviceError."""
+    return replace(options, device=resolve_device(options.implementation, options.device))
 
 
 def run_together(

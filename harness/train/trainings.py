@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -38,10 +39,7 @@ class ToTrain:
         return len(self.data.train_images)
 
     def file(self) -> CheckpointFile:
-        which = f"seed{self.seeds[0]}" if len(self.seeds) == 1 else f"seeds{'-'.join(map(str, self.seeds))}"
-        folder = self.options.resume
-        over = f"-{self.options.replicas}-replicas" if self.options.replicas > 1 else ""
-        path = folder / f"{self.options.implementation}-{which}{over}.npz" if folder else None
+        path = checkpoint_path(self.options, self.seeds)
         return CheckpointFile(path, recipe_of(self.options, self.seeds, self.device, self.data))
 
     def start(self) -> Checkpoint:
@@ -50,6 +48,15 @@ class ToTrain:
     def orders(self, seed: int) -> np.ndarray:
         """(epochs, examples)"""
         return batch_orders(self.examples, self.options.epochs, seed)
+
+
+def checkpoint_path(options: TrainingOptions, seeds: tuple[int, ...]) -> Path | None:
+    """Where a training of these seeds, together if several, keeps its checkpoint; None where it keeps none."""
+    if options.resume is None:
+        return None
+    which = f"seed{seeds[0]}" if len(seeds) == 1 else f"seeds{'-'.join(map(str, seeds))}"
+    over = f"-{options.replicas}-replicas" if options.replicas > 1 else ""
+    return options.resume / f"{options.implementation}-{which}{over}.npz"
 
 
 def run(data: FashionMnist, options: TrainingOptions, progress: TrainingProgress = NO_PROGRESS) -> TrainingResult:

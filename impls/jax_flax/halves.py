@@ -27,7 +27,7 @@ OF_BATCHES = PartitionSpec(None, None, None, AXIS), PartitionSpec(None, AXIS)
 def prepare() -> None:
     """Make two devices of the host where this process has two cores, unless a number of them has been set.
 
-    Of no effect once JAX has looked for devices: it has one then, as elsewhere.
+    Of no effect once JAX has looked for devices: it has one then, as elsewhere. So whatever may look first calls it.
     """
     number = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # -1 where nobody has set it
     if number < 0 and "device_count" not in os.environ.get("XLA_FLAGS", "") and cores() == 2:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from impls.jax_flax.halves import prepare
 from impls.jax_flax.lenet import LeNet, Weights
 from impls.jax_flax.steps import run_steps
 from impls.jax_flax.training import (
@@ -38,6 +39,7 @@ def train_seeds(
     """
     batch_size, dtype, device = settings.batch_size, settings.dtype, settings.device
     seeds = len(weights)
+    prepare()  # for trainings that come later in this process
     where = jax.devices(device)[0]
     with full_precision(dtype), jax.default_device(where):
         nets = [LeNet(of_seed, dtype) for of_seed in weights]

@@ -140,6 +140,7 @@ def inspect(
     images: (n, 28, 28) uint8; labels: (n,) integers. Activations are those of bn1 to bn4, after the sigmoid,
     (n, C, H, W) or (n, C), and the logits (n, 10) as dense3's.
     """
+    prepare()
     with full_precision(dtype), jax.default_device(jax.devices(device)[0]):
         net = network(weights, dtype, device)
         net.train()
