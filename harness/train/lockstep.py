@@ -31,7 +31,7 @@ from reference.lenet import Weights, initial_weights
 
 TWINS = 2
 """How often each framework is trained relabelled: one may by chance be near where the rounding is not."""
-TEST_IMAGES = 256  # a training evaluates after every chunk; nothing of that is used here
+TEST_IMAGES = 1  # a training evaluates after every chunk; nothing of that is used here
 
 
 def comparison_steps(steps: int, per_epoch: int) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.targets.through.kept_objects import launcher
 from harness.targets.through.torch_layer import another, first_line, mode, state_of, unmoved
 from harness.targets.wrap.torch_module import TorchModule
 
@@ -93,10 +94,19 @@ def aot_inductor(adapter: TorchModule, x: Tensor, training: bool) -> Any:
         program = torch.export.export(adapter.layer, (x.detach(),), mode(adapter, training))
     except Exception as error:
         raise NotImplementedError(f"torch.export refuses the layer: {first_line(error)}") from error
-    with tempfile.TemporaryDirectory() as folder, without_compiler():
+    with tempfile.TemporaryDirectory() as folder, without_compiler(), kept_objects():
         package = str(Path(folder) / "layer.pt2")
         compiled: Any = torch._inductor.aoti_compile_and_package(program, package_path=package)
         return torch._inductor.aoti_load_package(compiled)(x.detach(), **mode(adapter, training))
+
+
+@contextlib.contextmanager
+def kept_objects() -> Any:
+    """Inductor's C++ compiler keeps what it compiles, and finds it again."""
+    from torch._inductor import config, cpp_builder
+
+    with config.patch({"cpp.cxx": (None, launcher(cpp_builder.get_cpp_compiler()))}):
+        yield
 
 
 def script(adapter: TorchModule, x: Tensor, training: bool) -> Any:
