@@ -234,3 +234,16 @@ def test_a_training_goes_on_by_the_kernels_that_it_began_by(written, monkeypatch
     file.save(Checkpoint(((EPOCH,),), ({},), "cpu", "float32"))
     with pytest.raises(CheckpointError, match="is of another training: its kernels is"):
         replace(file, recipe=goes_on).load()
+
+
+@pytest.mark.parametrize(("seeds", "replicas", "expected"), [((3,), 1, "halves"), ((3, 5), 1, ""), ((3,), 2, "")])
+def test_a_training_of_jax_goes_on_by_halves_only_if_it_began_by_them(monkeypatch, seeds, replicas, expected):
+    """They round otherwise than one device, and a training may be resumed where there are more or fewer cores."""
+    pytest.importorskip("flax")
+    from impls.jax_flax import halves
+
+    of = replace(options("jax", None), replicas=replicas)
+    for mesh, name in [("two devices", expected), (None, "")]:
+        monkeypatch.setattr(halves, "two_devices", lambda _, mesh=mesh: mesh)
+        assert recipe_of(of, seeds, "cpu", few()).kernels == name
+        assert recipe_of(of, seeds, "cuda", few()).kernels == ""

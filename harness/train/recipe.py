@@ -32,7 +32,8 @@ class Recipe:
     learning_rate: float = LEARNING_RATE
     replicas: int = 1
     kernels: str = ""
-    """The library of C++ kernels that steps run by; "" where framework operations do."""
+    """The library of C++ kernels that steps run by, or "halves" of a batch on two of JAX's devices; "" where framework
+    operations do on one device."""
 
 
 def recipe_of(options: TrainingOptions, seeds: tuple[int, ...], device: str, data: FashionMnist) -> Recipe:
@@ -46,13 +47,23 @@ def recipe_of(options: TrainingOptions, seeds: tuple[int, ...], device: str, dat
         compiled=options.compiled and options.implementation == "torch",
         data=digest(data),
         replicas=options.replicas,
-        kernels=kernels(options, device),
+        kernels=kernels(options, seeds, device),
     )
 
 
-def kernels(options: TrainingOptions, device: str) -> str:
-    """PyTorch's steps on a CPU run by kernels once these are built, which may be between two parts of a training."""
-    if options.implementation != "torch" or device != "cpu" or options.compiled:
+def kernels(options: TrainingOptions, seeds: tuple[int, ...], device: str) -> str:
+    """What a CPU may do otherwise in the second part of a training than in the first, with other roundings.
+
+    PyTorch's kernels may be built in between, and JAX may have another number of cores.
+    """
+    if device != "cpu":
+        return ""
+    if options.implementation == "jax" and len(seeds) == options.replicas == 1:
+        from impls.jax_flax import halves
+
+        halves.prepare()
+        return "halves" if halves.two_devices(BATCH_SIZE) else ""
+    if options.implementation != "torch" or options.compiled:
         return ""
     from impls.pytorch import cpp_build
 
