@@ -13,18 +13,19 @@ LINE = 64
 
 
 class Buffers:
-    """Makes arrays of one dtype, whose values are anything at first."""
+    """Makes arrays of one dtype, each from the beginning of a cache line, whose values are anything at first."""
 
     def __init__(self, dtype: np.typing.DTypeLike) -> None:
         self.dtype = np.dtype(dtype)
-        self.free = np.empty(0, self.dtype)
+        self.free = np.empty(0, np.uint8)
 
     def empty(self, *shape: int) -> np.ndarray:
-        size, line = math.prod(shape), LINE // self.dtype.itemsize
-        taken = -(-size // line) * line
+        size = math.prod(shape) * self.dtype.itemsize
+        taken = -(-size // LINE) * LINE
         if taken > self.free.size:
-            self.free = np.empty(max(taken, BLOCK // self.dtype.itemsize), self.dtype)
-        array, self.free = self.free[:size].reshape(shape), self.free[taken:]
+            block = np.empty(max(taken, BLOCK) + LINE, np.uint8)
+            self.free = block[-block.ctypes.data % LINE :]
+        array, self.free = self.free[:size].view(self.dtype).reshape(shape), self.free[taken:]
         return array
 
 

@@ -44,7 +44,8 @@ class TiledConvolution:
         self.weight, self.dweight, self.x = weight[:, None, None], dweight, x
         self.y = buffers.empty(K, tile, tile, self.out, self.out, examples)
         self.flat_y = self.y.reshape(outputs, places)
-        self.band, self.dband = np.zeros((outputs, inputs), weight.dtype), buffers.empty(outputs, inputs)
+        self.band, self.dband = buffers.empty(outputs, inputs), buffers.empty(outputs, inputs)
+        self.band[...] = 0
         self.transposed = inputs > outputs  # in memory: products are faster with the longer side first
         if self.transposed:
             self.dband = buffers.empty(inputs, outputs).T
@@ -118,38 +119,41 @@ class Moments:
 class BatchNorm:
     """Batch norm by d2l's conventions, as far as it is arithmetic on a number a channel: all arrays are (C,)."""
 
-    def __init__(self, layer: str, norm: str, weights: Weights, gradients: Weights) -> None:
-        """The norm comes after the layer, whose bias is left out of x and counts as part of it. The moving statistics
-        are moved in place, and the gradients of gamma and beta written."""
+    def __init__(
+        self, layer: str, norm: str, lacks: float, weights: Weights, gradients: Weights, batch: Weights
+    ) -> None:
+        """The norm comes after the layer, whose bias is left out of x and counts as part of it. What is written: the
+        gradients of gamma and beta, and, under the names of the moving statistics, those of the batch.
+        lacks: a factor of dy that is still to be multiplied by."""
         self.bias = weights[f"{layer}.bias"]
         self.gamma, self.beta = weights[f"{norm}.gamma"], weights[f"{norm}.beta"]
-        self.moving_mean, self.moving_var = weights[f"{norm}.moving_mean"], weights[f"{norm}.moving_var"]
         self.dgamma, self.dbeta = gradients[f"{norm}.gamma"], gradients[f"{norm}.beta"]
+        self.moving_mean, self.moving_var = weights[f"{norm}.moving_mean"], weights[f"{norm}.moving_var"]
+        self.batch_mean, self.batch_var = batch[f"{norm}.moving_mean"], batch[f"{norm}.moving_var"]
         number = self.gamma.dtype.type
-        self.eps, self.keep = number(D2L.default_eps), number(D2L.default_momentum)
+        self.eps, self.lacks = number(D2L.default_eps), number(lacks)
 
     def train(self, parts: Sequence[Moments]) -> None:
         """By the moments of all parts of a batch."""
         batch = reduce(add, parts)
-        var = batch.squares / batch.count
         self.count, self.mean = batch.count, batch.mean
-        self.scale = 1 / np.sqrt(var + self.eps)
+        np.add(batch.mean, self.bias, out=self.batch_mean)
+        np.divide(batch.squares, batch.count, out=self.batch_var)
+        self.scale = 1 / np.sqrt(self.batch_var + self.eps)
         self.factor = self.gamma * self.scale
-        new = 1 - self.keep
-        self.moving_mean[...] = self.keep * self.moving_mean + new * (self.mean + self.bias)
-        self.moving_var[...] = self.keep * self.moving_var + new * var
 
     def predict(self) -> None:
         self.mean = self.moving_mean - self.bias
         self.factor = self.gamma / np.sqrt(self.moving_var + self.eps)
 
     def backward(self, parts: Sequence[np.ndarray]) -> None:
-        """parts: each one's sums of dy (x - mean) and of dy (2, C)."""
-        dscale, dbeta = reduce(add, parts)
-        self.dgamma[...] = dgamma = dscale * self.scale
-        self.dbeta[...] = dbeta
-        self.slope = dgamma * self.scale / self.count
-        self.mean_dy = dbeta / self.count
+        """parts: each one's sums of dy (x - mean) and of dy (2, C), as dy is."""
+        dscale, dbeta = sums = reduce(add, parts)
+        np.multiply(dscale, self.scale * self.lacks, out=self.dgamma)
+        np.multiply(dbeta, self.lacks, out=self.dbeta)
+        self.slope, self.mean_dy = sums / self.count
+        self.slope *= self.scale * self.scale
+        self.dfactor = self.factor * self.lacks
 
 
 class NormSigmoid:
@@ -166,11 +170,14 @@ class NormSigmoid:
         self.count = x[0].size
         length = summed_at_once(*x.shape[1:])
         self.ones = np.ones(length, x.dtype)
-        self.rows_of_x, self.rows_of_t = (a.reshape(len(a), -1, length) for a in (self.x, self.t))
+        rows = (len(x), self.count // length, length) if length < self.count else (len(x), length)
+        self.rows_of_x, self.rows_of_t = x.reshape(rows), self.t.reshape(rows)
+        self.both = np.empty((2, len(x)), x.dtype)
 
     def moments(self) -> Moments:
         """What is left of x is its distance from its own mean."""
-        self.mean = products(self.rows_of_x, self.ones) / self.count  # (C,)
+        self.mean = products(self.rows_of_x, self.ones)  # (C,)
+        self.mean /= self.count
         self.x -= self.mean[:, None, None]
         return Moments(self.count, self.mean, products(self.rows_of_x, self.rows_of_x))
 
@@ -194,8 +201,11 @@ class NormSigmoid:
 
     def sums(self) -> np.ndarray:
         """dy stands in place of t -> the sums of dy (x - mean) and of dy (2, C)."""
-        dbeta = products(self.rows_of_t, self.ones)  # (C,)
-        return np.array([products(self.rows_of_t, self.rows_of_x) + self.off * dbeta, dbeta])
+        dscale, dbeta = self.both
+        products(self.rows_of_t, self.ones, out=dbeta)
+        products(self.rows_of_t, self.rows_of_x, out=dscale)
+        dscale += self.off * dbeta
+        return self.both
 
     def backward(self) -> np.ndarray:
         """dx, in place of t; what was left of x is lost."""
@@ -203,8 +213,8 @@ class NormSigmoid:
         self.x *= slope[:, None, None]
         dx -= self.x
         dx -= (self.norm.mean_dy + slope * self.off)[:, None, None]
-        dx *= self.norm.factor[:, None, None]
-        self.dbias[...] = products(self.rows_of_t, self.ones)
+        dx *= self.norm.dfactor[:, None, None]
+        products(self.rows_of_t, self.ones, out=self.dbias)
         return dx
 
 
@@ -216,9 +226,11 @@ def summed_at_once(places: int, examples: int) -> int:
     return at_once * examples
 
 
-def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a (C, M, L), b the same or (L,) -> (C,): the sums of the products."""
-    return np.vecdot(a, b).sum(axis=1)
+def products(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a (C, M, L) or (C, L), b the same or (L,) -> (C,): the sums of the products."""
+    if a.ndim == 2:
+        return np.vecdot(a, b, out=out)
+    return np.add.reduce(np.vecdot(a, b), axis=1, out=out)
 
 
 class Pooling:
@@ -239,8 +251,7 @@ class Pooling:
         self.y += 0.5
 
     def backward(self) -> None:
-        """y's gradient, in its place -> that by what batch norm gave, in place of 4 times the sigmoid's slope."""
-        self.y *= 0.0625  # a quarter of a square, and a quarter of the slope
+        """y's gradient, in its place -> 16 times that by what batch norm gave, in place of 4 times the slope."""
         self.squares *= self.wide_y
 
 

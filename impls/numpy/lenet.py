@@ -13,17 +13,23 @@ import numpy as np
 from impls.numpy.buffers import Buffers, in_one_vector
 from impls.numpy.layers import BatchNorm, NormSigmoid, Pooling, TiledConvolution, Weights, untiled
 from impls.numpy.threads import Part, Run, in_turn
+from reference.conventions import D2L
 
 CLASSES = 10
-NORMS = {"bn1": "conv1", "bn2": "conv2", "bn3": "dense1", "bn4": "dense2"}
+NORMS = {"bn1": ("conv1", 1 / 16), "bn2": ("conv2", 1 / 16), "bn3": ("dense1", 1 / 4), "bn4": ("dense2", 1 / 4)}
+"""The layer before, and what is left out of the gradient: a quarter of the sigmoid's slope, and of a pool's average."""
+OF_HALVES = ("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "dense1.weight")
+"""Whose gradients are found by halves."""
 
 
 class LeNet:
     """The weights with the moving statistics, and the buffers for each batch size that has been asked for."""
 
     def __init__(self, weights: Weights, dtype: np.typing.DTypeLike, run: Run = in_turn) -> None:
-        self.vector, parameters = in_one_vector(trained(weights), dtype)
-        self.weights = {name: parameters.get(name, array.astype(dtype)) for name, array in weights.items()}
+        self.parameters, parameters = in_one_vector(trained(weights), dtype)
+        self.moving, moving = in_one_vector(averaged(weights), dtype)
+        both = parameters | moving
+        self.weights = {name: both[name] for name in weights}
         self.load_weights(weights)
         self.run, self.buffers = run, Buffers(dtype)
         self.passes: dict[int, Pass] = {}
@@ -40,29 +46,54 @@ class LeNet:
             self.passes[examples] = Pass(self.weights, examples, self.run, self.buffers)
         return self.passes[examples]
 
-    def descend(self, gradient: np.ndarray, learning_rate: float) -> None:
-        """gradient: of all parameters, one behind the other. It is overwritten."""
-        gradient *= gradient.dtype.type(learning_rate)
-        self.vector -= gradient
+    def step(self, images: np.ndarray, labels: np.ndarray, learning_rate: float) -> tuple[np.floating, np.ndarray]:
+        """One of SGD on images (n, 28, 28), bytes. Returns the loss and the logits (10, n) before the update."""
+        of_batch = self.of_batch(len(images))
+        logits = of_batch.forward(images, training=True)  # (10, n)
+        loss, dlogits = cross_entropy(logits, labels)  # (), (10, n)
+        of_batch.backward(dlogits)
+        number = self.parameters.dtype.type
+        of_batch.gradient *= number(learning_rate)
+        self.parameters -= of_batch.gradient
+        keep = number(D2L.default_momentum)
+        self.moving[...] = keep * self.moving + (1 - keep) * of_batch.moving
+        return loss, logits
 
 
 def trained(weights: Weights) -> Weights:
-    """Those that have a gradient."""
-    return {name: array for name, array in weights.items() if "moving" not in name}
+    """Those that have a gradient, and first of all those that halves find."""
+    return of_halves(weights) | {name: array for name, array in weights.items() if "moving" not in name}
+
+
+def of_halves(weights: Weights) -> Weights:
+    return {name: weights[name] for name in OF_HALVES}
+
+
+def averaged(weights: Weights) -> Weights:
+    """The moving statistics."""
+    return {name: array for name, array in weights.items() if "moving" in name}
 
 
 class Pass:
-    """Forward and backward over batches of one size. What it returns is in buffers that the next call overwrites."""
+    """Forward and backward over batches of one size. What it returns is in buffers that the next call overwrites.
+
+    After backward `gradient` is that of every parameter, and `moving` the batch's mean and variance of every
+    norm, all one behind the other as in `LeNet`.
+    """
 
     def __init__(self, weights: Weights, n: int, run: Run, buffers: Buffers) -> None:
         self.run = run
         self.gradient, self.gradients = in_one_vector(trained(weights), buffers.dtype)
-        self.share, shares = in_one_vector(trained(weights), buffers.dtype)  # of it, the second half's
-        self.norms = norms = {norm: BatchNorm(layer, norm, weights, self.gradients) for norm, layer in NORMS.items()}
-        self.dense = DenseLayers(weights, self.gradients, norms, n, buffers)
+        self.share, shares = in_one_vector(of_halves(weights), buffers.dtype)  # the second half's
+        self.moving, of_batch = in_one_vector(averaged(weights), buffers.dtype)
+        self.norms = {
+            norm: BatchNorm(layer, norm, lacks, weights, self.gradients, of_batch)
+            for norm, (layer, lacks) in NORMS.items()
+        }
+        self.dense = DenseLayers(weights, self.gradients, self.norms, n, buffers)
         self.parts = [slice(0, n - n // 2), slice(n - n // 2, n)][: min(n, 2)]
         self.halves = [
-            Half(weights, of_half, norms, self.dense, part)
+            Half(weights, of_half, self.norms, self.dense, part)
             for part, of_half in zip(self.parts, (self.gradients, shares), strict=False)
         ]
 
@@ -71,15 +102,14 @@ class Pass:
         if not training:
             for norm in self.norms.values():
                 norm.predict()
-        halves = zip(self.halves, self.parts, strict=True)
-        self.run([half.forward(images[part], training=training) for half, part in halves])
+        self.run([half.forward(images[half.part], training=training) for half in self.halves])
         return self.dense.forward(training=training)
 
     def backward(self, dlogits: np.ndarray) -> Weights:
-        """dlogits (10, n) -> the gradient of every parameter, which `gradient` holds too, one behind the other."""
+        """dlogits (10, n) -> the gradient of every parameter."""
         self.dense.backward(dlogits)
         self.run([half.backward() for half in self.halves])
-        self.gradient += self.share
+        self.gradient[: self.share.size] += self.share
         return self.gradients
 
     def activations(self) -> Weights:
@@ -87,6 +117,21 @@ class Pass:
         of_halves = [half.activations() for half in self.halves]
         images = {name: np.concatenate([half[name] for half in of_halves]) for name in of_halves[0]}
         return images | self.dense.activations()
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.floating, np.ndarray]:
+    """logits (10, n), labels (n,) -> the mean of -log softmax at the label, and its gradient (10, n)."""
+    n = logits.dtype.type(len(labels))
+    true = labels == np.arange(CLASSES)[:, None]  # (10, n)
+    shifted = logits - np.maximum.reduce(logits)  # (10, n), so that exp cannot overflow
+    dlogits = np.exp(shifted)  # (10, n)
+    total = np.add.reduce(dlogits)  # (n,)
+    shifted *= true
+    loss = (np.add.reduce(np.log(total)) - np.add.reduce(shifted, axis=None)) / n
+    dlogits /= total  # softmax
+    dlogits -= true
+    dlogits /= n
+    return loss, dlogits
 
 
 class Half:
@@ -97,7 +142,7 @@ class Half:
     ) -> None:
         """gradients are written: what this half adds to those of its weights."""
         n, buffers = part.stop - part.start, dense.buffers
-        self.dtype = buffers.dtype
+        self.part, self.dtype = part, buffers.dtype
         self.pixels = buffers.empty(1, 4, 4, 7, 7, n)
         self.conv1 = TiledConvolution(weights["conv1.weight"], gradients["conv1.weight"], self.pixels, buffers)
         self.bn1 = NormSigmoid(norms["bn1"], self.conv1.y.reshape(6, 576, n), gradients["conv1.bias"], buffers)
@@ -175,15 +220,12 @@ class DenseLayers:
     def backward(self, dlogits: np.ndarray) -> None:
         """dlogits (10, n) -> the gradient by y1, in the norm's place for it."""
         dlogits.sum(axis=1, out=self.gradients["dense3.bias"])
-        d = self.backward_product("dense3", dlogits, self.x3)  # (84, n)
-        d = dense_norm_sigmoid_backward(self.bn4, d)  # (84, n)
-        d = self.backward_product("dense2", d, self.x2)  # (120, n)
-        dense_norm_sigmoid_backward(self.bn3, d)  # (120, n)
-
-    def backward_product(self, name: str, dy: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """The gradient by x, in its place."""
-        np.matmul(dy, x.T, out=self.gradients[f"{name}.weight"])
-        return np.matmul(self.weights[f"{name}.weight"].T, dy, out=x)
+        np.matmul(dlogits, self.x3.T, out=self.gradients["dense3.weight"])
+        np.matmul(self.weights["dense3.weight"].T, dlogits, out=self.x3)  # in place of what it is the gradient of
+        d = dense_norm_sigmoid_backward(self.bn4, self.x3)  # (84, n)
+        np.matmul(d, self.x2.T, out=self.gradients["dense2.weight"])
+        np.matmul(self.weights["dense2.weight"].T, d, out=self.x2)  # (120, n), likewise
+        dense_norm_sigmoid_backward(self.bn3, self.x2)  # (120, n)
 
     def activations(self) -> Weights:
         return {"bn3": sigmoid(self.bn3.t[:, 0]).T, "bn4": sigmoid(self.bn4.t[:, 0]).T}
@@ -202,7 +244,6 @@ def dense_norm_sigmoid(part: NormSigmoid, training: bool, out: np.ndarray) -> No
 
 def dense_norm_sigmoid_backward(part: NormSigmoid, ds: np.ndarray) -> np.ndarray:
     """ds (C, n): by the sigmoids, overwritten -> dx (C, n)."""
-    ds *= 0.25  # which `slope` lacks
     dy = part.slope()
     dy *= ds[:, None]
     part.norm.backward([part.sums()])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from impls.numpy.layers import Weights
-from impls.numpy.lenet import LeNet
+from impls.numpy.lenet import LeNet, cross_entropy
 from impls.numpy.threads import Run, in_turn, two_threads
 from reference.conventions import DEFAULT_SETTINGS, TrainingSettings
 
@@ -42,7 +42,7 @@ def train_by(run: Run, data: Any, weights: Weights, orders: np.ndarray, settings
     batch_size, dtype = settings.batch_size, settings.dtype
     started = perf_counter()
     net = LeNet(weights, dtype, run)
-    sgd_step(net, data.train_images[:batch_size], data.train_labels[:batch_size], settings.learning_rate)
+    net.step(data.train_images[:batch_size], data.train_labels[:batch_size], settings.learning_rate)
     net.load_weights(weights)
     compile_seconds = perf_counter() - started
     history, done = [], (settings.first_epoch - 1) * orders.shape[1]
@@ -53,7 +53,7 @@ def train_by(run: Run, data: Any, weights: Weights, orders: np.ndarray, settings
             batch = order[start : start + batch_size]  # (n,)
             images, labels = data.train_images[batch], data.train_labels[batch]  # (n, 28, 28), (n,)
             step_started = perf_counter()
-            loss, logits = sgd_step(net, images, labels, settings.learning_rate)
+            loss, logits = net.step(images, labels, settings.learning_rate)
             step_seconds += perf_counter() - step_started
             loss_sum += float(loss) * len(batch)
             correct += count_correct(logits, labels)
@@ -81,32 +81,6 @@ def train_by(run: Run, data: Any, weights: Weights, orders: np.ndarray, settings
         "compile_seconds": compile_seconds,
         "step": "NumPy" if run is in_turn else "NumPy, halves of a batch in two threads",
     }
-
-
-def sgd_step(
-    net: LeNet, images: np.ndarray, labels: np.ndarray, learning_rate: float
-) -> tuple[np.floating, np.ndarray]:
-    """One step of SGD on images (n, 28, 28), bytes. Returns the loss and the logits (10, n) before the update."""
-    of_batch = net.of_batch(len(images))
-    logits = of_batch.forward(images, training=True)  # (10, n)
-    loss, dlogits = cross_entropy(logits, labels)  # (), (10, n)
-    of_batch.backward(dlogits)
-    net.descend(of_batch.gradient, learning_rate)
-    return loss, logits
-
-
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[np.floating, np.ndarray]:
-    """logits (10, n), labels (n,) -> the mean of -log softmax at the label, and its gradient (10, n)."""
-    n = len(labels)
-    columns = np.arange(n)
-    shifted = logits - logits.max(axis=0)  # (10, n), so that exp cannot overflow
-    dlogits = np.exp(shifted)  # (10, n)
-    total = dlogits.sum(axis=0)  # (n,)
-    loss = (np.log(total) - shifted[labels, columns]).mean()
-    dlogits /= total  # softmax
-    dlogits[labels, columns] -= 1
-    dlogits /= dlogits.dtype.type(n)
-    return loss, dlogits
 
 
 def inspect(
