@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from harness.cases.script import DEFAULT_DTYPES, MASKED
@@ -58,9 +59,23 @@ def options_of(target: Any) -> tuple[str, ...]:
 
 
 def _version_if_imported(name: str) -> str | None:
-    if LIBRARIES[name] not in sys.modules:
-        return None
+    module = sys.modules.get(LIBRARIES[name])
+    return None if module is None else version_of(name, module)
+
+
+def version_of(distribution: str, module: Any) -> str | None:
+    """As `importlib.metadata` gives it, which takes 15 ms to import: its files lie beside the module, as a rule."""
+    file = getattr(module, "__file__", None)
+    library = Path(file).parents[1] if isinstance(file, str) and Path(file).is_absolute() else None
+    escaped = re.sub(r"[-_.]+", "_", distribution)
+    for metadata in library.glob(f"{escaped}-*.dist-info/METADATA") if library else ():
+        with metadata.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("Version: "):
+                    return line.removeprefix("Version: ").strip()
+    import importlib.metadata
+
     try:
-        return importlib.metadata.version(name)
+        return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None

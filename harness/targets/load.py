@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -49,17 +48,19 @@ def locate(name: str) -> str:
             absent = "are not there" if built_in.built_by else "is not installed"
             raise TargetError(f"target {name!r} needs {needs}, which {absent}: {built_in.install}")
         return location(name)
+    if ":" in name and not name.startswith(":") and not name.endswith(":"):
+        return name
     for entry_point in _entry_points():
         if entry_point.name == name:
             return entry_point.value
-    if ":" in name and not name.startswith(":") and not name.endswith(":"):
-        return name
     raise TargetError(
         f"unknown target {name!r}: {_hint(name)}Known: {', '.join(TARGETS)}; or module:attr, file.py:attr, exec:COMMAND"
     )
 
 
 def _entry_points() -> Any:
+    import importlib.metadata  # takes 15 ms, and all that is installed is looked through; few targets need it
+
     if sys.version_info < (3, 10):  # noqa: UP036 - a player may run in Python 3.9
         return importlib.metadata.entry_points().get(ENTRY_POINTS, ())
     return importlib.metadata.entry_points(group=ENTRY_POINTS)

@@ -35,6 +35,10 @@ FOLDER, PREFIX = _import_path()
 if sys.version_info < OLDEST:
     _refuse("it is Python %d.%d; a player needs 3.9 or newer" % sys.version_info[:2])  # noqa: UP031
 
+import gc  # noqa: E402
+
+gc.disable()  # what an import makes stays: to look through it for garbage is a seventh of JAX's; worker.py ends it
+
 import importlib  # noqa: E402
 from importlib.machinery import PathFinder  # noqa: E402
 

@@ -40,7 +40,6 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     start = json.loads(requests.readline() or "{}")
     if not start:
         return
-    gc.disable()  # what an import makes stays: to look through it for garbage is a seventh of JAX's
     try:
         factory, answer = _started(start)
     except TargetError as error:
