@@ -1,6 +1,10 @@
 """The PyTorch batch norm against the reference, against autograd, and against its own promises."""
 
+import copy
+import mmap
+import threading
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,9 +16,9 @@ torch = pytest.importorskip("torch")
 
 from harness.cases.catalogue import case_by_id  # noqa: E402
 from harness.targets.load import factory_of  # noqa: E402
-from impls.pytorch import channels, fast_batch_norm  # noqa: E402
-from impls.pytorch.batch_norm import BatchNorm, batch_norm, plain_batch_norm  # noqa: E402
-from impls.pytorch.channels import lanes_of  # noqa: E402
+from impls.pytorch import blocks, fast_batch_norm, pages  # noqa: E402
+from impls.pytorch.batch_norm import BatchNorm, batch_norm, in_float32, plain_batch_norm  # noqa: E402
+from impls.pytorch.blocks import rows_of  # noqa: E402
 from impls.pytorch.fast_batch_norm import normalize_by_batch  # noqa: E402
 from tests.in_process import checked  # noqa: E402
 
@@ -353,32 +357,142 @@ def test_few_channels_are_joined_with_their_neighbours_and_nothing_changes(dtype
 
 
 @pytest.mark.parametrize(
-    ("shape", "layout", "joined"),
+    ("shape", "layout", "neighbours"),
     [
-        ((8, 3, 150, 160), torch.channels_last, 80),  # of 85 at most, the next that divides 24,000
+        ((8, 3, 150, 160), torch.channels_last, 80),  # of 85 at most, the next that divides 192,000
         ((256, 6, 24, 24), torch.channels_last, 36),
-        ((256, 6, 24, 24), torch.contiguous_format, 1),
-        ((32, 6, 24, 24), torch.channels_last, 1),  # too small
-        ((64, 9, 60, 60), torch.channels_last, 1),  # channels enough
+        ((256, 6, 24, 24), torch.contiguous_format, 0),
+        ((64, 65, 8, 8), torch.channels_last, 1),  # channels enough
     ],
 )
-def test_who_is_joined(shape, layout, joined):
-    assert lanes_of(torch.empty(shape).contiguous(memory_format=layout), PRESETS["torch"]).joined == joined
+def test_who_is_joined(shape, layout, neighbours):
+    assert rows_of(torch.empty(shape).contiguous(memory_format=layout), PRESETS["torch"]).joined == neighbours
 
 
-class PlainChannelsLast(BatchNorm):
-    conventions = PRESETS["flax"]
+class Plain(BatchNorm):
     kernels = cpp = False
+    conventions = PRESETS["torch"]
 
     def __init__(self, num_features, eps, momentum, **settings):
-        super().__init__(num_features, eps, momentum, PRESETS["flax"], **settings)
+        super().__init__(num_features, eps, momentum, self.conventions, **settings)
 
 
-def test_joined_neighbours_stay_within_the_bounds(monkeypatch):
-    monkeypatch.setattr(channels, "MANY", 1)
+class PlainChannelsLast(Plain):
+    conventions = PRESETS["flax"]
+
+
+SOME_CASES = ("rank4", "moved_channels", "large_mean_1e4", "sixteen_bits")
+
+
+@pytest.mark.parametrize("layer", [Plain, PlainChannelsLast])
+@pytest.mark.parametrize("block", [4, 2**18])
+def test_blocks_of_any_size_stay_within_the_bounds(layer, block, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", block)
+    monkeypatch.setattr(blocks, "LEAST", 0)  # the memory that is kept is used
     made = []
-    monkeypatch.setattr(fast_batch_norm, "lanes_of", lambda *given: made.append(lanes_of(*given)) or made[-1])
-    cases = tuple(case_by_id(case) for case in ("rank4", "moved_channels"))
-    report = checked(factory_of(PlainChannelsLast, "joined"), cases=cases, diagnosed=False)
+    monkeypatch.setattr(fast_batch_norm, "rows_of", lambda *given: made.append(rows_of(*given)) or made[-1])
+    cases = tuple(case_by_id(case) for case in SOME_CASES)
+    report = checked(factory_of(layer, "blocks"), cases=cases, diagnosed=False)
     assert report.verdict == "agree"
-    assert max(lanes.joined for lanes in made) > 4
+    assert any(not rows.are_one for rows in made) == (block < 2**18)
+    assert any(rows.parts > 1 for rows in made) == (block == 4)  # a row in several blocks
+    assert any(rows.joined > 4 for rows in made)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_large_x_is_normalized_and_differentiated_by_blocks(dtype, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 2**12)
+    generator = torch.Generator().manual_seed(3)
+    for shape in ((301, 80), (2, 7, 45, 40), (2, 3, 150, 160)):
+        x = (2 + torch.randn(shape, generator=generator)).to(dtype)
+        dy = torch.randn(shape, generator=generator).to(dtype)
+        layer = Plain(shape[1], None, None)
+        with torch.no_grad():
+            layer.gamma.copy_(torch.linspace(-1, 2, shape[1]))
+        assert not rows_of(x, layer.conventions).are_one
+        exact = copy.deepcopy(layer).double()
+        got, want = (
+            forward_backward_of(norm, x.to(kind), dy.to(kind))
+            for norm, kind in ((layer, dtype), (exact, torch.float64))
+        )
+        for name, a, b in zip(("y", "dx", "dgamma", "dbeta", "mean", "var"), got, want, strict=True):
+            eps = torch.finfo(a.dtype).eps
+            assert (a.double() - b).abs().max() <= 16 * eps * b.abs().max(), (shape, name)
+
+
+def forward_backward_of(layer, x, dy):
+    leaf = x.clone().requires_grad_()
+    y = layer(leaf)
+    gradients = torch.autograd.grad(y, [leaf, layer.gamma, layer.beta], dy)
+    return y.detach(), *gradients, layer.moving_mean.clone(), layer.moving_var.clone()
+
+
+@pytest.mark.parametrize("at_once", [10, 2**18])
+def test_any_order_in_memory_gives_the_same(at_once, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", at_once)
+    generator = torch.Generator().manual_seed(4)
+    x, dy = torch.randn(2, 4, 3, 5, 6, generator=generator, dtype=torch.float64)
+    want = forward_backward_of(Plain(3, None, None).double(), x, dy)
+    orders = (
+        lambda t: t.contiguous(memory_format=torch.channels_last),
+        lambda t: t.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0),
+        lambda t: t.permute(2, 0, 1, 3).contiguous().permute(1, 2, 0, 3),
+        lambda t: torch.stack([t, t], -1)[..., 0],  # with gaps
+    )
+    for of_x, of_dy in product(orders, orders):
+        got = forward_backward_of(Plain(3, None, None).double(), of_x(x), of_dy(dy))
+        for a, b in zip(got, want, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+    layer, plain = Plain(3, None, None).double(), Plain(3, None, None).double()
+    ones = torch.ones((), dtype=torch.float64).expand_as(x)
+    got, want = forward_backward_of(layer, x, ones), forward_backward_of(plain, x, ones.contiguous())
+    torch.testing.assert_close(got, want, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_what_comes_next_may_be_in_place(layout):
+    layer = Plain(3, None, None)
+    x = torch.randn(4, 3, 5, 6).contiguous(memory_format=layout).requires_grad_()
+    wanted = torch.autograd.grad(layer(x).relu().sum(), x)
+    torch.testing.assert_close(torch.autograd.grad(layer(x).relu_().sum(), x), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_backward_keeps_x_gamma_and_two_numbers_per_channel(training):
+    layer = Plain(3, None, None).train(training)
+    x = torch.randn(4, 3, 5, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(x)
+    assert [t.data_ptr() for t in kept if t.numel() == x.numel()] == [x.data_ptr()]
+    assert sorted(t.numel() for t in kept) == [3, 3, 3, x.numel()]
+
+
+def test_the_memory_that_is_kept_is_of_no_mode(monkeypatch):
+    """Made in inference mode it could not be written to in another."""
+    monkeypatch.setattr(blocks, "kept", threading.local())
+    layer, x = Plain(4, None, None), torch.randn(512, 4, 16, 16)
+    with torch.inference_mode():
+        want = copy.deepcopy(layer)(x)
+    assert blocks.kept.bytes > 0
+    assert torch.equal(layer(x), want)
+
+
+def test_large_pages_are_asked_for_where_there_is_much_memory(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pages, "madvise", lambda: lambda *given: asked.append(given))
+    x = torch.empty(pages.LARGE // 4 + 5)
+    y = pages.empty_like(x)
+    ((first, size, advice),) = asked
+    assert first % mmap.PAGESIZE == 0
+    assert y.data_ptr() <= first < first + size == y.data_ptr() + y.nbytes
+    assert advice == mmap.MADV_HUGEPAGE
+    pages.empty_like(x[: pages.LARGE // 4 - 1])
+    pages.empty_like(x.to("meta"))
+    pages.empty_like(x.as_subclass(type("Subclass", (torch.Tensor,), {})))  # a fake tensor, say, has no memory
+    assert len(asked) == 1
+
+
+def test_a_weight_is_rounded_as_float32_rounds_it():
+    for number in np.random.default_rng(0).uniform(0, 1, 1000):
+        assert in_float32(float(number)) == float(np.float32(number))

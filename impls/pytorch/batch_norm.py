@@ -83,7 +83,7 @@ def batch_norm(
     if x.numel() == 0:
         return y, moving_mean, moving_var
     var = averaged_variance(var, x.numel() // len(gamma), conventions)  # (C,)
-    keep, new = moving_weights(momentum, conventions, moving_mean)  # (), ()
+    keep, new = moving_weights(momentum, conventions, moving_mean.dtype)
     average_mean = keep * moving_mean + new * mean  # (C,)
     average_var = keep * moving_var + new * var  # (C,)
     average_mean = debiased(average_mean, 1, momentum, conventions)  # (C,)
@@ -157,10 +157,10 @@ class BatchNorm(nn.Module):
     def update(self, mean: Tensor, var: Tensor, n: int) -> None:
         """Move the moving statistics towards those of a batch of n values per channel."""
         var = averaged_variance(var, n, self.conventions)  # (C,)
-        keep, new = moving_weights(self.momentum, self.conventions, self.moving_mean)  # (), ()
-        self.moving_mean.copy_(keep * self.moving_mean + new * mean)
-        self.moving_var.copy_(keep * self.moving_var + new * var)
-        self.updates += 1
+        keep, new = moving_weights(self.momentum, self.conventions, self.moving_mean.dtype)
+        self.moving_mean.mul_(keep).add_(mean, alpha=new)
+        self.moving_var.mul_(keep).add_(var, alpha=new)
+        self.updates.add_(1)
 
     def moving_statistics(self) -> tuple[Tensor, Tensor]:
         """(moving mean, moving variance) as prediction uses them: debiased where the conventions say so."""
@@ -194,21 +194,25 @@ def averaged_variance(var: Tensor, n: int, conventions: Conventions) -> Tensor:
     return var * (n / (n - 1)) if n > 1 else torch.full_like(var, torch.nan)  # (C,)
 
 
-def moving_weights(momentum: float, conventions: Conventions, like: Tensor) -> tuple[Tensor, Tensor]:
-    """(weight of the old value, weight of the new), each from the very number that was given; scalars.
+def moving_weights(momentum: float, conventions: Conventions, dtype: torch.dtype) -> tuple[float, float]:
+    """(weight of the old value, weight of the new): the number that was given, in the statistics' precision, and 1 less
+    that number."""
+    given = momentum if dtype is torch.float64 else in_float32(momentum)
+    return (given, 1 - given) if conventions.momentum == "keep" else (1 - given, given)
 
-    Made on the device by a fill, not copied to it: a copy would make the step wait.
-    """
-    given = torch.full((), momentum, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
-    rest = 1 - given
-    return (given, rest) if conventions.momentum == "keep" else (rest, given)
+
+def in_float32(number: float) -> float:
+    """Rounded to 24 bits (Veltkamp 1968): by arithmetic, which torch.compile sees through."""
+    split = number * (2**29 + 1.0)
+    return split - (split - number)
 
 
 def debiased(average: Tensor, updates: Tensor | int, momentum: float, conventions: Conventions) -> Tensor:
     """Kingma and Ba 2015, section 3: divide by 1 - keep_weight^t. Before any update: as it is."""
     if not conventions.debias:
         return average
-    keep, _ = moving_weights(momentum, conventions, average)
+    keep, _ = moving_weights(momentum, conventions, average.dtype)
     t = torch.as_tensor(updates, device=average.device)  # ()
-    weight = 1 - keep**t  # (): of all updates together
+    wide = torch.promote_types(average.dtype, torch.float32)
+    weight = 1 - torch.full((), keep, dtype=wide, device=average.device) ** t  # (): of all updates together
     return torch.where(t > 0, average / weight, average)  # (C,)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from reference.conventions import Conventions
 
 RANKS = (2, 3, 4, 5)
-FEW = 8
-"""Channels up to which neighbours are joined."""
-MANY = 2**19
-"""Values of x from which they are: in fewer, calls take longer than is saved."""
-LANES = 256
-"""So many values at most are then side by side."""
 
 
 def per_channel_shape(x: Tensor, conventions: Conventions) -> list[int]:
@@ -61,48 +53,3 @@ def sum_over(axes: list[int], x: Tensor, dtype: torch.dtype) -> Tensor:
     if rest:
         x = x.sum(rest, keepdim=True, dtype=dtype)  # (N, C, 1, ...) or (N, 1, ..., C)
     return x.sum(first, keepdim=True, dtype=dtype)  # (C*)
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """How arrays of x's shape are gone through: as they are, or as rows of `joined` neighbours, all channels of each.
-
-    Where channels lie side by side in memory, and are few, PyTorch goes through an operation with numbers per channel
-    in runs as short as that: joined neighbours make them longer.
-    """
-
-    axis: int
-    axes: list[int]
-    channels: int
-    joined: int
-
-    def rows(self, x: Tensor) -> Tensor:
-        """x, or the same as (N, n / N / joined, joined * C)."""
-        return x if self.joined == 1 else x.movedim(self.axis, -1).reshape(len(x), -1, self.joined * self.channels)
-
-    def back(self, rows: Tensor, like: Tensor) -> Tensor:
-        """The inverse of `rows`."""
-        if self.joined == 1:
-            return rows
-        return rows.view(like.movedim(self.axis, -1).shape).movedim(-1, self.axis)
-
-    def over(self, value: Tensor) -> Tensor:
-        """(C*) in a shape that broadcasts against rows."""
-        return value if self.joined == 1 else value.reshape(-1).repeat(self.joined)
-
-    def sum(self, rows: Tensor, dtype: torch.dtype, shape: list[int]) -> Tensor:
-        """Of rows, `shape` being (C*)."""
-        if self.joined == 1:
-            return sum_over(self.axes, rows, dtype)
-        return sum_over([0, 1], rows, dtype).view(self.joined, self.channels).sum(0).view(shape)
-
-
-def lanes_of(x: Tensor, conventions: Conventions) -> Lanes:
-    """x: of any layout in memory."""
-    axis, joined = conventions.channel_axis, 1
-    channels = x.shape[axis]
-    few = channels <= FEW and x.ndim > 2 and x.numel() >= MANY
-    if few and x.stride(axis) == 1 and x.movedim(axis, -1).is_contiguous():
-        positions = x[0].numel() // channels
-        joined = next(k for k in range(LANES // channels, 0, -1) if positions % k == 0)
-    return Lanes(axis, other_axes(x, conventions), channels, joined)

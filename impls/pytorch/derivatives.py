@@ -3,11 +3,13 @@ for second derivatives.
 
 What comes in 16 bits is cast once: a gradient by it would otherwise be a sum of parts, each of them rounded to 16 bits.
 
-The backward in fast_batch_norm.py writes into memory that it holds and takes scale and x_hat for constants: it is for
-first derivatives. What stands here is the same formula as a function of dy, gamma and `centered`, x - mean.
+The backward in fast_batch_norm.py writes into memory that it holds and takes mean and scale for constants: it is for
+first derivatives. What stands here is the same formula as a function of dy, gamma and x.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,14 +18,16 @@ from impls.pytorch.channels import other_axes, per_channel_shape, sum_over, work
 from impls.pytorch.scale import differentiable_scale
 from reference.conventions import Conventions
 
-Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
+Gradients = tuple[Tensor, Tensor, Tensor]
 
 
 class OfBatch:
-    """In training. centered: x's shape, in the working dtype; its mean is 0, and mean and variance move with x."""
+    """In training: mean and variance move with x."""
 
-    def __init__(self, centered: Tensor, gamma: Tensor, eps: float, conventions: Conventions, axes: list[int]) -> None:
-        self.axes, self.dtype = axes, centered.dtype
+    def __init__(self, x: Tensor, gamma: Tensor, eps: float, conventions: Conventions) -> None:
+        self.axes, self.dtype = other_axes(x, conventions), working_dtype(x, gamma)
+        wide = x.to(self.dtype)  # x's shape
+        centered = wide - self.mean(wide)  # x's shape
         var = self.mean(centered.square())  # (C*)
         scale, self.slope = differentiable_scale(var, eps, conventions.eps_at)  # (C*), (C*) or 1
         self.x_hat = centered * scale  # x's shape
@@ -39,54 +43,49 @@ class OfBatch:
         values = values - self.mean(values)  # x's shape
         return self.gain * (values - self.x_hat * (self.slope * self.mean(values * self.x_hat)))  # x's shape
 
-    def gradients(self, dy: Tensor | None, dcentered: Tensor | None) -> Gradients:
-        """(dx, dgamma, dbeta) of sum(y * dy) + sum(centered * dcentered); of None nothing comes."""
-        dx = dgamma = dbeta = None
-        if dy is not None:
-            dy = dy.to(self.dtype)  # x's shape
-            dx = self.less_what_moves(dy)  # x's shape
-            dgamma = sum_over(self.axes, dy * self.x_hat, self.dtype).reshape(-1)  # (C,)
-            dbeta = sum_over(self.axes, dy, self.dtype).reshape(-1)  # (C,)
-        if dcentered is not None:
-            of_centered = dcentered - self.mean(dcentered)  # x's shape
-            dx = of_centered if dx is None else dx + of_centered  # x's shape
-        return dx, dgamma, dbeta
+    def gradients(self, dy: Tensor) -> Gradients:
+        """(dx, dgamma, dbeta) of sum(y * dy): x's shape, (C,), (C,)."""
+        dy = dy.to(self.dtype)  # x's shape
+        dgamma = sum_over(self.axes, dy * self.x_hat, self.dtype).reshape(-1)  # (C,)
+        dbeta = sum_over(self.axes, dy, self.dtype).reshape(-1)  # (C,)
+        return self.less_what_moves(dy), dgamma, dbeta
 
-    def tangents(self, tx: Tensor | None, tgamma: Tensor | None, tbeta: Tensor | None) -> tuple[Tensor, Tensor]:
-        """How (y, centered) change with x, gamma and beta; None is no change."""
-        if tx is None:
-            tcentered = ty = torch.zeros_like(self.x_hat)  # x's shape
-        else:
-            tx = tx.to(self.dtype)  # x's shape
-            tcentered, ty = tx - self.mean(tx), self.less_what_moves(tx)  # x's shape, x's shape
-        return with_parameters(ty, self.x_hat, tgamma, tbeta, self.gain.shape), tcentered
+    def tangents(self, tx: Tensor | None, tgamma: Tensor | None, tbeta: Tensor | None) -> Tensor:
+        """How y changes with x, gamma and beta, in x's shape; None is no change."""
+        ty = torch.zeros_like(self.x_hat) if tx is None else self.less_what_moves(tx.to(self.dtype))  # x's shape
+        return with_parameters(ty, self.x_hat, tgamma, tbeta, self.gain.shape)
 
 
 def of_constants(
-    centered: Tensor, scale: Tensor, gamma: Tensor, axes: list[int], dy: Tensor | None, dcentered: Tensor | None
+    x: Tensor, mean: Tensor, scale: Tensor, gamma: Tensor, conventions: Conventions, dy: Tensor
 ) -> Gradients:
-    """`OfBatch.gradients` in prediction, where mean and scale (C*) are constants."""
-    dx, dgamma, dbeta = dcentered, None, None
-    if dy is not None:
-        dy = dy.to(centered.dtype)  # x's shape
-        dbeta = dy.sum(axes)  # (C,)
-        dgamma = (dy * centered).sum(axes) * scale.reshape(-1)  # (C,)
-        of_y = dy * (gamma.view(scale.shape) * scale)  # x's shape
-        dx = of_y if dcentered is None else of_y + dcentered  # x's shape
-    return dx, dgamma, dbeta
+    """`OfBatch.gradients` in prediction, where mean and scale (C,) are constants."""
+    axes, shape = other_axes(x, conventions), per_channel_shape(x, conventions)
+    dy = dy.to(mean.dtype)  # x's shape
+    centered = x - mean.view(shape)  # x's shape
+    dgamma = (dy * centered).sum(axes) * scale  # (C,)
+    return dy * (gamma * scale).view(shape), dgamma, dy.sum(axes)
 
 
 def along_constants(
-    centered: Tensor, scale: Tensor, gamma: Tensor, tx: Tensor | None, tgamma: Tensor | None, tbeta: Tensor | None
-) -> tuple[Tensor, Tensor]:
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    gamma: Tensor,
+    conventions: Conventions,
+    tx: Tensor | None,
+    tgamma: Tensor | None,
+    tbeta: Tensor | None,
+) -> Tensor:
     """`OfBatch.tangents` in prediction."""
-    tcentered = torch.zeros_like(centered) if tx is None else tx.to(centered.dtype)  # x's shape
-    ty = (gamma.view(scale.shape) * scale) * tcentered  # x's shape
-    return with_parameters(ty, centered * scale, tgamma, tbeta, scale.shape), tcentered
+    shape = per_channel_shape(x, conventions)
+    x_hat = (x - mean.view(shape)) * scale.view(shape)  # x's shape
+    ty = torch.zeros_like(x_hat) if tx is None else (gamma * scale).view(shape) * tx.to(mean.dtype)  # x's shape
+    return with_parameters(ty, x_hat, tgamma, tbeta, shape)
 
 
 def with_parameters(
-    ty: Tensor, x_hat: Tensor, tgamma: Tensor | None, tbeta: Tensor | None, shape: torch.Size
+    ty: Tensor, x_hat: Tensor, tgamma: Tensor | None, tbeta: Tensor | None, shape: Sequence[int]
 ) -> Tensor:
     """ty + tgamma * x_hat + tbeta, in x's shape."""
     if tgamma is not None:

@@ -1,10 +1,8 @@
 """The fast form of batch normalization in PyTorch: autograd functions with a closed-form backward.
 
 The layer is bound by memory, not by arithmetic, so each pass over x counts: the forward and the backward of training
-(Ioffe and Szegedy 2015, section 3) read and write arrays of x's size as few times as plain PyTorch operations allow.
-
-Whatever the rank of x, the statistics have a shape that broadcasts against it, (1, C, 1, ...) or (1, ..., C), which
-is written (C*) in the shape comments.
+(Ioffe and Szegedy 2015, section 3) go over a large x in blocks that stay in a cache, and keep x and two numbers per
+channel. "Rows" and "a block" in the shape comments are those of blocks.py.
 """
 
 from __future__ import annotations
@@ -13,7 +11,9 @@ import torch
 from torch import Tensor
 
 from impls.pytorch import derivatives
-from impls.pytorch.channels import Lanes, check, lanes_of, other_axes, per_channel_shape, working_dtype
+from impls.pytorch.blocks import Rows, room_for, rows_of, within
+from impls.pytorch.channels import check, working_dtype
+from impls.pytorch.pages import empty_like
 from impls.pytorch.scale import inverse_std, variance_slope
 from impls.pytorch.vmap import Fold
 from reference.conventions import Conventions
@@ -31,10 +31,10 @@ def normalize_by_batch(
     if is_recorded():
         return derivatives.by_batch_plainly(x, gamma, beta, eps, conventions)
     if not torch._C._are_functorch_transforms_active():
-        return NormalizeByBatch.apply(x, gamma, beta, eps, conventions)[:3]
+        return NormalizeByBatch.apply(x, gamma, beta, eps, conventions)
     if is_forward_twice():
         return derivatives.by_batch_plainly(x, gamma, beta, eps, conventions)
-    return NormalizeManyByBatch.apply(x, gamma, beta, eps, conventions)[:3]
+    return NormalizeManyByBatch.apply(x, gamma, beta, eps, conventions)
 
 
 def normalize_by_moving(
@@ -64,11 +64,7 @@ def is_forward_twice() -> bool:
 
 
 class NormalizeByBatch(torch.autograd.Function):
-    """y = gamma * (x - mean) * scale + beta, with mean and scale functions of x.
-
-    Beside y and (mean, var) it gives `centered`, x - mean, and scale. A second derivative reaches x by way of centered,
-    which is saved for the first one as it is: to save x as well would keep twice the memory.
-    """
+    """y = gamma * (x - mean) * scale + beta, with mean and scale functions of x. Backward keeps x, mean and var."""
 
     @staticmethod
     def forward(ctx, x, gamma, beta, eps, conventions):
@@ -79,45 +75,31 @@ class NormalizeByBatch(torch.autograd.Function):
     @staticmethod
     def keep(ctx, inputs, outputs):
         x, gamma, beta, eps, conventions = inputs
-        _, mean, var, centered, scale = outputs
-        ctx.mark_non_differentiable(mean, var, scale)
+        _, mean, var = outputs
+        ctx.mark_non_differentiable(mean, var)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(centered, var, scale, gamma)
-        ctx.save_for_forward(centered, var, scale, gamma)
-        ctx.eps, ctx.conventions, ctx.axes = eps, conventions, other_axes(x, conventions)
+        ctx.save_for_backward(x, mean, var, gamma)
+        ctx.save_for_forward(x, gamma)
+        ctx.eps, ctx.conventions = eps, conventions
         ctx.dtypes = (x.dtype, gamma.dtype, beta.dtype)
 
     @staticmethod
-    def backward(ctx, dy, _dmean, _dvar, dcentered, _dscale):
-        """In place for a first derivative; by plain operations where it is differentiated, or comes of that."""
-        centered, var, scale, gamma = ctx.saved_tensors
-        if torch.is_grad_enabled() or dcentered is not None:
-            of_batch = derivatives.OfBatch(centered, gamma, ctx.eps, ctx.conventions, ctx.axes)
-            gradients = of_batch.gradients(dy, dcentered)  # x's shape, (C,), (C,)
-            return *in_dtypes(gradients, ctx.dtypes), None, None
+    def backward(ctx, dy, _dmean, _dvar):
+        """By blocks for a first derivative; by plain operations where it is differentiated, or transformed."""
         if dy is None:
             return None, None, None, None, None
-        shape = scale.shape
-        n = max(1, centered.numel() // scale.numel())
-        lanes = lanes_of(centered, ctx.conventions)
-        rows, dy = lanes.rows(centered), lanes.rows(dy)  # x's shape, or joined
-        dbeta = lanes.sum(dy, centered.dtype, shape)  # (C*)
-        dx = dy * rows  # x's shape, or joined; its memory is dx's, for now it holds the products
-        dgamma = lanes.sum(dx, centered.dtype, shape) * scale  # (C*)
-        slope = variance_slope(var.view(shape), scale, ctx.conventions.eps_at)  # (C*) or 1
-        # dx = gamma * scale * (dy - dbeta/n - x_hat * slope * dgamma/n), with x_hat = centered * scale
-        gain = gamma.view(shape) * scale  # (C*)
-        scaled_and_shifted(dy, gain, gain * (dbeta / -n), lanes, out=dx)
-        dx.addcmul_(rows, lanes.over(gain * (scale * slope) * (dgamma / -n)))
-        dx = lanes.back(dx, centered)  # x's shape
-        return *in_dtypes((dx, dgamma.reshape(-1), dbeta.reshape(-1)), ctx.dtypes), None, None
+        x, mean, var, gamma = ctx.saved_tensors
+        if torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or x.numel() == 0:
+            gradients = derivatives.OfBatch(x, gamma, ctx.eps, ctx.conventions).gradients(dy)  # x's shape, (C,), (C,)
+        else:
+            gradients = gradients_by_batch(dy, x, gamma, mean, var, ctx.eps, ctx.conventions)  # x's shape, (C,), (C,)
+        return *in_dtypes(gradients, ctx.dtypes), None, None
 
     @staticmethod
     def jvp(ctx, tx, tgamma, tbeta, _teps, _tconventions):
-        centered, _, _, gamma = ctx.saved_tensors
-        of_batch = derivatives.OfBatch(centered, gamma, ctx.eps, ctx.conventions, ctx.axes)
-        ty, tcentered = of_batch.tangents(tx, tgamma, tbeta)  # x's shape, x's shape
-        return ty.to(ctx.dtypes[0]), None, None, tcentered, None
+        x, gamma = ctx.saved_tensors
+        ty = derivatives.OfBatch(x, gamma, ctx.eps, ctx.conventions).tangents(tx, tgamma, tbeta)  # x's shape
+        return ty.to(ctx.dtypes[0]), None, None
 
 
 class NormalizeManyByBatch(torch.autograd.Function):
@@ -137,13 +119,12 @@ class NormalizeManyByBatch(torch.autograd.Function):
         fold = Fold(info.batch_size, conventions)
         x = fold.values(x, in_dims[0])
         parameters = (fold.parameter(*p) for p in zip((gamma, beta), in_dims[1:3], strict=True))
-        y, mean, var, centered, scale = NormalizeManyByBatch.apply(x, *parameters, eps, conventions)
-        unfolded = (fold.unfolded(y), fold.per_layer(mean), fold.per_layer(var))
-        return (*unfolded, fold.unfolded(centered), fold.unfolded(scale)), (0, 0, 0, 0, 0)
+        y, mean, var = NormalizeManyByBatch.apply(x, *parameters, eps, conventions)
+        return (fold.unfolded(y), fold.per_layer(mean), fold.per_layer(var)), (0, 0, 0)
 
 
 class NormalizeByMoving(torch.autograd.Function):
-    """y = gamma * (x - mean) * scale + beta, with mean and scale constants. Beside y it gives (x - mean, scale)."""
+    """y = gamma * (x - mean) * scale + beta, with mean and scale constants. Backward keeps x, mean and scale."""
 
     @staticmethod
     def forward(ctx, x, gamma, beta, mean, var, eps, conventions):
@@ -154,24 +135,26 @@ class NormalizeByMoving(torch.autograd.Function):
     @staticmethod
     def keep(ctx, inputs, outputs):
         x, gamma, beta, _, _, _, conventions = inputs
-        _, centered, scale = outputs
-        ctx.mark_non_differentiable(scale)
+        _, mean, scale = outputs
+        ctx.mark_non_differentiable(mean, scale)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(centered, scale, gamma)
-        ctx.save_for_forward(centered, scale, gamma)
-        ctx.axes, ctx.dtypes = other_axes(x, conventions), (x.dtype, gamma.dtype, beta.dtype)
+        ctx.save_for_backward(x, mean, scale, gamma)
+        ctx.save_for_forward(x, mean, scale, gamma)
+        ctx.conventions, ctx.dtypes = conventions, (x.dtype, gamma.dtype, beta.dtype)
 
     @staticmethod
-    def backward(ctx, dy, dcentered, _dscale):
-        centered, scale, gamma = ctx.saved_tensors
-        gradients = derivatives.of_constants(centered, scale, gamma, ctx.axes, dy, dcentered)  # x's shape, (C,), (C,)
+    def backward(ctx, dy, _dmean, _dscale):
+        if dy is None:
+            return (None,) * 7
+        x, mean, scale, gamma = ctx.saved_tensors
+        gradients = derivatives.of_constants(x, mean, scale, gamma, ctx.conventions, dy)  # x's shape, (C,), (C,)
         return *in_dtypes(gradients, ctx.dtypes), None, None, None, None
 
     @staticmethod
     def jvp(ctx, tx, tgamma, tbeta, _tmean, _tvar, _teps, _tconventions):
-        centered, scale, gamma = ctx.saved_tensors
-        ty, tcentered = derivatives.along_constants(centered, scale, gamma, tx, tgamma, tbeta)
-        return ty.to(ctx.dtypes[0]), tcentered, None
+        x, mean, scale, gamma = ctx.saved_tensors
+        ty = derivatives.along_constants(x, mean, scale, gamma, ctx.conventions, tx, tgamma, tbeta)  # x's shape
+        return ty.to(ctx.dtypes[0]), None, None
 
 
 class NormalizeManyByMoving(torch.autograd.Function):
@@ -190,59 +173,113 @@ class NormalizeManyByMoving(torch.autograd.Function):
         fold = Fold(info.batch_size, conventions)
         x = fold.values(x, in_dims[0])
         parameters = (fold.parameter(*p) for p in zip((gamma, beta, mean, var), in_dims[1:5], strict=True))
-        outputs = NormalizeManyByMoving.apply(x, *parameters, eps, conventions)
-        return tuple(map(fold.unfolded, outputs)), (0, 0, 0)
+        y, mean, scale = NormalizeManyByMoving.apply(x, *parameters, eps, conventions)
+        return (fold.unfolded(y), fold.per_layer(mean), fold.per_layer(scale)), (0, 0, 0)
 
 
 def by_batch(
     x: Tensor, gamma: Tensor, beta: Tensor, eps: float, conventions: Conventions
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """(y, mean, var, centered, scale): x's shape, (C,), (C,), x's shape, (C*)."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(y, mean, var): x's shape, (C,), (C,)."""
     work = working_dtype(x, gamma)
-    shape, lanes = per_channel_shape(x, conventions), lanes_of(x, conventions)
+    y = empty_like(x)  # x's shape
     if x.numel() == 0:
-        mean = x.new_zeros(shape, dtype=work)  # (C*): the mean of no values would be NaN
-        centered, var = x - mean, mean.clone()  # x's shape, (C*)
-        y = centered.clone()  # x's shape
-    else:
-        n = x.numel() // len(gamma)
-        rows = lanes.rows(x)  # x's shape, or joined, as what is made of it
-        mean = lanes.sum(rows, work, shape) / n  # (C*)
-        centered = rows - lanes.over(mean)  # working dtype
-        y = centered.square()  # its memory is y's, for now it holds the squares
-        var = lanes.sum(y, work, shape) / n  # (C*)
-    scale = inverse_std(var, eps, conventions)  # (C*)
-    # From x - mean, never x * a + b: that difference would cancel where mean is large against std.
-    scaled_and_shifted(centered, gamma.view(shape) * scale, beta.view(shape), lanes, out=y)
-    y, centered = lanes.back(y, x), lanes.back(centered, x)  # x's shape
-    return y.to(x.dtype), mean.flatten(), var.flatten(), centered, scale
+        mean = x.new_zeros(len(gamma), dtype=work)  # (C,): the mean of no values would be NaN
+        return y, mean, mean.clone()
+    rows = rows_of(y, conventions)
+    x, to, n = rows.of(x), rows.of(y), rows.values  # rows, rows, of a channel
+    mean = rows.sum(x, work) / n  # (C,)
+    if rows.are_one:
+        centered = torch.sub(x, rows.over(mean), out=to if y.dtype is work else None)  # rows
+        squares = torch.mul(centered, centered, out=room_for(centered, work))  # rows
+        var = rows.sum(squares, work) / n  # (C,)
+        factor = gamma * inverse_std(var, eps, conventions)  # (C,)
+        # From x - mean, never x * a + b: that difference would cancel where mean is large against std.
+        scaled_and_shifted(centered, rows.over(factor), rows.over(beta), out=to)
+        return y, mean, var
+    blocks, means = rows.blocks(x), rows.over_each(mean)
+    room = room_for(blocks[0], work)
+    sums = [sum_of_product(rows, part, of_mean, None, room) for part, of_mean in zip(blocks, means, strict=True)]
+    var = rows.total(sums) / n  # (C,)
+    numbers = map(rows.over_each, (gamma * inverse_std(var, eps, conventions), beta))
+    for part, of_y, of_mean, factor, offset in zip(blocks, rows.blocks(to), means, *numbers, strict=True):
+        centered = torch.sub(part, of_mean, out=within(room, part))  # a block
+        scaled_and_shifted(centered, factor, offset, out=of_y)
+    return y, mean, var
 
 
-def scaled_and_shifted(rows: Tensor, factor: Tensor, offset: Tensor, lanes: Lanes, *, out: Tensor) -> None:
-    """rows * factor + offset into `out`, factor and offset (C*): in one pass where the channels lie side by side.
+def sum_of_product(rows: Rows, part: Tensor, mean: Tensor, by: Tensor | None, room: Tensor | None) -> Tensor:
+    """The sum of (x - mean) * by over a block, (C,); of its squares where `by` is None."""
+    centered = torch.sub(part, mean, out=within(room, part))  # a block
+    return rows.sum(centered.mul_(centered if by is None else by), mean.dtype)
+
+
+def gradients_by_batch(
+    dy: Tensor, x: Tensor, gamma: Tensor, mean: Tensor, var: Tensor, eps: float, conventions: Conventions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(dx, dgamma, dbeta): x's shape, (C,), (C,).
+
+    dx = gamma * scale * (dy - dbeta/n - x_hat * slope * dgamma/n), with x_hat = (x - mean) * scale.
+    """
+    work = mean.dtype
+    dx = empty_like(x)  # x's shape
+    rows = rows_of(dx, conventions)
+    dy, x, to, n = rows.of(dy), rows.of(x), rows.of(dx), rows.values  # rows, rows, rows, of a channel
+    dbeta = rows.sum(dy, work)  # (C,)
+    scale = inverse_std(var, eps, conventions)  # (C,)
+    gain = gamma * scale  # (C,)
+    slope = scale * variance_slope(var, scale, conventions.eps_at)  # (C,)
+    if rows.are_one:
+        centered = torch.sub(x, rows.over(mean), out=to if dx.dtype is work else None)  # rows
+        products = torch.mul(dy, centered, out=room_for(centered, work))  # rows
+        dgamma = rows.sum(products, work) * scale  # (C,)
+        offset, of_centered = gain * (dbeta / -n), gain * slope * (dgamma / -n)  # (C,), (C,)
+        scaled_and_shifted(centered, rows.over(of_centered), rows.over(offset), out=centered)
+        torch.addcmul(centered, dy, rows.over(gain), out=to)
+        return dx, dgamma, dbeta
+    blocks, dblocks, means = rows.blocks(x), rows.blocks(dy), rows.over_each(mean)
+    room = room_for(blocks[0], work)
+    each = zip(blocks, means, dblocks, strict=True)
+    dgamma = rows.total([sum_of_product(rows, *of_block, room) for of_block in each]) * scale  # (C,)
+    numbers = map(rows.over_each, (mean, gain * slope * (dgamma / -n), gain * (dbeta / -n), gain))
+    for part, dpart, of_dx, *of_block in zip(blocks, dblocks, rows.blocks(to), *numbers, strict=True):
+        of_mean, of_centered, offset, factor = of_block
+        centered = torch.sub(part, of_mean, out=within(room, part))  # a block
+        scaled_and_shifted(centered, of_centered, offset, out=centered)
+        torch.addcmul(centered, dpart, factor, out=of_dx)
+    return dx, dgamma, dbeta
+
+
+def scaled_and_shifted(centered: Tensor, factor: Tensor, offset: Tensor, *, out: Tensor) -> None:
+    """centered * factor + offset into `out`: in one pass where the channels lie side by side.
 
     Where a run of values shares its factor and offset, PyTorch does one value at a time in one pass, and two by vectors
-    are faster.
+    are faster. `centered` is overwritten.
     """
-    factor, offset = lanes.over(factor), lanes.over(offset)
-    if (lanes.joined > 1 or rows.stride(lanes.axis) == 1) and rows.dtype == out.dtype:
-        torch.addcmul(offset, rows, factor, out=out)
+    if centered.ndim == 2:
+        torch.addcmul(offset, centered, factor, out=out)
     else:
-        torch.mul(rows, factor, out=out)
-        out += offset
+        torch.add(centered.mul_(factor), offset, out=out)
 
 
 def by_moving(
     x: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, var: Tensor, eps: float, conventions: Conventions
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(y, centered, scale): x's shape, x's shape, (C*)."""
+    """(y, mean, scale): x's shape, (C,), (C,)."""
     work = working_dtype(x, gamma)
-    shape = per_channel_shape(x, conventions)
-    scale = inverse_std(var.to(work), eps, conventions).view(shape)  # (C*)
-    centered = x - mean.to(work).view(shape)  # x's shape
-    y = centered * (gamma.view(shape) * scale)  # x's shape
-    y += beta.view(shape)
-    return y.to(x.dtype), centered, scale
+    mean = mean.to(work, copy=True)  # (C,): the moving statistics may move before backward
+    scale = inverse_std(var.to(work), eps, conventions)  # (C,)
+    y = empty_like(x)  # x's shape
+    if x.numel() == 0:
+        return y, mean, scale
+    rows = rows_of(y, conventions)
+    blocks = rows.blocks(rows.of(x))
+    room = room_for(blocks[0], work)
+    numbers = map(rows.over_each, (mean, gamma * scale, beta))
+    for part, of_y, of_mean, factor, offset in zip(blocks, rows.blocks(rows.of(y)), *numbers, strict=True):
+        centered = torch.sub(part, of_mean, out=within(room, part))  # a block
+        scaled_and_shifted(centered, factor, offset, out=of_y)
+    return y, mean, scale
 
 
 def in_dtypes(gradients, dtypes):

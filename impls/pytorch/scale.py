@@ -10,7 +10,7 @@ from reference.conventions import Conventions
 
 def inverse_std(var: Tensor, eps: float, conventions: Conventions) -> Tensor:
     if conventions.eps_at == "inside_sqrt":
-        return 1 / torch.sqrt(var + eps)  # as var
+        return torch.rsqrt(var + eps)  # as var
     return 1 / (torch.sqrt(var) + eps)  # as var
 
 

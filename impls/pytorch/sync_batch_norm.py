@@ -73,10 +73,10 @@ class SyncBatchNorm(BatchNorm):
         """`update` by a count n () that stays on the device: reading it would wait for all the work before it."""
         if self.conventions.moving_var == "unbiased":
             var = var * (n / (n - 1))  # (C,): NaN for one value
-        keep, new = moving_weights(self.momentum, self.conventions, self.moving_mean)  # (), ()
-        self.moving_mean.copy_(keep * self.moving_mean + new * mean)
-        self.moving_var.copy_(keep * self.moving_var + new * var)
-        self.updates += 1
+        keep, new = moving_weights(self.momentum, self.conventions, self.moving_mean.dtype)
+        self.moving_mean.mul_(keep).add_(mean, alpha=new)
+        self.moving_var.mul_(keep).add_(var, alpha=new)
+        self.updates.add_(1)
 
 
 class NormalizeByShards(torch.autograd.Function):
