@@ -313,6 +313,38 @@ def test_imports_are_renamed_and_nothing_else(backend):
     )
 
 
+BLOCKS = """
+class A:
+    async def f(self):
+        with open(self) as file:
+            import {0}harness.place as a
+        for _ in file:
+            import {0}harness.place as b
+        else:
+            import {0}harness.place as c
+        while file:
+            import {0}harness.place as d
+    try:
+        import {0}harness.place as e
+    except OSError:
+        import {0}harness.place as f
+    else:
+        import {0}harness.place as g
+    finally:
+        import {0}harness.place as h
+match A:
+    case 1:
+        import {0}harness.place as i
+    case _ if A: import {0}harness.place as j
+if A: pass
+elif A: from {0}harness import k
+"""
+
+
+def test_imports_are_renamed_in_every_block(backend):
+    assert backend.imports_renamed("harness/x.py", BLOCKS.format("").encode()).decode() == BLOCKS.format("bnproof.")
+
+
 @pytest.fixture
 def backend(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / ".ci")
