@@ -264,7 +264,11 @@ def test_modes_of_pytorch():
 
 @built
 def test_statistics_of_long_hard_channels():
-    """A mean far from 0, stripes, an outlier: against NumPy's float64."""
+    """A mean far from 0, stripes, an outlier: against float64.
+
+    A variance may be off by a sixteenth of what a rounding of the mean does to one value's square: 4e-5 for a mean of
+    1e4 and a deviation of 1, of which draws show up to 2e-5.
+    """
     rng = np.random.default_rng(0)
     n = 401_408
     data = rng.normal(1e4, 1, (n, 3))
@@ -278,7 +282,9 @@ def test_statistics_of_long_hard_channels():
             layer(each)
             exact = x.double().movedim(1, 0).flatten(1)
             np.testing.assert_allclose(layer.moving_mean, exact.mean(1), rtol=1e-6)
-            np.testing.assert_allclose(layer.moving_var, exact.var(1, correction=0), rtol=1e-5)
+            var = exact.var(1, correction=0)
+            rounding = torch.finfo(torch.float32).eps / 2 * exact.mean(1).abs() / var.sqrt()
+            assert torch.all((layer.moving_var - var).abs() <= (1e-5 + rounding / 16) * var)
 
 
 # --- without the kernels ---
@@ -307,7 +313,7 @@ def test_a_compiler_that_fails_is_the_reason(monkeypatch, tmp_path):
 def test_the_library_is_another_for_other_sources_and_another_processor(monkeypatch, tmp_path):
     first = cpp_build.library()
     assert cpp_build.library() == first
-    monkeypatch.setenv(cpp_build.ARCH, "x86-64-v3")
+    monkeypatch.setenv(cpp_build.ARCH, "another")
     assert cpp_build.library() != first
     monkeypatch.undo()
     monkeypatch.setattr(cpp_build, "processor", lambda: "another")

@@ -10,12 +10,6 @@
 
 namespace bnproof::lenet {
 
-#ifdef __AVX512F__
-constexpr int VECTOR_BYTES = 64, REGISTERS = 32;
-#else
-constexpr int VECTOR_BYTES = 32, REGISTERS = 16;
-#endif
-
 template <typename Number>
 constexpr int LANES = VECTOR_BYTES / sizeof(Number);
 template <typename Number>

@@ -252,7 +252,7 @@ void input_gradient(const Value* x, const Value* dy, Value* dx, const Grid& grid
   using Lanes = Vector<Work<Value>, width>;
   const auto mean = spread(grid, by.mean), factor = spread(grid, by.factor);
   const auto offset = spread(grid, by.offset), slope = spread(grid, by.slope);
-  for_each_written_block<TILE / 2>(
+  for_each_written_block<TILE>(
       grid, dx, [&](const Rows& rows, int64_t vector, auto count) {
         Lanes m[count], f[count], o[count], s[count];
         int64_t start[count];

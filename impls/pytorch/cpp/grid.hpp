@@ -5,15 +5,12 @@
 #include <utility>
 #include <vector>
 
+#include "lanes.hpp"
 #include "moments.hpp"
 
 namespace bnproof::columns {
 
-#ifdef __AVX512F__
-constexpr int TILE = 8;  // vectors whose sums stay in registers
-#else
-constexpr int TILE = 4;
-#endif
+constexpr int TILE = REGISTERS / 4;  // vectors whose sums stay in registers
 constexpr int64_t WIDE = 1024;      // columns beyond which rows are not joined
 
 // The matrix, and the slots that hold a number for each column: vector v begins at column start(v). The last may begin

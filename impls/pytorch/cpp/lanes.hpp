@@ -1,4 +1,4 @@
-// Vectors of 64 bytes, whatever the processor's own width: the compiler makes several of its own of each.
+// Vectors as wide as the processor's own: of wider ones the compiler makes several, and passes them through memory.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,12 @@
 
 namespace bnproof {
 
+#ifdef __AVX512F__
+constexpr int VECTOR_BYTES = 64, REGISTERS = 32;
+#else
+constexpr int VECTOR_BYTES = 32, REGISTERS = 16;
+#endif
+
 // The type of the arithmetic: float for 16-bit values.
 template <typename Value>
 using Work = std::conditional_t<std::is_same_v<Value, double>, double, float>;
@@ -28,7 +34,11 @@ using Vector = typename VectorOf<Number, width>::type;
 
 // Lanes of a whole vector of Value's arithmetic.
 template <typename Value>
-constexpr int WIDTH = 64 / sizeof(Work<Value>);
+constexpr int WIDTH = VECTOR_BYTES / sizeof(Work<Value>);
+
+// Of a narrow one.
+template <typename Value>
+constexpr int NARROW = 16 / sizeof(Work<Value>);
 
 // 16-bit patterns as 32-bit ones.
 template <int width>

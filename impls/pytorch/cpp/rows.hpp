@@ -13,8 +13,10 @@
 
 namespace bnproof::rows {
 
-// Values that fit in the first-level cache, twice.
-constexpr int64_t BLOCK = 4096;
+// Values of a block: they fit in the first-level cache, twice, and a lane of a chain adds 64 of them, since the more it
+// adds the less exact is the mean.
+template <typename Value>
+constexpr int64_t BLOCK = 64 * CHAINS * WIDTH<Value>;
 
 // Runs that are asked for before their turn: the processor foresees what follows in a run, not where the next one is.
 constexpr int64_t AHEAD = 4;
@@ -25,11 +27,11 @@ struct Block {
 };
 
 // Calls body(block) for blocks that cover the runs from `first` to `last` of a channel.
-template <typename Body>
+template <typename Value, typename Body>
 inline void for_each_block(const Layout& layout, int64_t channel, int64_t first, int64_t last, Body body) {
   const int64_t stride = layout.channels * layout.inner;
-  const int64_t runs = std::max<int64_t>(1, BLOCK / layout.inner);
-  const int64_t pieces = (layout.inner + BLOCK - 1) / BLOCK;
+  const int64_t runs = std::max<int64_t>(1, BLOCK<Value> / layout.inner);
+  const int64_t pieces = (layout.inner + BLOCK<Value> - 1) / BLOCK<Value>;
   const int64_t length = (layout.inner + pieces - 1) / pieces;
   for (int64_t run = first; run < last; run += runs)
     for (int64_t at = 0; at < layout.inner; at += length)
@@ -66,7 +68,7 @@ template <typename Value>
 Moments<double> moments_of(const Value* x, const Layout& layout, int64_t channel, int64_t first, int64_t last) {
   Moments<double> all{0, 0};
   int64_t count = 0;
-  for_each_block(layout, channel, first, last, [&](const Block& block) {
+  for_each_block<Value>(layout, channel, first, last, [&](const Block& block) {
     const auto part = moments_of(x, block);
     const int64_t size = block.runs * block.length;
     merge<double>(all, count, Moments<double>{part.mean, part.squares}, size);
@@ -80,7 +82,7 @@ void normalize(const Value* x, Value* y, const Layout& layout, const PerChannel<
                int64_t first, int64_t last) {
   constexpr int width = WIDTH<Value>;
   const auto mean = by.mean[channel], factor = by.factor[channel], offset = by.offset[channel];
-  for_each_block(layout, channel, first, last, [&](const Block& block) {
+  for_each_block<Value>(layout, channel, first, last, [&](const Block& block) {
     for (int64_t run = 0; run < block.runs; ++run) {
       const int64_t start = block.at + run * block.stride;
       for_each_vector<width>(block.length, [&](int64_t at, auto, auto) __attribute__((always_inline)) {
@@ -118,7 +120,7 @@ template <typename Value>
 void normalize_in_order(const Value* x, Value* y, const Layout& layout, const PerChannel<Work<Value>>& by) {
   // Where memory sets the pace, narrow vectors come faster than wide ones, unless they are converted.
   if constexpr (std::is_same_v<Value, Work<Value>>)
-    if (layout.size() * sizeof(Value) > IN_CACHE) return normalize_in_order<WIDTH<Value> / 4>(x, y, layout, by);
+    if (layout.size() * sizeof(Value) > IN_CACHE) return normalize_in_order<NARROW<Value>>(x, y, layout, by);
   normalize_in_order<WIDTH<Value>>(x, y, layout, by);
 }
 
@@ -137,7 +139,7 @@ GradientSums<double> gradient_sums(const Value* x, const Value* dy, const Layout
   using Number = Work<Value>;
   constexpr int width = WIDTH<Value>;
   GradientSums<double> all{0, 0};
-  for_each_block(layout, channel, first, last, [&](const Block& block) {
+  for_each_block<Value>(layout, channel, first, last, [&](const Block& block) {
     Vector<Number, width> sums[CHAINS] = {}, products[CHAINS] = {};
     const int64_t ahead = AHEAD * block.stride;
     for (int64_t run = 0; run < block.runs; ++run) {
@@ -162,7 +164,7 @@ void input_gradient(const Value* x, const Value* dy, Value* dx, const Layout& la
   constexpr int width = WIDTH<Value>;
   const auto mean = by.mean[channel], factor = by.factor[channel];
   const auto offset = by.offset[channel], slope = by.slope[channel];
-  for_each_block(layout, channel, first, last, [&](const Block& block) {
+  for_each_block<Value>(layout, channel, first, last, [&](const Block& block) {
     for (int64_t run = 0; run < block.runs; ++run) {
       const int64_t start = block.at + run * block.stride;
       for_each_vector<width>(block.length, [&](int64_t at, auto, auto) __attribute__((always_inline)) {
