@@ -110,6 +110,41 @@ def test_an_error_in_either_half_is_raised_and_ends_both(part):
     assert threading.active_count() == before
 
 
+def failing(values):  # noqa: ARG001 - as it is called
+    raise ZeroDivisionError
+
+
+def joined_by(join):
+    yield join, None
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [(counting(3, 1), counting(3)), (counting(3), counting(3, 1)), (joined_by(failing), joined_by(failing))],
+    ids=["first", "second", "what joins them"],
+)
+def test_what_is_run_after_an_error_is_not_touched_by_it(pair):
+    with threads.beside() as run:
+        with pytest.raises(ZeroDivisionError):
+            run(pair)
+        assert run([counting(2), counting(2)]) == [[0, 2], [0, 2]]
+
+
+def test_an_interrupt_before_the_first_part_ends_the_second(monkeypatch):
+    of_second = threads.Meeting.run
+
+    def interrupted(meeting, number, part):
+        if number == 0:
+            raise KeyboardInterrupt
+        return of_second(meeting, number, part)
+
+    monkeypatch.setattr(threads.Meeting, "run", interrupted)
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt), threads.beside() as run:
+        run([counting(3), counting(3)])
+    assert threading.active_count() == before
+
+
 def test_parts_meet_at_every_yield():
     with threads.beside() as run:
         for runner in (threads.in_turn, run):

@@ -67,26 +67,28 @@ class LeftAloneError(Exception):
 def beside() -> Iterator[Run]:
     """As `two_threads`."""
     parts: SimpleQueue[tuple[Part, Meeting] | None] = SimpleQueue()
-    results: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
     def work() -> None:
         while (given := parts.get()) is not None:
             part, meeting = given
             try:
-                results.put((meeting.run(1, part), None))
+                meeting.result.put((meeting.run(1, part), None))
             except BaseException as error:
-                results.put((None, error))
+                meeting.result.put((None, error))
 
     def run(pair: Sequence[Part]) -> list[Any]:
         if len(pair) == 1:
             return in_turn(pair)
         meeting = Meeting()
-        parts.put((pair[1], meeting))
         try:
+            parts.put((pair[1], meeting))
             here = meeting.run(0, pair[0])
         except LeftAloneError:
             here = None
-        there, error = results.get()
+        except BaseException:  # the user's interrupt may come before the part runs
+            meeting.leave(0)
+            raise
+        there, error = meeting.result.get()
         if error:
             raise error
         return [here, there]
@@ -107,6 +109,8 @@ class Meeting:
         self.values: list[Any] = [None, None]
         self.arrivals = count()
         self.joined: tuple[SimpleQueue[Any], SimpleQueue[Any]] = (SimpleQueue(), SimpleQueue())
+        self.result: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+        """The second one's. Nobody takes it where the first has failed, so that it is not another run's."""
 
     def run(self, number: int, part: Part) -> Any:
         """The result of the part of that number, 0 or 1."""
@@ -115,9 +119,13 @@ class Meeting:
             while not ended:
                 own, ended = advance(part, self.meet(number, *own))
         except BaseException:
-            self.joined[1 - number].put(LeftAloneError)
+            self.leave(number)
             raise
         return own
+
+    def leave(self, number: int) -> None:
+        """The other one need not wait any more."""
+        self.joined[1 - number].put(LeftAloneError)
 
     def meet(self, number: int, join: Callable[[list[Any]], Any], value: Any) -> Any:
         self.values[number] = value
