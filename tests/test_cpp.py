@@ -4,8 +4,10 @@ Where the kernels are not built all but a few are skipped: `make kernels`.
 """
 
 import copy
+import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,6 +226,29 @@ def test_transformations_see_plain_operations():
     from torch.fx.experimental.proxy_tensor import make_fx
 
     assert "bnproof" not in make_fx(lambda x: layer(x).detach())(x[0]).code
+
+
+@built
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").is_dir(), reason="the system has no large pages")
+@pytest.mark.parametrize("cls", [CppBatchNorm, BatchNorm])
+def test_a_large_y_and_dx_are_asked_for_in_large_pages(cls):
+    layer = cls(3)
+    layer.cpp = cls is CppBatchNorm
+    x = torch.randn(16, 3, 160, 160, requires_grad=True)  # 5 MB
+    y = layer(x)
+    (dx,) = torch.autograd.grad(y.sum(), x)
+    assert [in_large_pages(tensor) for tensor in (y, dx)] == [True, True]
+
+
+def in_large_pages(tensor):
+    """Whether they were asked for, where the tensor's middle is (proc(5), VmFlags)."""
+    middle, inside = tensor.data_ptr() + tensor.nbytes // 2, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if mapping := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(mapping[1], 16) <= middle < int(mapping[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            return "hg" in line.split()
+    raise AssertionError("no such memory")
 
 
 @built

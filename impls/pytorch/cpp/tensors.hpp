@@ -9,6 +9,7 @@
 #include <ATen/ops/empty_strided.h>
 
 #include "moments.hpp"
+#include "pages.hpp"
 
 namespace bnproof {
 
@@ -58,7 +59,11 @@ inline std::optional<Layout> layout_of(const Tensor& x, int64_t channel_axis) {
 }
 
 // An uninitialized tensor that lies as x does.
-inline Tensor empty_as(const Tensor& x) { return at::empty_strided(x.sizes(), x.strides(), x.options()); }
+inline Tensor empty_as(const Tensor& x) {
+  const Tensor memory = at::empty_strided(x.sizes(), x.strides(), x.options());
+  prefer_large_pages(memory.data_ptr(), static_cast<int64_t>(memory.nbytes()));
+  return memory;
+}
 
 // dy as x lies; copied where it does not.
 inline Tensor lying_as(const Tensor& dy, const Tensor& x) {
