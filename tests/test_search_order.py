@@ -132,3 +132,12 @@ def test_where_y_is_right_no_axis_is_wrong():
 def test_axes_must_be_wrong_in_every_case():
     target = Target(known("wrong_axis", 3), lambda made, _: made.id == "a")
     assert list(by_grouping(evidence(target, *RANK_4))) == []
+
+
+def test_a_suspect_is_tried_first_where_it_is_soon_replayed():
+    """Failing cases before others, small ones before large ones, and of these the short ones first."""
+    large = case("large", shape=(400, 3), script=("train",))
+    longer, right = case("longer", script=("train", "train", "eval")), case("right", script=("eval",))
+    plays = [(each, "float64") for each in (right, large, longer, A)]
+    found = evidence(Target(known("momentum_inverted"), wrong_in=lambda case, _: case is not right), *plays)
+    assert [played.case.id for played in found.shortest_first] == ["a", "longer", "large", "right"]

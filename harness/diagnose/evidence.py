@@ -12,6 +12,7 @@ from harness.cases.case import Script
 from harness.diagnose import tuning
 from harness.diagnose.fitted import Fitting
 from harness.diagnose.misfit import fits, is_as_sensitive, misfit
+from harness.diagnose.replay import is_small
 from harness.diagnose.rounding import Errors
 from harness.diagnose.suspects import Suspect
 from harness.judge.expected import Expected
@@ -49,10 +50,18 @@ class Evidence:
     def shortest_first(self) -> list[PlayedCase]:
         """In the order in which suspects are tried: a wrong one is dismissed by the first case that it does not fit.
 
-        Failing cases come first, and of them short ones: they are quickly replayed, and many targets fail there, so
-        that their replays are kept already.
+        Failing cases come first, and of them small ones, whose replays are kept, and then short ones, in which many
+        targets fail, so that they are kept already.
         """
-        return sorted(self.played, key=lambda case: (_worst_ratio(case) == 0, len(case.script.steps), input_size(case)))
+        return sorted(
+            self.played,
+            key=lambda case: (
+                _worst_ratio(case) == 0,
+                not is_small(case.script),
+                len(case.script.steps),
+                input_size(case),
+            ),
+        )
 
     @cached_property
     def errors(self) -> Errors:

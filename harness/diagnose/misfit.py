@@ -88,7 +88,8 @@ def misfit(
                 worst = max(worst, in_bounds[name] / slack)
             elif (not only or name == only[1]) and name in values:
                 deviation = Misfit(played, number, name, got, values[name])
-                worst = max(worst, deviation.in_tolerances(within, more.get(name)))
+                error = beside.error_of(name) if beside is not None and name in in_bounds else None
+                worst = max(worst, deviation.in_tolerances(within, more.get(name), error))
                 if worst == np.inf or (more and worst > 1):
                     return worst
     return worst
@@ -108,26 +109,33 @@ class Misfit:
     def expected(self) -> Expected:
         return self.played.expected[self.step]
 
-    def in_tolerances(self, within: float | None = None, extra: np.ndarray | None = None) -> float:
+    def in_tolerances(
+        self, within: float | None = None, extra: np.ndarray | None = None, error: np.ndarray | None = None
+    ) -> float:
         """The largest |got - mistaken| over the channels that are law, in tolerances.
 
         Infinite where it is of the size of the values themselves: that is no matter of rounding. To be asked by what
         is done `quietly`.
+
+        error: |got - mistaken|, where that is known, and known to be beyond the honest bound somewhere.
         """
         want, got, mistaken = self.expected.values.get(self.name), self.got, self.mistaken
         if want is None or got.shape != want.shape or not got.size:
             return 0.0
         if mistaken.shape != want.shape:
             return np.inf
-        if got is mistaken or (got.dtype == mistaken.dtype and np.array_equal(got, mistaken)):
+        if got is mistaken:
             return 0.0
-        slack = within or tuning.SLACK
         yardstick = yardstick_of(self.played, self.name, self.expected)
-        error = np.abs(got.astype(want.dtype) - mistaken)
-        if yardstick.bounds_all:  # the quick way: within the honest bound there is no more to ask
-            in_bounds = float(np.maximum.reduce(error / yardstick.bound, axis=None))
-            if in_bounds <= slack:
-                return in_bounds / slack
+        if error is None:
+            if got.dtype == mistaken.dtype and np.array_equal(got, mistaken):
+                return 0.0
+            slack = within or tuning.SLACK
+            error = np.abs(got.astype(want.dtype) - mistaken)
+            if yardstick.bounds_all:  # the quick way: within the honest bound there is no more to ask
+                in_bounds = float(np.maximum.reduce(error / yardstick.bound, axis=None))
+                if in_bounds <= slack:
+                    return in_bounds / slack
         size = largest(mistaken)
         allowed = yardstick.tolerance(mistaken, size, within)
         if extra is not None:

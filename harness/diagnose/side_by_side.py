@@ -62,6 +62,12 @@ class SideBySide:
         greatest = np.maximum.reduceat(self.in_bounds, self.target.starts)
         return dict(zip(self.target.names, greatest.tolist(), strict=True))
 
+    def error_of(self, name: str) -> np.ndarray:
+        """|got - mistaken| of one observable, in its shape."""
+        number = self.target.names.index(name)
+        start, shape = self.target.starts[number], self.target.shapes[number]
+        return self.error[start : start + prod(shape)].reshape(shape)
+
     def is_no_rounding(self, slack: float, *, scaled: bool) -> bool:
         """Whether the worst element alone shows what `Deviation.in_tolerances` calls infinite. False where it does not,
         and where something is not finite there: that may be right.

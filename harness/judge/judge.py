@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from harness.cases.case import Case, Script, Step, numpy_dtype
+from harness.judge.answers import LatestAnswers, answer
 from harness.judge.compared import Compared, InARow, Standard, compare
 from harness.judge.expected import Expected
 from harness.judge.judgement import Judgement, Kind, Reason, Verdict
@@ -23,6 +24,9 @@ ROUNDOFFS_THAT_PROVE = 8
 
 SMALL = 4096
 """Elements of an array that is compared with others in one go: of a larger one each operation takes its own time."""
+
+KEPT_ROWS = 3
+"""How many sets of observables of a step are kept as one row: as a rule a target gives all of them."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,10 @@ def _compare(place: CasePlace, step: Step, result: StepResult, expected: Expecte
     standards, dtype = _standards_of(place, step, expected), None if step.x is None else step.x.dtype
     given = {name: result.values[name] for name in expected.values if name in result.values}
     wrong_form = {name: _wrong_form(name, got, expected.values[name], dtype) for name, got in given.items()}
-    compared = standards.compared({name: got for name, got in given.items() if not wrong_form[name]})
+    where = (place.dtype, place.step, place.op, place.kind)
+    answers = {name: answer(place.case, where, got) for name, got in given.items() if not wrong_form[name]}
+    judged = {name: standards.latest.judged(name, of_name) for name, of_name in answers.items()}
+    compared = standards.compared({name: given[name] for name in judged if judged[name] is None})
     for name in expected.values:
         if name not in given:
             message = f"{result.op} gave no {name}"
@@ -124,10 +131,19 @@ def _compare(place: CasePlace, step: Step, result: StepResult, expected: Expecte
         elif wrong := wrong_form[name]:
             yield place.judgement(Verdict.differ, *wrong, name)
         else:
-            standard = standards.of[name]
-            for kind, mask in standard.masks.items():
-                place_of_kind = place if kind is place.kind else replace(place, kind=kind)
-                yield _measured(place_of_kind, name, given[name], mask, standard, compared.get(name))
+            before = judged[name]
+            if before is None:
+                before = _judged(place, name, given[name], standards.of[name], compared.get(name))
+                standards.latest.keep(name, answers[name], before)
+            yield from before
+
+
+def _judged(
+    place: CasePlace, name: str, got: np.ndarray, standard: Standard, at_once: Compared | None
+) -> tuple[Judgement, ...]:
+    """One judgement for each kind."""
+    places = {kind: place if kind is place.kind else replace(place, kind=kind) for kind in standard.masks}
+    return tuple(_measured(places[kind], name, got, mask, standard, at_once) for kind, mask in standard.masks.items())
 
 
 class StepStandards:
@@ -136,6 +152,7 @@ class StepStandards:
     def __init__(self, place: CasePlace, step: Step, expected: Expected) -> None:
         self.of = {observable: _standard_of(place, step, observable, expected) for observable in expected.values}
         self._in_a_row: dict[tuple[str, ...], InARow] = {}
+        self.latest = LatestAnswers()
 
     def compared(self, given: dict[str, np.ndarray]) -> dict[str, Compared | None]:
         """Arrays of the right form: of those that are plain what came of it; None where some are not finite."""
@@ -149,11 +166,11 @@ class StepStandards:
         }
 
     def _row_of(self, names: tuple[str, ...]) -> InARow:
-        """Kept, unless it is large."""
+        """Kept, unless it is large, or several are."""
         if names in self._in_a_row:
             return self._in_a_row[names]
         row = InARow([self.of[name] for name in names])
-        if row.want.size <= SMALL * len(names):
+        if row.want.size <= SMALL * len(names) and len(self._in_a_row) < KEPT_ROWS:
             self._in_a_row[names] = row
         return row
 
