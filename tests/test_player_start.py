@@ -1,6 +1,7 @@
 """What a target's process does before it plays, hundreds of times in a matrix: it imports no more than it needs."""
 
 import importlib.metadata
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -45,3 +46,22 @@ def test_where_a_module_lies_apart_from_its_metadata_these_are_asked(monkeypatch
     monkeypatch.setattr(ml_dtypes, "__file__", __file__)
     assert version_of("ml_dtypes", ml_dtypes) == importlib.metadata.version("ml_dtypes")
     assert version_of("no-such-distribution", np) is None
+
+
+def test_a_step_of_torch_takes_no_symbolic_shapes(monkeypatch):
+    """They import SymPy. The gradients are those of y.backward(dy), to the bit, whatever dtype and memory dy has."""
+    torch = pytest.importorskip("torch")
+    from harness.targets.wrap.torch_module import differentiate
+
+    def gradients(derive, dy):
+        x = torch.linspace(-1, 1, 12, dtype=torch.bfloat16).reshape(3, 4).requires_grad_()
+        derive(x.exp() * x, dy)
+        return x.grad
+
+    for dy in (torch.randn(4, 3).T, torch.randn(3, 4).bfloat16(), torch.full((3, 4), torch.nan)):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "torch.fx.experimental.symbolic_shapes", None)
+            given = gradients(differentiate, dy)
+        expected = gradients(torch.Tensor.backward, dy)
+        assert given.dtype is expected.dtype
+        np.testing.assert_array_equal(given.float().numpy(), expected.float().numpy())

@@ -127,11 +127,16 @@ class TorchTools(NumpyTools):
 
     @staticmethod
     def gradients(forward: Any, x: Any, gamma: Any, beta: Any, dy: Any) -> tuple[Any, Any, Any]:
+        from harness.targets.wrap.torch_module import differentiate
+
         leaves = [tensor.detach().requires_grad_() for tensor in (x, gamma, beta)]
         y, moved = forward(*leaves)
         if not y.requires_grad:
             return y, (), moved
-        y.backward(dy)
+        if y.shape == dy.shape:
+            differentiate(y, dy)
+        else:
+            y.backward(dy)  # raises
         return y.detach(), tuple(leaf.grad for leaf in leaves), tuple(statistic.detach() for statistic in moved)
 
     @staticmethod
