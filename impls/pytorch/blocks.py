@@ -29,8 +29,9 @@ LANES = 256
 
 def rows_of(like: Tensor, conventions: Conventions) -> Rows:
     """like: without gaps in memory, and not empty."""
-    at_once = BLOCK * torch.get_num_threads() if like.is_cpu else like.numel()
-    return rows_in(like.shape, like.stride(), conventions.channel_axis % like.ndim, at_once)
+    threads = torch.get_num_threads() if like.is_cpu else 1
+    at_once = BLOCK * threads if like.is_cpu else like.numel()
+    return rows_in(like.shape, like.stride(), conventions.channel_axis % like.ndim, at_once, threads)
 
 
 class Rows:
@@ -41,7 +42,7 @@ class Rows:
     per channel in runs as short as that: joined neighbours make them longer.
     """
 
-    def __init__(self, shape: Sequence[int], strides: Sequence[int], axis: int, at_once: int) -> None:
+    def __init__(self, shape: Sequence[int], strides: Sequence[int], axis: int, at_once: int, threads: int) -> None:
         order = sorted(range(len(shape)), key=lambda i: -strides[i])
         inner = math.prod(shape[i] for i in order[order.index(axis) + 1 :])
         self.order = None if order == list(range(len(shape))) else order
@@ -55,7 +56,8 @@ class Rows:
         else:
             self.shape = self.values // inner, self.channels, inner
         row = math.prod(self.shape[1:])
-        self.at_once = max(1, at_once // row)
+        self.threads = threads
+        self.at_once = max(1, at_once // row // threads) * threads
         """Rows of a block."""
         self.parts = 1 if self.joined else min(self.channels, max(1, row // at_once))
         """Blocks of a row."""
@@ -84,12 +86,15 @@ class Rows:
     def sum(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """Of rows or a block over all but the channels: (C,) or those of the block.
 
-        Where a channel's values lie side by side, within each row first: every other operation gives a thread the same
-        rows. So does this one, and not channels, whose values the thread would have to fetch from another core.
+        Within each row first, or within the rows of each thread: every other operation gives a thread these rows. So
+        does this one, and not channels, whose values the thread would have to fetch from another core.
         """
         if not self.joined:
             return rows.sum(2, dtype=dtype).sum(0)
-        total = rows.sum(0, dtype=dtype)
+        if self.threads > 1 and len(rows) % self.threads == 0:
+            total = rows.view(self.threads, -1, rows.shape[1]).sum(1, dtype=dtype).sum(0)
+        else:
+            total = rows.sum(0, dtype=dtype)
         return total if self.joined == 1 else total.view(self.joined, self.channels).sum(0)
 
     def total(self, sums: list[Tensor]) -> Tensor:
