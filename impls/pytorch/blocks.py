@@ -57,8 +57,10 @@ class Rows:
             self.shape = self.values // inner, self.channels, inner
         row = math.prod(self.shape[1:])
         self.threads = threads
-        self.at_once = max(1, at_once // row // threads) * threads
-        """Rows of a block."""
+        self.at_once = max(1, at_once // row)
+        """Rows of a block: where channels lie side by side, as many for each thread."""
+        if self.joined and self.at_once > threads:
+            self.at_once -= self.at_once % threads
         self.parts = 1 if self.joined else min(self.channels, max(1, row // at_once))
         """Blocks of a row."""
         self.are_one = self.parts == 1 and self.at_once >= self.shape[0]
