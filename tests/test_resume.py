@@ -123,20 +123,17 @@ def test_on_a_cpu_seeds_are_those_alone_unless_they_have_begun_together(tmp_path
     pytest.importorskip("flax")
     from harness.train.seeds import run_together
 
-    def trained(folder):
-        given = replace(options("jax", folder), device="auto" if has_no_gpu() else "cpu")
-        (results,) = run_trainings(few(), [given], 2, workers)
-        return results
-
-    together = run_together(few(), options("jax", None), (SEED, SEED + 1))
     alone = tuple(run(few(), replace(options("jax", None), seed=seed)) for seed in (SEED, SEED + 1))
-    assert without_the_clock(trained(None)) == without_the_clock(alone) != without_the_clock(together)
-    begun = tmp_path / "begun"
+    together = run_together(few(), options("jax", None), (SEED, SEED + 1))
+    begun, new = tmp_path / "begun", tmp_path / "new"
     run_together(few(), replace(options("jax", begun), epochs=2), (SEED, SEED + 1))
-    assert without_the_clock(trained(begun)) == without_the_clock(together)
+    device = "auto" if has_no_gpu() else "cpu"
+    asked = [replace(options("jax", folder), device=device) for folder in (None, begun, new)]
+    unkept, goes_on, starts = map(without_the_clock, run_trainings(few(), asked, 2, workers))
+    assert unkept == starts == without_the_clock(alone)
+    assert goes_on == without_the_clock(together) != starts
     assert [path.name for path in begun.iterdir()] == [f"jax-seeds{SEED}-{SEED + 1}.npz"]
-    assert without_the_clock(trained(tmp_path / "new")) == without_the_clock(alone)
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {f"jax-seed{SEED + k}.npz" for k in range(2)}
+    assert {path.name for path in new.iterdir()} == {f"jax-seed{SEED + k}.npz" for k in range(2)}
 
 
 def has_no_gpu() -> bool:
