@@ -133,10 +133,7 @@ class TorchTools(NumpyTools):
         y, moved = forward(*leaves)
         if not y.requires_grad:
             return y, (), moved
-        if y.shape == dy.shape:
-            differentiate(y, dy)
-        else:
-            y.backward(dy)  # raises
+        differentiate(y, dy)
         return y.detach(), tuple(leaf.grad for leaf in leaves), tuple(statistic.detach() for statistic in moved)
 
     @staticmethod
